@@ -1,0 +1,1 @@
+"""Topic names, the event envelope and the registry of event types. Knows no service."""
