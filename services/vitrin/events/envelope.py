@@ -63,8 +63,14 @@ class Event:
     ) -> "Event":
         """An event with a fresh id. ValueError when the type is not declared for that message or topic."""
         declared = EVENT_TYPES.get(type)
-        if declared is None or not isinstance(message, declared.message) or topic not in (None, declared.topic):
-            raise ValueError(f"event type {type!r} is not declared for {message.DESCRIPTOR.full_name} on {topic}")
+        if (
+            declared is None
+            or not isinstance(message, declared.message)
+            or topic not in (None, declared.topic)
+        ):
+            raise ValueError(
+                f"event type {type!r} is not declared for {message.DESCRIPTOR.full_name} on {topic}"
+            )
         return cls(
             topic=declared.topic,
             key=key,

@@ -1,0 +1,1 @@
+"""PostgreSQL: roles, one transaction per unit of work, row-level security, migrations, bulk copy."""

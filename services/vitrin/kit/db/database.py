@@ -1,0 +1,131 @@
+"""The two doors to a service's database: one brand at a time (app), or a batch of brands (worker)."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from sqlalchemy import URL, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from vitrin.kit.clock import Clock
+from vitrin.kit.db.session import ReadSession, WriteSession, set_scope
+from vitrin.kit.db.urls import Role, role_url
+from vitrin.kit.ids import BrandId
+from vitrin.kit.outbox.wake import Wake
+from vitrin.kit.outbox.writer import save_events
+from vitrin.kit.settings import DatabaseSettings
+
+POOL_WAIT_S: Final = 10
+CONNECTION_AGE_MAX_S: Final = 1800
+
+
+def _engine(url: URL, *, settings: DatabaseSettings, connections_max: int, application: str) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=connections_max,
+        max_overflow=0,
+        pool_timeout=POOL_WAIT_S,
+        pool_recycle=CONNECTION_AGE_MAX_S,
+        connect_args={
+            "application_name": application,
+            "connect_timeout": settings.connect_timeout_s,
+            "options": f"-c statement_timeout={settings.statement_timeout_ms}",
+        },
+    )
+
+
+class _Database:
+    """Transactions of one role of one service."""
+
+    def __init__(
+        self, *, settings: DatabaseSettings, service: str, role: Role, clock: Clock, wake: Wake | None
+    ) -> None:
+        self.service = service
+        self.settings = settings
+        self._clock = clock
+        self._wake = wake
+        connections = settings.app_pool_max if role == "app" else settings.worker_pool_max
+        self._engine = _engine(
+            role_url(settings, service, role),
+            settings=settings,
+            connections_max=connections,
+            application=f"vitrin-{service}-{role}",
+        )
+
+    async def ping(self) -> None:
+        """Raises when the database does not answer; for readiness."""
+        async with self._engine.connect() as connection:
+            await connection.execute(text("select 1"))
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _read(self, brand: BrandId | None, brands: Sequence[BrandId]) -> AsyncIterator[ReadSession]:
+        async with self._engine.connect() as connection, connection.begin():
+            await set_scope(connection, brand=brand, brands=brands, read_only=True)
+            yield ReadSession(connection)
+
+    @asynccontextmanager
+    async def _write(self, brand: BrandId | None, brands: Sequence[BrandId]) -> AsyncIterator[WriteSession]:
+        async with self._engine.connect() as connection:
+            async with connection.begin():
+                await set_scope(connection, brand=brand, brands=brands, read_only=False)
+                session = WriteSession(connection)
+                yield session
+                await self._save_events(connection, session)
+            for callback in session.callbacks:
+                callback()
+            if session.events and self._wake is not None:
+                self._wake.committed()
+
+    async def _save_events(self, connection: AsyncConnection, session: WriteSession) -> None:
+        if not session.events:
+            return
+        notify = self._wake is not None and self._wake.should_notify()
+        await save_events(connection, session.events, created_at=self._clock(), notify=notify)
+
+
+class AppDatabase(_Database):
+    """Role app: every transaction belongs to exactly one brand, and row-level security holds it to that."""
+
+    def __init__(
+        self, *, settings: DatabaseSettings, service: str, clock: Clock, wake: Wake | None = None
+    ) -> None:
+        super().__init__(settings=settings, service=service, role="app", clock=clock, wake=wake)
+
+    @asynccontextmanager
+    async def read(self, brand: BrandId) -> AsyncIterator[ReadSession]:
+        async with self._read(brand, ()) as session:
+            yield session
+
+    @asynccontextmanager
+    async def write(self, brand: BrandId) -> AsyncIterator[WriteSession]:
+        """Committed on a clean exit, before the caller answers; rolled back on an exception."""
+        async with self._write(brand, ()) as session:
+            yield session
+
+    @asynccontextmanager
+    async def lookup(self) -> AsyncIterator[ReadSession]:
+        """No brand: shows only tables with a policy of their own for it, such as the one that finds a key."""
+        async with self._read(None, ()) as session:
+            yield session
+
+
+class WorkerDatabase(_Database):
+    """Role worker: a transaction names the brands of its batch; without brands it sees work queues only."""
+
+    def __init__(
+        self, *, settings: DatabaseSettings, service: str, clock: Clock, wake: Wake | None = None
+    ) -> None:
+        super().__init__(settings=settings, service=service, role="worker", clock=clock, wake=wake)
+
+    @asynccontextmanager
+    async def read(self, brands: Sequence[BrandId] | None = None) -> AsyncIterator[ReadSession]:
+        async with self._read(None, brands or ()) as session:
+            yield session
+
+    @asynccontextmanager
+    async def write(self, brands: Sequence[BrandId] | None = None) -> AsyncIterator[WriteSession]:
+        async with self._write(None, brands or ()) as session:
+            yield session

@@ -1,0 +1,113 @@
+"""One unit of work: a transaction with its brand set, and what a write may do in it."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from uuid import uuid4
+
+from psycopg import AsyncConnection as PsycopgConnection
+from psycopg import sql
+from sqlalchemy import CursorResult, Executable, Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from vitrin.events.envelope import Event
+from vitrin.kit.ids import BrandId
+
+_SCOPE_READ: Final = text(
+    "select set_config('app.brand', :brand, true), set_config('app.brands', :brands, true),"
+    " set_config('transaction_read_only', 'on', true)"
+)
+_SCOPE_WRITE: Final = text(
+    "select set_config('app.brand', :brand, true), set_config('app.brands', :brands, true)"
+)
+
+Params = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+
+
+class ReadSession:
+    """A read-only transaction. PostgreSQL refuses writes in it, and shows only the brands that were set."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.connection = connection
+
+    async def execute(self, statement: Executable, params: Params = None) -> CursorResult[Any]:
+        return await self.connection.execute(statement, params)
+
+    async def all(self, statement: Executable, params: Params = None) -> Sequence[Row[Any]]:
+        return (await self.connection.execute(statement, params)).all()
+
+    async def one_or_none(self, statement: Executable, params: Params = None) -> Row[Any] | None:
+        return (await self.connection.execute(statement, params)).one_or_none()
+
+    async def scalar(self, statement: Executable, params: Params = None) -> Any:
+        return (await self.connection.execute(statement, params)).scalar()
+
+
+class WriteSession(ReadSession):
+    """A writing transaction: state and its events are saved together, at the commit that its opener makes."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        super().__init__(connection)
+        self.events: list[Event] = []
+        self.callbacks: list[Callable[[], None]] = []
+
+    def publish(self, event: Event) -> None:
+        """Save the event with this transaction. Take the row lock of its aggregate first: the outbox sequence is
+        the order per key only then."""
+        self.events.append(event)
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Run in this process once the commit has succeeded. A hint, never the work itself: a crash loses it."""
+        self.callbacks.append(callback)
+
+    async def copy_to_temp(
+        self, name: str, columns: Mapping[str, str], rows: Iterable[Sequence[object]]
+    ) -> str:
+        """Binary COPY into a temporary table that ends with the transaction (COPY is refused on tables under
+        row-level security). `columns` gives the PostgreSQL type of each; returns the table's name."""
+        table = f"{name}_{uuid4().hex[:8]}"
+        raw = await self._psycopg()
+        definition = sql.SQL(", ").join(
+            sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(kind)) for column, kind in columns.items()
+        )
+        async with raw.cursor() as cursor:
+            await cursor.execute(
+                sql.SQL("create temporary table {} ({}) on commit drop").format(
+                    sql.Identifier(table), definition
+                )
+            )
+            command = sql.SQL("copy {} from stdin (format binary)").format(sql.Identifier(table))
+            async with cursor.copy(command) as copy:
+                copy.set_types([kind.split("(")[0] for kind in columns.values()])
+                for row in rows:
+                    await copy.write_row(row)
+        return table
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """What happens inside is undone alone when it raises, its events with it."""
+        events, callbacks = len(self.events), len(self.callbacks)
+        try:
+            async with self.connection.begin_nested():
+                yield
+        except BaseException:
+            del self.events[events:]
+            del self.callbacks[callbacks:]
+            raise
+
+    async def _psycopg(self) -> PsycopgConnection[Any]:
+        raw = await self.connection.get_raw_connection()
+        driver = raw.driver_connection
+        assert isinstance(driver, PsycopgConnection)
+        return driver
+
+
+async def set_scope(
+    connection: AsyncConnection, *, brand: BrandId | None, brands: Sequence[BrandId], read_only: bool
+) -> None:
+    """First statement of every transaction: whose rows it may see. Local to the transaction, so that a pooled
+    connection carries nothing over."""
+    await connection.execute(
+        _SCOPE_READ if read_only else _SCOPE_WRITE,
+        {"brand": str(brand) if brand else "", "brands": "{" + ",".join(map(str, brands)) + "}"},
+    )
