@@ -1,0 +1,295 @@
+"""The one transport to the platforms: time-outs, fixed rates, bounded concurrency, and three ways a call can end.
+
+A call ends in exactly one of these, and the difference is what keeps a platform's state right:
+
+    Reply            a complete answer, whatever its status; the connector classifies its body
+    NotSent          nothing left the house (no connection, no free place in the pool): safe to send again
+    UnknownOutcome   the request was sent, but no complete answer came back: look before repeating
+
+Errors:  TransportFailure <- NotSent, UnknownOutcome.
+
+Only calls marked `safe` (reads) are repeated here, with jitter. Tokens travel in headers, which are in no repr,
+log line or metric; a connector never puts one in a URL, since URLs are logged.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final
+
+import httpx
+import orjson
+
+from vitrin.kit.metrics import counter, histogram
+
+CONNECT_TIMEOUT_S: Final = 5.0
+READ_TIMEOUT_S: Final = 60.0
+WRITE_TIMEOUT_S: Final = 60.0
+POOL_TIMEOUT_S: Final = 10.0
+TOTAL_TIMEOUT_S: Final = 180.0
+"""Upper bound of one attempt, so that an answer that trickles byte by byte ends too."""
+REPLY_BYTES_MAX: Final = 32 * 1024 * 1024
+CONNECTIONS_MAX: Final = 64
+CONNECTIONS_IDLE_MAX: Final = 16
+CONNECTION_IDLE_S: Final = 20.0
+SAFE_ATTEMPTS_MAX: Final = 3
+BACKOFF_FIRST_S: Final = 0.2
+BACKOFF_MAX_S: Final = 5.0
+BUCKETS_MAX: Final = 10_000
+"""Limiters kept in memory; beyond it, those that stand full (and so carry no information) are dropped."""
+RETRIED_STATUSES: Final = frozenset({500, 502, 503, 504})
+
+_CALLS = counter(
+    "vitrin_platform_calls_total",
+    "Attempts of calls to platforms by how they ended: 2xx to 5xx, not_sent, unknown.",
+    ("platform", "endpoint", "outcome"),
+)
+_SECONDS = histogram(
+    "vitrin_platform_call_seconds",
+    "Time of one attempt of a call to a platform, from taking a connection to the last byte of the answer.",
+    ("platform", "endpoint"),
+)
+_WAIT = histogram(
+    "vitrin_platform_limiter_wait_seconds",
+    "Time that a call waited for the platform's rate before it was sent.",
+    ("platform", "endpoint"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """A fixed rate of one endpoint class of one account: `calls` per `per_s` seconds, `burst` of them at once."""
+
+    endpoint: str
+    calls: float
+    per_s: float
+    burst: int
+
+    def __post_init__(self) -> None:
+        if self.calls <= 0 or self.per_s <= 0 or self.burst < 1:
+            raise ValueError(f"rate of {self.endpoint}: calls and per_s must be above 0, burst at least 1")
+
+
+@dataclass(slots=True)
+class TokenBucket:
+    """Token bucket arithmetic. Time is an argument, in seconds of any monotonic clock; it never sleeps.
+
+    `take` always takes, also into debt, and answers how long to wait: callers are served in the order they asked.
+    """
+
+    rate: Rate
+    tokens: float
+    updated_at_s: float
+
+    @classmethod
+    def full(cls, rate: Rate, now_s: float) -> "TokenBucket":
+        return cls(rate, float(rate.burst), now_s)
+
+    def _refill(self, now_s: float) -> None:
+        if now_s > self.updated_at_s:
+            gained = (now_s - self.updated_at_s) * self.rate.calls / self.rate.per_s
+            self.tokens = min(float(self.rate.burst), self.tokens + gained)
+            self.updated_at_s = now_s
+
+    def wait_s(self, now_s: float) -> float:
+        """Seconds until one more call could go at once; takes nothing."""
+        self._refill(now_s)
+        missing = 1.0 - self.tokens
+        return max(0.0, missing * self.rate.per_s / self.rate.calls)
+
+    def take(self, now_s: float) -> float:
+        """Takes one token and answers the seconds to wait before the call may go."""
+        wait = self.wait_s(now_s)
+        self.tokens -= 1.0
+        return wait
+
+    def is_full(self, now_s: float) -> bool:
+        self._refill(now_s)
+        return self.tokens >= self.rate.burst
+
+
+class TransportFailure(Exception):
+    """The call has no complete answer. `reason` is a short stable word, `detail` what the transport said."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class NotSent(TransportFailure):
+    """Nothing was sent: repeating is safe."""
+
+
+class UnknownOutcome(TransportFailure):
+    """Sent, perhaps handled, but not (completely) answered: find out what is there before repeating a write."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call. `account` and `rate.endpoint` name the limiter; `safe` calls change nothing and may be repeated."""
+
+    platform: str
+    account: str
+    rate: Rate
+    method: str
+    url: str
+    safe: bool
+    concurrency_max: int = 4
+    params: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    content: bytes | None = field(default=None, repr=False)
+    reply_bytes_max: int = REPLY_BYTES_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A complete answer. Header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    def json(self) -> object | None:
+        """The decoded body, or None where it is not JSON."""
+        try:
+            decoded: object = orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            return None
+        return decoded
+
+
+class PlatformHttp:
+    """One per process. Clock, randomness and sleep are arguments; closing it closes the connections."""
+
+    def __init__(
+        self,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        read_timeout_s: float = READ_TIMEOUT_S,
+        total_timeout_s: float = TOTAL_TIMEOUT_S,
+        proxy: str | None = None,
+    ) -> None:
+        self._monotonic = monotonic
+        self._jitter = jitter
+        self._sleep = sleep
+        self._total_timeout_s = total_timeout_s
+        self._buckets: dict[tuple[str, str, str], TokenBucket] = {}
+        self._places: dict[tuple[str, str], asyncio.Semaphore] = {}
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(
+                connect=CONNECT_TIMEOUT_S, read=read_timeout_s, write=WRITE_TIMEOUT_S, pool=POOL_TIMEOUT_S
+            ),
+            limits=httpx.Limits(
+                max_connections=CONNECTIONS_MAX,
+                max_keepalive_connections=CONNECTIONS_IDLE_MAX,
+                keepalive_expiry=CONNECTION_IDLE_S,
+            ),
+            follow_redirects=False,
+            trust_env=False,
+            proxy=proxy,
+        )
+
+    async def __aenter__(self) -> "PlatformHttp":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    def ready_in_s(self, *, platform: str, account: str, rate: Rate) -> float:
+        """Seconds that a call of this endpoint would now wait for its rate; 0 when it could go at once."""
+        bucket = self._buckets.get((platform, account, rate.endpoint))
+        return 0.0 if bucket is None else bucket.wait_s(self._monotonic())
+
+    async def request(self, call: Call) -> Reply:
+        """Waits for the rate and a free place, then sends. Never call it with a database transaction open.
+
+        Raises NotSent or UnknownOutcome. Safe calls are tried up to SAFE_ATTEMPTS_MAX times.
+        """
+        attempts = SAFE_ATTEMPTS_MAX if call.safe else 1
+        for attempt in range(1, attempts + 1):
+            last = attempt == attempts
+            try:
+                reply = await self._attempt(call)
+            except TransportFailure:
+                if last:
+                    raise
+            else:
+                if last or reply.status not in RETRIED_STATUSES:
+                    return reply
+            await self._sleep(self._backoff_s(attempt))
+        raise AssertionError("the last attempt returns or raises")
+
+    def _backoff_s(self, attempt: int) -> float:
+        ceiling: float = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** (attempt - 1))
+        return ceiling * (0.5 + self._jitter() / 2)
+
+    async def _attempt(self, call: Call) -> Reply:
+        endpoint = call.rate.endpoint
+        wait = self._bucket(call).take(self._monotonic())
+        _WAIT.labels(call.platform, endpoint).observe(wait)
+        if wait > 0:
+            await self._sleep(wait)
+        async with self._place(call):
+            started = self._monotonic()
+            outcome = "unknown"
+            try:
+                reply = await self._send(call)
+                outcome = f"{reply.status // 100}xx"
+            except NotSent:
+                outcome = "not_sent"
+                raise
+            finally:
+                _SECONDS.labels(call.platform, endpoint).observe(self._monotonic() - started)
+                _CALLS.labels(call.platform, endpoint, outcome).inc()
+        return reply
+
+    async def _send(self, call: Call) -> Reply:
+        try:
+            async with asyncio.timeout(self._total_timeout_s):
+                return await self._exchange(call)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
+            raise NotSent(type(error).__name__, str(error)) from error
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError) as error:
+            raise NotSent(type(error).__name__, str(error)) from error
+        except (httpx.RequestError, TimeoutError) as error:
+            raise UnknownOutcome(type(error).__name__, str(error)) from error
+
+    async def _exchange(self, call: Call) -> Reply:
+        async with self._client.stream(
+            call.method, call.url, params=dict(call.params), headers=dict(call.headers), content=call.content
+        ) as response:
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > call.reply_bytes_max:
+                    raise UnknownOutcome("reply_too_large", f"more than {call.reply_bytes_max} bytes")
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return Reply(response.status_code, headers, bytes(body))
+
+    def _bucket(self, call: Call) -> TokenBucket:
+        key = (call.platform, call.account, call.rate.endpoint)
+        bucket = self._buckets.get(key)
+        if bucket is None or bucket.rate != call.rate:
+            now_s = self._monotonic()
+            if len(self._buckets) >= BUCKETS_MAX:
+                self._buckets = {k: b for k, b in self._buckets.items() if not b.is_full(now_s)}
+            bucket = self._buckets[key] = TokenBucket.full(call.rate, now_s)
+        return bucket
+
+    def _place(self, call: Call) -> asyncio.Semaphore:
+        key = (call.platform, call.account)
+        place = self._places.get(key)
+        if place is None:
+            place = self._places[key] = asyncio.Semaphore(call.concurrency_max)
+        return place

@@ -1,0 +1,272 @@
+"""What every platform's catalog has in common: items in, operations out, verdicts and failures in the same words.
+
+A connector answers per record: accepted, refused with reasons, or unknown. What concerns the whole call
+is a `PlatformFailure`, whose `kind` says what the caller may do:
+
+    THROTTLED        wait `retry_after_s` (or back off), then send again: nothing was done
+    TRANSIENT        the platform is unwell: back off and send again: nothing was done
+    NOT_SENT         nothing left the house: back off and send again
+    AUTH             the token is expired or revoked: stop the channel until it is replaced
+    PERMISSION       the token may not do this: stop the channel until somebody grants it
+    INVALID_REQUEST  the call itself is wrong: repeating cannot help
+    TOO_LARGE        send fewer items per call
+    UNKNOWN_OUTCOME  sent, not (completely) answered: read back before repeating
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from vitrin.kit.http_client import Rate
+from vitrin.kit.money import Money
+
+Attributes = Mapping[str, object]
+"""A platform's own field names and JSON values, without the item id."""
+
+
+class Lane(StrEnum):
+    """OFFER: price, sale price, availability, quantity. CONTENT: everything."""
+
+    OFFER = "offer"
+    CONTENT = "content"
+
+
+class OperationKind(StrEnum):
+    UPSERT = "upsert"
+    OFFER = "offer"
+    DELETE = "delete"
+
+
+class Outcome(StrEnum):
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+class FailureKind(StrEnum):
+    THROTTLED = "throttled"
+    TRANSIENT = "transient"
+    NOT_SENT = "not_sent"
+    AUTH = "auth"
+    PERMISSION = "permission"
+    INVALID_REQUEST = "invalid_request"
+    TOO_LARGE = "too_large"
+    UNKNOWN_OUTCOME = "unknown_outcome"
+
+
+class Endpoint(StrEnum):
+    """Classes of calls; each has its own rate per account."""
+
+    SEND = "send"
+    POLL = "poll"
+    READ_BACK = "read_back"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelItem:
+    """One item with its offer in one market, as any platform may need it. Text is plain; "" means absent.
+
+    `availability` is one of: in stock, out of stock, preorder, available for order, discontinued.
+    `sale_start` and `sale_end` are aware; either may be missing.
+    """
+
+    item_id: str
+    title: str
+    description: str
+    link: str
+    image_link: str
+    availability: str
+    price: Money | None
+    sku: str = ""
+    item_group_id: str = ""
+    additional_image_links: tuple[str, ...] = ()
+    video_link: str = ""
+    brand: str = ""
+    gtin: str = ""
+    mpn: str = ""
+    condition: str = ""
+    google_product_category: str = ""
+    product_type: str = ""
+    color: str = ""
+    size: str = ""
+    gender: str = ""
+    age_group: str = ""
+    material: str = ""
+    pattern: str = ""
+    checkout_url: str = ""
+    custom_labels: tuple[str, ...] = ()
+    sale_price: Money | None = None
+    sale_start: datetime | None = None
+    sale_end: datetime | None = None
+    quantity: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why an item is not (fully) shown, in plain words with the fix. `code` is stable and the same for all platforms.
+
+    `platform_code` and the words of `message` are the platform's own where it refused the item.
+    """
+
+    code: str
+    field: str
+    message: str
+    fix: str
+    platform_code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """`attributes` for an upsert. With any `problems` the item must not be sent; `warnings` do not stop it."""
+
+    attributes: Mapping[str, object]
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One record of a batch; `size_bytes` is what it adds to the body. Made by `CatalogChannel.operation`."""
+
+    platform_item_id: str
+    kind: OperationKind
+    attributes: Mapping[str, object]
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    platform_item_id: str
+    outcome: Outcome
+    reasons: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SendResult:
+    """`verdicts` are those known at once. Without a handle they cover the whole batch; with one, poll for the rest."""
+
+    handle: str | None
+    verdicts: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PollResult:
+    """Not done: no verdicts yet. Done: exactly one verdict per id that was asked for."""
+
+    done: bool
+    verdicts: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """`name` is the platform's field; `sent` is what was asked for and `seen` what the platform shows."""
+
+    name: str
+    sent: str
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a platform holds of one item. `problems`: it holds the item but does not show it (its review refused it)."""
+
+    platform_item_id: str
+    present: bool
+    differences: tuple[Difference, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def matches(self) -> bool:
+        return self.present and not self.differences
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a platform's catalog can do. `partial_update`: an offer operation leaves the other fields alone."""
+
+    platform: str
+    batch_items_max: int
+    batch_bytes_max: int
+    partial_update: bool
+    read_back: bool
+    read_back_items_max: int
+    item_id_length_max: int
+    concurrency_max: int
+    rates: Mapping[Endpoint, Rate] = field(default_factory=dict)
+
+
+class PlatformFailure(Exception):
+    """A whole call failed. `code` is stable, `platform_code` and `message` are the platform's own words."""
+
+    def __init__(
+        self,
+        kind: FailureKind,
+        *,
+        code: str,
+        message: str,
+        fix: str = "",
+        platform_code: str = "",
+        retry_after_s: float | None = None,
+        fields: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(f"{kind.value} {code}: {message}")
+        self.kind = kind
+        self.code = code
+        self.message = message
+        self.fix = fix
+        self.platform_code = platform_code
+        self.retry_after_s = retry_after_s
+        self.fields = fields
+
+    @property
+    def nothing_done(self) -> bool:
+        """True where the platform certainly did not act on the call."""
+        return self.kind is not FailureKind.UNKNOWN_OUTCOME
+
+
+class CatalogChannel(Protocol):
+    """One platform catalog, for one account, market and language. I/O methods raise PlatformFailure and nothing else.
+
+    Never call `send`, `poll` or `read_back` with a database transaction open: they wait for the platform's rate.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def platform_item_id(self, raw: str) -> str:
+        """Pure and stable: `raw` itself where the platform takes it, else cut with a hash of the whole."""
+        ...
+
+    def render(self, item: ChannelItem) -> Rendered:
+        """The full attributes of an upsert, and what stands against sending them. Pure."""
+        ...
+
+    def render_offer(self, item: ChannelItem) -> Mapping[str, object]:
+        """The attributes of an offer operation; only for items whose `render` has no problems. Pure."""
+        ...
+
+    def operation(
+        self, *, kind: OperationKind, platform_item_id: str, attributes: Mapping[str, object] | None = None
+    ) -> Operation:
+        """One record of a batch with its size. Pure."""
+        ...
+
+    def ready_in_s(self, endpoint: Endpoint = Endpoint.SEND) -> float:
+        """Seconds that a call would now wait for the platform's rate."""
+        ...
+
+    async def send(self, operations: Sequence[Operation]) -> SendResult:
+        """One call; at most `batch_items_max` operations and `batch_bytes_max`, each item id at most once."""
+        ...
+
+    async def poll(self, handle: str, sent: Sequence[str]) -> PollResult:
+        """`sent`: the platform item ids of the batch that have no verdict yet."""
+        ...
+
+    async def read_back(self, expected: Mapping[str, Mapping[str, object]]) -> Mapping[str, Seen]:
+        """What the platform shows now, for every id of `expected` (platform item id -> attributes sent, {} after
+        a delete), compared field by field. Any number of ids; split into calls of `read_back_items_max`."""
+        ...
