@@ -1,4 +1,4 @@
-"""The one registry of metrics: every metric is declared with its meaning, and a test compares them with the docs.
+"""The one registry of metrics: every metric is declared with its meaning; a test compares them with the docs.
 
 Names are `vitrin_<service>_<noun>_<unit|total>`, declared once, at module level of whoever writes them.
 """

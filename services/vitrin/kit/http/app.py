@@ -1,0 +1,146 @@
+"""The application factory: what every service's HTTP door has, in one place."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from vitrin.kit import metrics
+from vitrin.kit.http.middleware import BodyLimit, Observe, RequestId
+from vitrin.kit.http.problems import MEDIA_TYPE, install_problem_handlers
+from vitrin.kit.logs import get_logger
+from vitrin.kit.settings import HttpSettings
+
+READINESS_TIMEOUT_S = 2.0
+Readiness = Callable[[], Awaitable[None]]
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+_log = get_logger("vitrin.http")
+
+PROBLEM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "code", "detail", "fix", "request_id"],
+    "properties": {
+        "type": {"type": "string", "example": "urn:vitrin:problem:malformed"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string", "description": "Stable; programs decide by it."},
+        "detail": {"type": "string", "description": "What was wrong."},
+        "fix": {"type": "string", "description": "What to do."},
+        "field": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {name: {"type": "string"} for name in ("field", "code", "message", "fix")},
+            },
+        },
+        "request_id": {"type": "string"},
+    },
+}
+
+
+def create_app(
+    *,
+    title: str,
+    description: str,
+    version: str,
+    settings: HttpSettings,
+    routers: Sequence[APIRouter],
+    readiness: Mapping[str, Readiness],
+    state: Mapping[str, object],
+    lifespan: Lifespan | None = None,
+    body_limits: Mapping[str, int] | None = None,
+) -> FastAPI:
+    """`readiness` checks raise when their part cannot serve; `body_limits` are bytes by path prefix."""
+    app = FastAPI(
+        title=title,
+        description=description,
+        version=version,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        middleware=[
+            Middleware(RequestId),
+            Middleware(Observe, service=settings.service),
+            Middleware(BodyLimit, bytes_max=settings.body_bytes_max, limits=body_limits or {}),
+        ],
+    )
+    install_problem_handlers(app)
+    for router in routers:
+        app.include_router(router)
+    app.include_router(_probes(readiness))
+    for name, value in state.items():
+        setattr(app.state, name, value)
+    app.state.http_settings = settings
+    _describe_problems(app)
+    return app
+
+
+def _json(document: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(document), status_code=status, media_type="application/json")
+
+
+def _probes(readiness: Mapping[str, Readiness]) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+
+    async def livez(_request: Request) -> Response:
+        return _json({"status": "ok"})
+
+    async def readyz(_request: Request) -> Response:
+        checks = dict(zip(readiness, await asyncio.gather(*map(_check, readiness.values())), strict=True))
+        ready = all(outcome == "ok" for outcome in checks.values())
+        if not ready:
+            _log.warning("not_ready", checks=checks)
+        return _json({"status": "ok" if ready else "not_ready", "checks": checks}, 200 if ready else 503)
+
+    async def prometheus(_request: Request) -> Response:
+        return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+
+    router.add_route("/livez", livez)
+    router.add_route("/readyz", readyz)
+    router.add_route("/metrics", prometheus)
+    return router
+
+
+async def _check(check: Readiness) -> str:
+    try:
+        async with asyncio.timeout(READINESS_TIMEOUT_S):
+            await check()
+    except TimeoutError:
+        return f"no answer within {READINESS_TIMEOUT_S:g} s"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "ok"
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """OpenAPI tells the truth about errors: problem documents instead of FastAPI's own validation schema."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema:
+            return app.openapi_schema
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas.pop("HTTPValidationError", None)
+        schemas.pop("ValidationError", None)
+        schemas["Problem"] = PROBLEM_SCHEMA
+        answer = {
+            "description": "A problem document (RFC 9457); `code` is stable.",
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for operations in document.get("paths", {}).values():
+            for operation in operations.values():
+                operation["responses"].pop("422", None)
+                operation["responses"]["default"] = answer
+        app.openapi_schema = document
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
