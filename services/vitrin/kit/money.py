@@ -1,6 +1,6 @@
 """Money: an integer of minor units and an ISO 4217 currency. No float enters or leaves.
 
-Which currencies exist and how many decimals they have comes from Babel (Unicode CLDR). CLDR drops the decimals
+Which currencies exist and how many decimals they have comes from Babel (Unicode CLDR). CLDR drops decimals
 of some currencies whose coins are gone; an amount that is stored for years must follow ISO 4217 instead, so
 these are corrected in `ISO_4217_DECIMALS` (ISO 4217 list one, column "minor unit").
 """
