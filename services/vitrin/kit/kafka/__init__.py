@@ -1,0 +1,1 @@
+"""The Kafka protocol. kafka-python and its missing types stop here."""

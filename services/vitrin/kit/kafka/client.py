@@ -1,0 +1,160 @@
+"""kafka-python's clients with every setting that matters passed by name, and one error for 'not now'.
+
+Two of its defaults are wrong for us (`enable_auto_commit`, `auto_offset_reset='latest'`), and both clients would
+create a lost topic again with the wrong partitions (`allow_auto_create_topics`).
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import KafkaError
+
+from vitrin.kit.settings import KafkaSettings
+
+T = TypeVar("T")
+
+REQUEST_TIMEOUT_MS: Final = 4_000
+DELIVERY_TIMEOUT_MS: Final = 5_000
+RECONNECT_MAX_MS: Final = 1_000
+RECORD_BYTES_MAX: Final = 1_000_000
+FETCH_WAIT_HINTED_MS: Final = 20
+FETCH_WAIT_MS: Final = 500
+POLL_RECORDS_MAX: Final = 500
+
+KafkaFault = KafkaError
+"""What any client call may raise; the client is then closed and built anew."""
+
+
+class BrokerUnavailable(Exception):
+    """The broker did not answer, or does not have what was asked for. Try again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicInfo:
+    """`topic_id` names the incarnation: a topic that was lost and made again has another one."""
+
+    name: str
+    topic_id: UUID
+    partitions: int
+
+
+def make_producer(settings: KafkaSettings, *, client_id: str) -> Any:
+    """Idempotent, acks=all; a send that is not acknowledged within DELIVERY_TIMEOUT_MS fails."""
+    return KafkaProducer(
+        bootstrap_servers=settings.bootstrap.split(","),
+        client_id=client_id,
+        acks="all",
+        enable_idempotence=True,
+        retries=10,
+        delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        max_block_ms=DELIVERY_TIMEOUT_MS,
+        bootstrap_timeout_ms=DELIVERY_TIMEOUT_MS,
+        reconnect_backoff_max_ms=RECONNECT_MAX_MS,
+        linger_ms=0,
+        batch_size=256 * 1024,
+        max_request_size=RECORD_BYTES_MAX + 100_000,
+        allow_auto_create_topics=False,
+        metrics_enabled=False,
+    )
+
+
+def make_consumer(settings: KafkaSettings, *, client_id: str, group: str | None) -> Any:
+    """A consumer whose offsets live in our database: nothing is committed or reset behind our back."""
+    return KafkaConsumer(
+        bootstrap_servers=settings.bootstrap.split(","),
+        client_id=client_id,
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        allow_auto_create_topics=False,
+        isolation_level="read_uncommitted",
+        session_timeout_ms=settings.session_timeout_ms,
+        heartbeat_interval_ms=max(300, settings.session_timeout_ms // 3),
+        max_poll_records=POLL_RECORDS_MAX,
+        fetch_max_wait_ms=FETCH_WAIT_HINTED_MS if group is None else FETCH_WAIT_MS,
+        request_timeout_ms=max(REQUEST_TIMEOUT_MS, settings.session_timeout_ms + 5_000),
+        bootstrap_timeout_ms=DELIVERY_TIMEOUT_MS,
+        reconnect_backoff_max_ms=RECONNECT_MAX_MS,
+        metrics_enabled=False,
+    )
+
+
+class Probe:
+    """Asks the broker which topics it has, and in which incarnation. One per process, shared by relay and
+    consumers; answers are reused for `fresh_s`."""
+
+    def __init__(self, settings: KafkaSettings, *, fresh_s: float = 1.0) -> None:
+        self._settings = settings
+        self._fresh_s = fresh_s
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-probe")
+        self._lock = asyncio.Lock()
+        self._admin: Any = None
+        self._known: dict[str, TopicInfo] = {}
+        self._asked_at_s = float("-inf")
+
+    async def topics(self, names: Iterable[str]) -> Mapping[str, TopicInfo]:
+        """Info of each named topic. BrokerUnavailable when it does not answer or one of them is missing."""
+        wanted = list(names)
+        async with self._lock:
+            now_s = asyncio.get_running_loop().time()
+            if now_s - self._asked_at_s > self._fresh_s or any(name not in self._known for name in wanted):
+                self._known |= await self._run(self._describe, sorted({*wanted, *self._known}))
+                self._asked_at_s = now_s
+        missing = [name for name in wanted if name not in self._known]
+        if missing:
+            raise BrokerUnavailable(f"the broker has no topic {', '.join(missing)}: run `vitrin topics`")
+        return {name: self._known[name] for name in wanted}
+
+    async def ping(self) -> None:
+        """Raises BrokerUnavailable when the broker does not answer; for readiness."""
+        async with self._lock:
+            await self._run(lambda admin: admin.describe_cluster())
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._drop)
+        self._executor.shutdown(wait=False)
+
+    async def _run(self, call: Callable[..., T], *args: object) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._executor, self._with_admin, call, *args)
+        except KafkaError as error:
+            self._known.clear()
+            await loop.run_in_executor(self._executor, self._drop)
+            raise BrokerUnavailable(str(error)) from error
+
+    def _with_admin(self, call: Callable[..., T], *args: object) -> T:
+        if self._admin is None:
+            self._admin = KafkaAdminClient(
+                bootstrap_servers=self._settings.bootstrap.split(","),
+                client_id="vitrin-probe",
+                request_timeout_ms=REQUEST_TIMEOUT_MS,
+                bootstrap_timeout_ms=REQUEST_TIMEOUT_MS,
+            )
+        return call(self._admin, *args)
+
+    def _describe(self, admin: Any, names: list[str]) -> dict[str, TopicInfo]:
+        """Topics that exist; a missing one comes with an error code and is left out."""
+        prefix = self._settings.topic_prefix
+        self._known.clear()
+        described = admin.describe_topics([prefix + name for name in names])
+        return {
+            entry["name"].removeprefix(prefix): TopicInfo(
+                name=entry["name"].removeprefix(prefix),
+                topic_id=UUID(str(entry["topic_id"])),
+                partitions=len(entry["partitions"]),
+            )
+            for entry in described
+            if entry["error_code"] == 0 and entry["partitions"]
+        }
+
+    def _drop(self) -> None:
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            admin.close()

@@ -1,0 +1,273 @@
+"""The relay: carries outbox rows to Kafka, in order per key, at least once.
+
+One active relay per shard, under a lease with a fence. It reads unsent rows, produces them with acks=all, then marks
+them. A crash between produces them again; consumers drop repeats by version. When a topic comes back in another
+incarnation (a broker that lost its memory), every kept row is sent again.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+from uuid import UUID
+
+from psycopg import AsyncConnection, Error
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from vitrin.kit.clock import Clock
+from vitrin.kit.db.database import WorkerDatabase
+from vitrin.kit.db.urls import libpq_url, role_url
+from vitrin.kit.kafka.client import DELIVERY_TIMEOUT_MS, BrokerUnavailable, Probe
+from vitrin.kit.kafka.hints import HintSender
+from vitrin.kit.kafka.producer import Ack, OrderedProducer, Record
+from vitrin.kit.logs import get_logger
+from vitrin.kit.metrics import counter, gauge
+from vitrin.kit.outbox import store
+from vitrin.kit.outbox.store import OutboxRow
+from vitrin.kit.outbox.wake import NOTIFY_CHANNEL, Wake
+from vitrin.kit.settings import DatabaseSettings, KafkaSettings
+from vitrin.protos.kit.v1.outbox_pb2 import OutboxBatch
+
+POLL_S: Final = 0.2
+SECOND_LOOK_S: Final = 0.01
+TICK_S: Final = 2.0
+RENEW_S: Final = store.LEASE_S / 3
+LEASE_MARGIN_S: Final = DELIVERY_TIMEOUT_MS / 1000 + 3
+RETRY_S: Final = 0.5
+
+EVENTS_SENT = counter("vitrin_outbox_events_total", "Events acknowledged by Kafka", ["topic"])
+FAILURES = counter("vitrin_outbox_failures_total", "Produce attempts that were not acknowledged", ["topic"])
+SENT_AGAIN = counter(
+    "vitrin_outbox_rows_again_total",
+    "Rows sent again because a topic came back as another incarnation",
+    ["topic"],
+)
+BACKLOG_ROWS = gauge("vitrin_outbox_backlog_rows", "Outbox rows not yet acknowledged, counted up to 10,000")
+BACKLOG_AGE = gauge("vitrin_outbox_backlog_age_seconds", "Age of the oldest outbox row not yet acknowledged")
+
+log = get_logger(__name__)
+
+
+class Relay:
+    """Runs in the worker role of a service. `owner` is the stable name of this process."""
+
+    def __init__(
+        self,
+        *,
+        service: str,
+        owner: str,
+        database: WorkerDatabase,
+        database_settings: DatabaseSettings,
+        kafka_settings: KafkaSettings,
+        probe: Probe,
+        wake: Wake,
+        clock: Clock,
+    ) -> None:
+        self._service = service
+        self._owner = owner
+        self._database = database
+        self._database_settings = database_settings
+        self._probe = probe
+        self._wake = wake
+        self._clock = clock
+        self._producer = OrderedProducer(kafka_settings, client_id=f"vitrin-{service}-relay")
+        self._hints = HintSender(database_settings)
+        self._fences: Mapping[int, int] = {}
+        self._lease_until_s = float("-inf")
+        self._ticked_at_s = float("-inf")
+        self._topics: dict[str, UUID] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set; then sends what is left, gives the leases back and closes."""
+        listener = asyncio.create_task(self._listen())
+        try:
+            await self._take_over()
+            while not stop.is_set():
+                if await self._round():
+                    await asyncio.sleep(0)
+                    continue
+                await self._sleep(stop)
+            while await self._round():
+                pass
+        finally:
+            listener.cancel()
+            with suppress(asyncio.CancelledError):
+                await listener
+            await self._close()
+
+    async def _take_over(self) -> None:
+        with suppress(SQLAlchemyError):
+            async with self._database.write() as tx:
+                await store.take_over(tx, owner=self._owner)
+
+    async def _round(self) -> bool:
+        """One look; True when something was sent, so that there may be more."""
+        try:
+            await self._keep_leases()
+            await self._tick()
+            async with self._database.read() as session:
+                rows = await store.unsent(session, shards=list(self._fences)) if self._fences else []
+            return bool(rows) and await self._send(rows)
+        except (SQLAlchemyError, BrokerUnavailable, OSError) as error:
+            log.warning("relay_waits", service=self._service, reason=str(error).splitlines()[0])
+            self._ticked_at_s = float("-inf")
+            await asyncio.sleep(RETRY_S)
+            return False
+
+    async def _sleep(self, stop: asyncio.Event) -> None:
+        """Until a commit wakes us; a second look soon after, for a NOTIFY that was held back; or the poll."""
+        waiting = {asyncio.create_task(self._wake.event.wait()), asyncio.create_task(stop.wait())}
+        woken, _ = await asyncio.wait(waiting, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        if woken:
+            self._wake.event.clear()
+
+    async def _keep_leases(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if self._fences and now_s < self._lease_until_s - store.LEASE_S + RENEW_S:
+            return
+        async with self._database.write() as tx:
+            fences = await store.lease(tx, owner=self._owner)
+        if set(fences) - set(self._fences):
+            self._ticked_at_s = float("-inf")
+        self._fences = fences
+        self._lease_until_s = now_s + store.LEASE_S
+
+    async def _tick(self) -> None:
+        """Notice a broker that came back empty, also while there is nothing to send."""
+        now_s = asyncio.get_running_loop().time()
+        if not self._fences or now_s - self._ticked_at_s < TICK_S:
+            return
+        async with self._database.read() as session:
+            known = await store.incarnations(session, shards=list(self._fences))
+            oldest, rows = await store.backlog(session)
+        BACKLOG_ROWS.set(rows)
+        BACKLOG_AGE.set((self._clock() - oldest).total_seconds() if oldest else 0)
+        names = {topic for _, topic in known}
+        if names:
+            await self._compare(
+                known, {name: info.topic_id for name, info in (await self._probe.topics(names)).items()}
+            )
+        self._ticked_at_s = now_s
+
+    async def _compare(self, known: Mapping[tuple[int, str], UUID], now_there: Mapping[str, UUID]) -> None:
+        self._topics = dict(now_there)
+        for (shard, topic), topic_id in known.items():
+            if now_there[topic] == topic_id:
+                continue
+            async with self._database.write() as tx:
+                rows = await store.send_again(
+                    tx, shard=shard, topic=topic, topic_id=now_there[topic], now=self._clock()
+                )
+            SENT_AGAIN.labels(topic=topic).inc(rows)
+            log.warning("topic_came_back_empty", topic=topic, shard=shard, rows_sent_again=rows)
+
+    async def _send(self, rows: Sequence[OutboxRow]) -> bool:
+        """Produce and mark. Stops at the first row that was not acknowledged: its successors wait behind it."""
+        await self._know_topics({row.topic for row in rows}, {row.shard for row in rows})
+        if asyncio.get_running_loop().time() > self._lease_until_s - LEASE_MARGIN_S:
+            self._lease_until_s = float("-inf")
+            await self._keep_leases()
+            return True
+        records = [_records(row, self._service) for row in rows]
+        acks = await self._producer.produce([record for batch in records for record in batch])
+        done = _acknowledged(rows, records, acks)
+        await self._mark(done)
+        await self._hints.sent(ack for ack in acks if ack is not None)
+        if len(done) < len(rows):
+            FAILURES.labels(topic=rows[len(done)].topic).inc()
+            self._ticked_at_s = float("-inf")
+            raise BrokerUnavailable(f"no acknowledgement for {rows[len(done)].topic}")
+        return True
+
+    async def _know_topics(self, topics: set[str], shards: set[int]) -> None:
+        """First use of a topic by a shard: remember its incarnation before anything is marked with it."""
+        new = topics - set(self._topics)
+        if new:
+            self._topics |= {name: info.topic_id for name, info in (await self._probe.topics(new)).items()}
+        async with self._database.read() as session:
+            known = await store.incarnations(session, shards=list(shards))
+        for shard in shards:
+            for topic in topics - {name for owned, name in known if owned == shard}:
+                async with self._database.write() as tx:
+                    await store.send_again(
+                        tx, shard=shard, topic=topic, topic_id=self._topics[topic], now=self._clock()
+                    )
+
+    async def _mark(self, rows: Sequence[OutboxRow]) -> None:
+        groups: dict[tuple[int, str], list[OutboxRow]] = {}
+        for row in rows:
+            groups.setdefault((row.shard, row.topic), []).append(row)
+        if not groups:
+            return
+        async with self._database.write() as tx:
+            # A lost mark is a repeat, which consumers absorb; nothing else may commit this way.
+            await tx.execute(text("set local synchronous_commit = off"))
+            for (shard, topic), group in groups.items():
+                marked = await store.mark(
+                    tx,
+                    group,
+                    topic_id=self._topics[topic],
+                    owner=self._owner,
+                    fence=self._fences[shard],
+                    sent_at=self._clock(),
+                )
+                if not marked:
+                    self._lease_until_s = float("-inf")
+                    log.warning("lease_lost", shard=shard, service=self._service)
+        for row in rows:
+            EVENTS_SENT.labels(topic=row.topic).inc()
+
+    async def _listen(self) -> None:
+        """A NOTIFY of another process of this service wakes the relay."""
+        address = libpq_url(role_url(self._database_settings, self._service, "worker"))
+        while True:
+            with suppress(Error):
+                async with await AsyncConnection.connect(address, autocommit=True) as connection:
+                    await connection.execute(f"listen {NOTIFY_CHANNEL}")
+                    async for _ in connection.notifies():
+                        self._wake.event.set()
+            await asyncio.sleep(1)
+
+    async def _close(self) -> None:
+        with suppress(SQLAlchemyError):
+            async with self._database.write() as tx:
+                await store.release(tx, owner=self._owner)
+        await self._hints.close()
+        await self._producer.close()
+
+
+def _records(row: OutboxRow, service: str) -> list[Record]:
+    return [
+        Record(
+            topic=row.topic,
+            key=event.key,
+            value=event.payload,
+            headers=(
+                ("id", event.event_id),
+                ("type", event.type.encode()),
+                ("brand", event.brand_id),
+                ("occurred", str(event.occurred_at_us).encode()),
+                ("received", str(event.received_at_us).encode()),
+                ("producer", service.encode()),
+            ),
+        )
+        for event in OutboxBatch.FromString(row.payload).events
+    ]
+
+
+def _acknowledged(
+    rows: Sequence[OutboxRow], records: Sequence[Sequence[Record]], acks: Sequence[Ack | None]
+) -> list[OutboxRow]:
+    """The leading rows of which every record was acknowledged."""
+    done: list[OutboxRow] = []
+    position = 0
+    for row, batch in zip(rows, records, strict=True):
+        if any(ack is None for ack in acks[position : position + len(batch)]):
+            break
+        position += len(batch)
+        done.append(row)
+    return done
