@@ -1,0 +1,43 @@
+"""When to look again. Pure: times come in, times go out; randomness is an argument in [0, 1)."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+POLL_FIRST_S: Final = 0.05
+POLL_LONGEST_S: Final = 5.0
+READ_BACK_FIRST_S: Final = 0.1
+READ_BACK_LONGEST_S: Final = 300.0
+BACKOFF_FIRST_S: Final = 0.5
+BACKOFF_LONGEST_S: Final = 60.0
+
+
+def _doubling(first_s: float, longest_s: float, tries: int) -> float:
+    return float(min(longest_s, first_s * 2 ** min(tries, 30)))
+
+
+def next_poll(now: datetime, polls: int) -> datetime:
+    """50 ms after sending, then doubling up to 5 s."""
+    return now + timedelta(seconds=_doubling(POLL_FIRST_S, POLL_LONGEST_S, polls))
+
+
+def next_read_back(now: datetime, tries: int) -> datetime:
+    """Soon after acceptance, then doubling up to five minutes."""
+    return now + timedelta(seconds=_doubling(READ_BACK_FIRST_S, READ_BACK_LONGEST_S, tries))
+
+
+def next_try(now: datetime, failures: int, *, jitter: float, retry_after_s: float | None = None) -> datetime:
+    """After a failure: what the platform asked for, else doubling with up to 50 % of jitter."""
+    if retry_after_s is not None:
+        return now + timedelta(seconds=retry_after_s)
+    wait_s = _doubling(BACKOFF_FIRST_S, BACKOFF_LONGEST_S, failures)
+    return now + timedelta(seconds=wait_s * (1 + jitter / 2))
+
+
+def send_at(now: datetime, gate: datetime | None) -> datetime:
+    """After silence the first change goes at once; the window that it opened holds back what follows."""
+    return now if gate is None else max(now, gate)
+
+
+def milliseconds(start: datetime, end: datetime) -> int:
+    """Whole milliseconds, never negative: the shop's clock may be ahead of ours."""
+    return max(0, (end - start) // timedelta(milliseconds=1))

@@ -1,0 +1,212 @@
+"""An item on a channel: facts (desired, in flight, confirmed, refused) and the state that follows from them.
+
+Events change facts; `settle` derives the state, so that a state can never contradict its facts:
+
+    excluded   must not be there, and never was        accepted   the platform took the desired hash
+    invalid    cannot be sent as it is                 live       and was seen to show it
+    pending    waits to be sent                        rejected   the platform refused the desired hash
+    sent       in flight                               removed    was there, and is gone
+    unknown    in flight, and nobody knows the outcome
+
+A verdict belongs to the hash it was sent with: what changed meanwhile is pending again by itself.
+"""
+
+from dataclasses import dataclass, replace
+from enum import IntEnum, StrEnum
+from typing import Final
+from uuid import UUID
+
+
+class State(StrEnum):
+    EXCLUDED = "excluded"
+    INVALID = "invalid"
+    PENDING = "pending"
+    SENT = "sent"
+    UNKNOWN = "unknown"
+    ACCEPTED = "accepted"
+    LIVE = "live"
+    REJECTED = "rejected"
+    REMOVED = "removed"
+
+
+class Want(StrEnum):
+    """What should be on the platform: the item, nothing, or (invalid) what is there already."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    HOLD = "hold"
+
+
+class Lane(IntEnum):
+    """Order of sending: the lower first."""
+
+    OFFER = 0
+    CONTENT = 1
+    BACKLOG = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why, in the same words for every platform: stable code, the field, what was wrong, what to do."""
+
+    code: str
+    field: str = ""
+    message: str = ""
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hashes:
+    """Digest of what is (to be) shown, per lane."""
+
+    content: bytes
+    offer: bytes
+
+
+GONE: Final = Hashes(content=b"gone", offer=b"")
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    attempt_id: UUID
+    hashes: Hashes
+    unknown: bool = False
+
+    @property
+    def deletes(self) -> bool:
+        return self.hashes == GONE
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """`desired` is GONE when nothing should be there, None while invalid. `exposed`: the platform may hold the item.
+
+    `backlog`: waits as part of a first sync, behind newer changes.
+    """
+
+    want: Want
+    why: tuple[Reason, ...] = ()
+    desired: Hashes | None = None
+    in_flight: InFlight | None = None
+    confirmed: Hashes | None = None
+    refused: Hashes | None = None
+    refusal: tuple[Reason, ...] = ()
+    seen: bool = False
+    note: tuple[Reason, ...] = ()
+    exposed: bool = False
+    removed: bool = False
+    backlog: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """`lane` only when pending."""
+
+    state: State
+    reasons: tuple[Reason, ...] = ()
+    lane: Lane | None = None
+
+
+def settle(facts: Facts) -> Settled:
+    """The state that follows from the facts."""
+    if facts.in_flight is not None:
+        return Settled(State.UNKNOWN if facts.in_flight.unknown else State.SENT, facts.note)
+    if facts.want is Want.HOLD:
+        return Settled(State.INVALID, facts.why)
+    if facts.desired == facts.refused:
+        return Settled(State.REJECTED, facts.refusal)
+    if facts.want is Want.ABSENT:
+        if facts.exposed:
+            return Settled(State.PENDING, facts.why, Lane.CONTENT)
+        return Settled(State.REMOVED if facts.removed else State.EXCLUDED, facts.why)
+    if facts.desired == facts.confirmed:
+        return Settled(State.LIVE if facts.seen else State.ACCEPTED, () if facts.seen else facts.note)
+    return Settled(State.PENDING, facts.note, _lane(facts))
+
+
+def _lane(facts: Facts) -> Lane:
+    """The fast lane serves only what the platform has accepted; else price and stock travel with the content."""
+    if facts.confirmed and facts.desired and facts.confirmed.content == facts.desired.content:
+        return Lane.OFFER
+    return Lane.BACKLOG if facts.backlog else Lane.CONTENT
+
+
+def desire_present(facts: Facts, hashes: Hashes, *, backlog: bool = False) -> Facts:
+    changed = facts.desired != hashes
+    return replace(
+        facts,
+        want=Want.PRESENT,
+        why=(),
+        desired=hashes,
+        backlog=backlog if changed else facts.backlog,
+        removed=False,
+        note=() if changed else facts.note,
+    )
+
+
+def desire_absent(facts: Facts, reason: Reason) -> Facts:
+    return replace(facts, want=Want.ABSENT, why=(reason,), desired=GONE, backlog=False, note=())
+
+
+def hold(facts: Facts, problems: tuple[Reason, ...]) -> Facts:
+    """Cannot be sent as it is. What the platform accepted before stays there."""
+    return replace(facts, want=Want.HOLD, why=problems, desired=None, backlog=False, note=())
+
+
+def taken(facts: Facts, attempt_id: UUID) -> Facts:
+    """The item goes into an attempt with the hash desired now. ValueError when it was not pending."""
+    if settle(facts).lane is None or facts.desired is None:
+        raise ValueError("only a pending item can be taken")
+    exposed = facts.exposed or facts.desired != GONE
+    return replace(facts, in_flight=InFlight(attempt_id, facts.desired), exposed=exposed, backlog=False)
+
+
+def accepted(facts: Facts, *, seen: bool = False) -> Facts:
+    """The platform took what was in flight. `seen`: and shows it (or offers no way to look)."""
+    flight = facts.in_flight
+    if flight is None:
+        return facts
+    done = replace(facts, in_flight=None, refused=None, refusal=(), note=())
+    if flight.deletes:
+        return replace(done, confirmed=None, exposed=False, removed=True, seen=False)
+    return replace(done, confirmed=flight.hashes, exposed=True, seen=seen, removed=False)
+
+
+def refused(facts: Facts, reasons: tuple[Reason, ...]) -> Facts:
+    """The platform refused what was in flight; it still holds what it accepted before."""
+    flight = facts.in_flight
+    if flight is None:
+        return facts
+    exposed = facts.exposed if flight.deletes else facts.confirmed is not None
+    return replace(facts, in_flight=None, refused=flight.hashes, refusal=reasons, exposed=exposed, note=())
+
+
+def unknown(facts: Facts, reason: Reason) -> Facts:
+    if facts.in_flight is None:
+        return facts
+    return replace(facts, in_flight=replace(facts.in_flight, unknown=True), note=(reason,))
+
+
+def requeue(facts: Facts, note: tuple[Reason, ...] = ()) -> Facts:
+    """What was in flight certainly did not arrive, or can be repeated safely: the item waits again.
+
+    `exposed` stays: a platform that answered nothing may still hold it.
+    """
+    return replace(facts, in_flight=None, note=note)
+
+
+def seen(facts: Facts) -> Facts:
+    """A read-back showed what was confirmed."""
+    return replace(facts, seen=True, note=()) if facts.confirmed is not None else facts
+
+
+def not_seen(facts: Facts, reason: Reason) -> Facts:
+    return replace(facts, note=(reason,)) if facts.confirmed is not None and not facts.seen else facts
+
+
+def as_json(reasons: tuple[Reason, ...]) -> list[dict[str, str]]:
+    return [{"code": r.code, "field": r.field, "message": r.message, "fix": r.fix} for r in reasons]
+
+
+def from_json(rows: list[dict[str, str]]) -> tuple[Reason, ...]:
+    return tuple(Reason(**row) for row in rows)

@@ -1,0 +1,89 @@
+"""Desired state, batches, schedules and words: pure rules with exact answers."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from vitrin.shop_sync.domain import batching, decide, schedule
+from vitrin.shop_sync.domain.sync import Lane, Reason, State
+from vitrin.shop_sync.domain.words import summary
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({}, None),
+        ({"exists": False}, "item_deleted"),
+        ({"status": "draft"}, "item_draft"),
+        ({"status": "archived"}, "item_archived"),
+        ({"gift_card": True}, "gift_card"),
+        ({"offered": False}, "no_offer_in_market"),
+    ],
+)
+def test_exclusions(changes: dict[str, object], code: str | None) -> None:
+    facts: dict[str, object] = {
+        "exists": True,
+        "status": "active",
+        "gift_card": False,
+        "offered": True,
+        "market": "US",
+    }
+    reason = decide.exclusion(**(facts | changes))  # type: ignore[arg-type]
+    assert (reason.code if reason else None) == code
+
+
+def test_id_templates() -> None:
+    assert decide.raw_id("{id}", item_id="7", sku="A-1") == "7"
+    assert decide.raw_id("{sku}", item_id="7", sku="A-1") == "A-1"
+    assert decide.raw_id("{sku}", item_id="7", sku="") is None
+
+
+def test_price_changes_only_the_offer_hash() -> None:
+    before = decide.wanted({"title": "Shirt", "price": "10.00 USD"}, {"price"})
+    after = decide.wanted({"price": "9.00 USD", "title": "Shirt"}, {"price"})
+    assert before.hashes.content == after.hashes.content
+    assert before.hashes.offer != after.hashes.offer
+    assert len(before.hashes.content) == decide.HASH_BYTES
+
+
+@pytest.mark.parametrize(
+    ("sizes", "count"), [([], 0), ([5, 5, 5], 2), ([20, 1], 1), ([1, 1, 1, 1], 3), ([10, 1], 1)]
+)
+def test_batches_by_count_and_bytes(sizes: list[int], count: int) -> None:
+    assert batching.fill(sizes, items_max=3, bytes_max=10) == count
+
+
+def test_halving_ends_at_one_and_loses_nothing() -> None:
+    def parts(batch: list[int]) -> list[list[int]]:
+        split = batching.halves(batch)
+        return [leaf for half in split for leaf in parts(list(half))] if split else [batch]
+
+    assert parts(list(range(7))) == [[0], [1], [2], [3], [4], [5], [6]]
+
+
+def test_schedules() -> None:
+    waits = [(schedule.next_poll(NOW, polls) - NOW).total_seconds() for polls in range(9)]
+    assert waits == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+    assert schedule.next_try(NOW, 3, jitter=0.5, retry_after_s=7.5) == NOW + timedelta(seconds=7.5)
+    assert schedule.next_try(NOW, 1, jitter=0.5) == NOW + timedelta(seconds=1.25)
+    assert schedule.next_try(NOW, 99, jitter=0.0) == NOW + timedelta(seconds=60)
+    assert schedule.send_at(NOW, None) == NOW
+    assert schedule.send_at(NOW, NOW - timedelta(seconds=1)) == NOW
+    assert schedule.send_at(NOW, NOW + timedelta(seconds=1)) == NOW + timedelta(seconds=1)
+    assert schedule.milliseconds(NOW, NOW + timedelta(microseconds=1999)) == 1
+    assert schedule.milliseconds(NOW, NOW - timedelta(seconds=1)) == 0
+
+
+def test_words_are_the_same_for_every_platform() -> None:
+    reasons = (Reason("title_too_long", "title", "The title is too long."), Reason("missing_link"))
+    assert summary(State.LIVE, platform="meta", reasons=()) == "Meta shows it"
+    assert (
+        summary(State.REJECTED, platform="pinterest", reasons=reasons)
+        == "Pinterest refused it: The title is too long. (and 1 more)"
+    )
+    assert (
+        summary(State.PENDING, platform="meta", reasons=(), lane=Lane.OFFER)
+        == "New price or stock waits to be sent to Meta"
+    )

@@ -1,0 +1,161 @@
+"""States of an item on a channel follow from its facts."""
+
+import random
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from vitrin.shop_sync.domain import sync
+from vitrin.shop_sync.domain.sync import Facts, Hashes, InFlight, Lane, Reason, State, Want, settle
+
+ATTEMPT = UUID(int=1)
+OLD = Hashes(b"c1", b"o1")
+NEW_OFFER = Hashes(b"c1", b"o2")
+NEW_CONTENT = Hashes(b"c2", b"o1")
+ARCHIVED = Reason("item_archived", "status", "archived", "activate")
+TOO_LONG = Reason("title_too_long", "title", "long", "shorten")
+FRESH = Facts(want=Want.ABSENT)
+
+
+def live(hashes: Hashes = OLD) -> Facts:
+    return sync.accepted(sync.taken(sync.desire_present(FRESH, hashes), ATTEMPT), seen=True)
+
+
+def test_the_happy_way() -> None:
+    facts = sync.desire_present(FRESH, OLD)
+    assert settle(facts).state is State.PENDING
+    assert settle(facts).lane is Lane.CONTENT
+    facts = sync.taken(facts, ATTEMPT)
+    assert settle(facts).state is State.SENT
+    assert settle(facts).lane is None
+    facts = sync.accepted(facts)
+    assert settle(facts).state is State.ACCEPTED
+    assert settle(sync.seen(facts)).state is State.LIVE
+
+
+def test_a_first_sync_waits_behind_changes() -> None:
+    assert settle(sync.desire_present(FRESH, OLD, backlog=True)).lane is Lane.BACKLOG
+    assert settle(sync.desire_present(FRESH, OLD)).lane is Lane.CONTENT
+    assert settle(sync.desire_present(live(), NEW_OFFER)).lane is Lane.OFFER
+    assert settle(sync.desire_present(live(), NEW_CONTENT)).lane is Lane.CONTENT
+
+
+def test_the_fast_lane_serves_only_what_was_accepted() -> None:
+    flying = sync.taken(sync.desire_present(FRESH, OLD), ATTEMPT)
+    refused = sync.refused(sync.desire_present(flying, NEW_OFFER), (TOO_LONG,))
+    assert settle(refused).lane is Lane.CONTENT
+
+
+def test_a_verdict_belongs_to_the_hash_it_was_sent_with() -> None:
+    flying = sync.desire_present(sync.taken(sync.desire_present(FRESH, OLD), ATTEMPT), NEW_OFFER)
+    assert settle(flying).state is State.SENT
+    done = sync.accepted(flying)
+    assert done.confirmed == OLD
+    assert settle(done) == sync.Settled(State.PENDING, (), Lane.OFFER)
+
+
+def test_a_refusal_ends_until_the_item_changes() -> None:
+    refused = sync.refused(sync.taken(sync.desire_present(FRESH, OLD), ATTEMPT), (TOO_LONG,))
+    assert settle(refused) == sync.Settled(State.REJECTED, (TOO_LONG,))
+    assert settle(sync.desire_present(refused, OLD)).state is State.REJECTED
+    assert settle(sync.desire_present(refused, NEW_CONTENT)).state is State.PENDING
+
+
+def test_going_back_to_what_is_confirmed_needs_no_send() -> None:
+    refused = sync.refused(sync.taken(sync.desire_present(live(), NEW_CONTENT), ATTEMPT), (TOO_LONG,))
+    assert settle(refused).state is State.REJECTED
+    assert settle(sync.desire_present(refused, OLD)).state is State.LIVE
+
+
+def test_archived_items_are_taken_down_only_if_they_may_be_there() -> None:
+    assert settle(sync.desire_absent(FRESH, ARCHIVED)).state is State.EXCLUDED
+    leaving = sync.desire_absent(live(), ARCHIVED)
+    assert settle(leaving) == sync.Settled(State.PENDING, (ARCHIVED,), Lane.CONTENT)
+    gone = sync.accepted(sync.taken(leaving, ATTEMPT))
+    assert settle(gone) == sync.Settled(State.REMOVED, (ARCHIVED,))
+    assert settle(sync.desire_present(gone, OLD)).state is State.PENDING
+
+
+def test_archived_while_the_first_send_flies() -> None:
+    flying = sync.desire_absent(sync.taken(sync.desire_present(FRESH, OLD), ATTEMPT), ARCHIVED)
+    assert settle(sync.accepted(flying)).state is State.PENDING
+    assert settle(sync.refused(flying, (TOO_LONG,))).state is State.EXCLUDED
+
+
+def test_an_unknown_send_may_be_there_and_is_taken_down() -> None:
+    flying = sync.unknown(sync.taken(sync.desire_present(FRESH, OLD), ATTEMPT), Reason("outcome_unknown"))
+    assert settle(flying).state is State.UNKNOWN
+    assert settle(sync.requeue(flying)).state is State.PENDING
+    assert settle(sync.desire_absent(sync.requeue(flying), ARCHIVED)).state is State.PENDING
+
+
+def test_invalid_items_stay_as_they_were_accepted() -> None:
+    broken = sync.hold(live(), (TOO_LONG,))
+    assert settle(broken) == sync.Settled(State.INVALID, (TOO_LONG,))
+    assert broken.confirmed == OLD
+    assert settle(sync.desire_present(broken, OLD)).state is State.LIVE
+
+
+def test_a_refused_removal_is_not_repeated_for_ever() -> None:
+    leaving = sync.taken(sync.desire_absent(live(), ARCHIVED), ATTEMPT)
+    refused = sync.refused(leaving, (Reason("denied"),))
+    assert settle(refused).state is State.REJECTED
+    assert refused.exposed
+
+
+def test_only_pending_items_are_taken() -> None:
+    with pytest.raises(ValueError, match="pending"):
+        sync.taken(live(), ATTEMPT)
+
+
+def test_random_histories_end_live_with_the_newest_hash() -> None:
+    """Whatever happened before: when the platform accepts from now on, it ends with the newest desire."""
+    for seed in range(2000):
+        chance = random.Random(seed)
+        facts = FRESH
+        for _ in range(chance.randrange(1, 25)):
+            facts = _step(facts, chance)
+        facts = sync.desire_present(facts, Hashes(b"end", bytes([seed % 256])))
+        for _ in range(4):
+            if facts.in_flight:
+                facts = sync.accepted(facts)
+            elif settle(facts).lane is not None:
+                facts = sync.taken(facts, ATTEMPT)
+        assert settle(sync.seen(facts)).state is State.LIVE, seed
+        assert facts.confirmed == facts.desired
+
+
+def _step(facts: Facts, chance: random.Random) -> Facts:
+    hashes = Hashes(bytes([chance.randrange(3)]), bytes([chance.randrange(3)]))
+    if facts.in_flight and chance.random() < 0.5:
+        verdicts = [
+            lambda: sync.accepted(facts),
+            lambda: sync.refused(facts, (TOO_LONG,)),
+            lambda: sync.unknown(facts, Reason("outcome_unknown")),
+            lambda: sync.requeue(facts),
+        ]
+        return chance.choice(verdicts)()
+    if settle(facts).lane is not None and chance.random() < 0.5:
+        return sync.taken(facts, ATTEMPT)
+    changes = [
+        lambda: sync.desire_present(facts, hashes),
+        lambda: sync.desire_absent(facts, ARCHIVED),
+        lambda: sync.hold(facts, (TOO_LONG,)),
+        lambda: sync.seen(facts),
+        lambda: sync.not_seen(facts, Reason("not_shown_yet")),
+    ]
+    return chance.choice(changes)()
+
+
+def test_reasons_survive_storage() -> None:
+    assert sync.from_json(sync.as_json((ARCHIVED, TOO_LONG))) == (ARCHIVED, TOO_LONG)
+
+
+def test_late_verdicts_change_nothing() -> None:
+    facts = live()
+    assert sync.accepted(facts) == facts
+    assert sync.refused(facts, (TOO_LONG,)) == facts
+    assert sync.unknown(facts, TOO_LONG) == facts
+    assert sync.not_seen(facts, TOO_LONG) == facts
+    assert replace(facts, in_flight=InFlight(ATTEMPT, OLD)).in_flight is not None
