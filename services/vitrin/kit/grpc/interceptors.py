@@ -29,7 +29,7 @@ SECONDS = metrics.histogram(
 )
 
 Handler = grpc.RpcMethodHandler[Any, Any]
-Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
+Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
 
 
 def _metadata(details: grpc.HandlerCallDetails, wanted: str) -> str | None:
@@ -39,7 +39,7 @@ def _metadata(details: grpc.HandlerCallDetails, wanted: str) -> str | None:
     return None
 
 
-class AuthServer(grpc.aio.ServerInterceptor[Any, Any]):
+class AuthServer(grpc.aio.ServerInterceptor):
     """Only callers with the service token get through; the health service is open, as probes expect."""
 
     def __init__(self, service_token: str) -> None:
@@ -56,7 +56,7 @@ class AuthServer(grpc.aio.ServerInterceptor[Any, Any]):
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> Handler:
+    ) -> Handler | None:
         if handler_call_details.method.startswith(HEALTH_PREFIX):
             return await continuation(handler_call_details)
         given = _metadata(handler_call_details, _AUTHORIZATION) or ""
@@ -65,7 +65,7 @@ class AuthServer(grpc.aio.ServerInterceptor[Any, Any]):
         return await continuation(handler_call_details)
 
 
-class ObserveServer(grpc.aio.ServerInterceptor[Any, Any]):
+class ObserveServer(grpc.aio.ServerInterceptor):
     """Request id on log lines, metrics, VitrinError as a status; anything else is INTERNAL without its text."""
 
     def __init__(self, service: str) -> None:
@@ -73,7 +73,7 @@ class ObserveServer(grpc.aio.ServerInterceptor[Any, Any]):
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> Handler:
+    ) -> Handler | None:
         handler = await continuation(handler_call_details)
         if handler is None or handler_call_details.method.startswith(HEALTH_PREFIX):
             return handler

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import OVERALL_HEALTH
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+from grpc_health.v1.health import OVERALL_HEALTH  # type: ignore[import-untyped]
 from grpc_health.v1.health import aio as health
 
 from vitrin.kit.grpc.interceptors import AuthServer, ObserveServer
