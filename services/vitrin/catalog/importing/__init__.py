@@ -1,0 +1,16 @@
+"""Catalog files as streams of records: no database, no clock, constant memory."""
+
+from vitrin.catalog.importing.errors import FileRefused
+from vitrin.catalog.importing.formats import ImportFile, ImportFormat, choose_format
+from vitrin.catalog.importing.records import ImportDefaults, ImportRecord, Seen, SeenInProcess
+
+__all__ = [
+    "FileRefused",
+    "ImportDefaults",
+    "ImportFile",
+    "ImportFormat",
+    "ImportRecord",
+    "Seen",
+    "SeenInProcess",
+    "choose_format",
+]
