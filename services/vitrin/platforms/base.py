@@ -19,7 +19,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from vitrin.kit.http_client import Rate
+from vitrin.kit.http_client import PlatformHttp, Rate
 from vitrin.kit.money import Money
 
 Attributes = Mapping[str, object]
@@ -68,7 +68,9 @@ class Endpoint(StrEnum):
 class ChannelItem:
     """One item with its offer in one market, as any platform may need it. Text is plain; "" means absent.
 
-    `availability` is one of: in stock, out of stock, preorder, available for order, discontinued.
+    Closed vocabularies are those of the catalog's events: availability in_stock, out_of_stock, preorder,
+    available_for_order, discontinued; condition new, refurbished, used; age_group newborn, infant, toddler, kids,
+    teen, adult, all_ages; gender male, female, unisex.
     `sale_start` and `sale_end` are aware; either may be missing.
     """
 
@@ -270,3 +272,51 @@ class CatalogChannel(Protocol):
         """What the platform shows now, for every id of `expected` (platform item id -> attributes sent, {} after
         a delete), compared field by field. Any number of ids; split into calls of `read_back_items_max`."""
         ...
+
+
+class ChannelMisconfigured(ValueError):
+    """A connection's own settings cannot make a channel: `code` is stable, `field` names the setting."""
+
+    def __init__(self, code: str, *, field: str, message: str, fix: str) -> None:
+        super().__init__(f"{code} ({field}): {message}")
+        self.code = code
+        self.field = field
+        self.message = message
+        self.fix = fix
+
+
+class OpenChannel(Protocol):
+    """Makes a channel; no I/O. Raises ChannelMisconfigured."""
+
+    def __call__(
+        self,
+        *,
+        http: PlatformHttp,
+        access_token: str,
+        external_ids: Mapping[str, str],
+        market: str,
+        language: str,
+        currency: str,
+        base_url: str | None = None,
+        rates: Mapping[Endpoint, Rate] | None = None,
+    ) -> CatalogChannel:
+        """`market` is an ISO 3166-1 alpha-2 country, `language` ISO 639-1, `currency` ISO 4217; `base_url` None means
+        the platform's own; `rates` replaces those of the capabilities (a sandbox without quotas, a busy catalog)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformSpec:
+    """What the services must know of a platform before they open a channel on it."""
+
+    name: str
+    title: str
+    capabilities: Capabilities
+    required_external_ids: tuple[str, ...]
+    optional_external_ids: tuple[str, ...]
+    default_base_url: str
+    required_scopes: tuple[str, ...]
+    open_channel: OpenChannel
+
+    def missing_external_ids(self, external_ids: Mapping[str, str]) -> tuple[str, ...]:
+        return tuple(name for name in self.required_external_ids if not external_ids.get(name))

@@ -1,0 +1,87 @@
+"""One call to a platform: transport failures and refused answers become a `PlatformFailure`."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from vitrin.kit.http_client import Call, NotSent, PlatformHttp, Reply, UnknownOutcome
+from vitrin.platforms.base import Capabilities, FailureKind, Operation, PlatformFailure
+
+Classify = Callable[[int, Mapping[str, str], object | None], PlatformFailure | None]
+"""Pure: status, lower-case headers and decoded body (None where it is not JSON) -> None for a success."""
+
+
+async def answered(http: PlatformHttp, call: Call, *, classify: Classify) -> Any:
+    """The decoded JSON of a successful answer. A read whose outcome is unknown has simply failed for now."""
+    try:
+        reply = await http.request(call)
+    except NotSent as error:
+        raise PlatformFailure(
+            FailureKind.NOT_SENT,
+            code="platform_unreachable",
+            message=str(error),
+            fix="Vitrin tries again by itself; check the network if it lasts.",
+        ) from error
+    except UnknownOutcome as error:
+        raise _unanswered(call, str(error)) from error
+    return checked(call, reply, classify=classify)
+
+
+def checked(call: Call, reply: Reply, *, classify: Classify) -> Any:
+    body = reply.json()
+    failure = classify(reply.status, reply.headers, body)
+    if failure is None:
+        return body
+    if failure.kind is FailureKind.UNKNOWN_OUTCOME:
+        raise _unanswered(call, failure.message)
+    raise failure
+
+
+def _unanswered(call: Call, message: str) -> PlatformFailure:
+    if call.safe:
+        return PlatformFailure(
+            FailureKind.TRANSIENT, code="no_answer", message=message, fix="Vitrin tries again by itself."
+        )
+    return PlatformFailure(
+        FailureKind.UNKNOWN_OUTCOME,
+        code="outcome_unknown",
+        message=message,
+        fix="Vitrin looks at what the platform holds before it sends again.",
+    )
+
+
+def by_status(status: int, message: str) -> PlatformFailure | None:
+    """For answers without a readable error body: only the status speaks. None for a 2xx."""
+    if 200 <= status < 300:
+        return None
+    kinds = {
+        401: (FailureKind.AUTH, "token_invalid"),
+        403: (FailureKind.PERMISSION, "permission_missing"),
+        413: (FailureKind.TOO_LARGE, "batch_too_large"),
+        429: (FailureKind.THROTTLED, "throttled"),
+    }
+    fallback = FailureKind.UNKNOWN_OUTCOME if status >= 500 else FailureKind.INVALID_REQUEST
+    kind, code = kinds.get(status, (fallback, f"http_{status}"))
+    return PlatformFailure(kind, code=code, message=message or f"HTTP {status}", platform_code=str(status))
+
+
+def check_batch(operations: Sequence[Operation], capabilities: Capabilities) -> None:
+    """Raises PlatformFailure for a batch that must not be sent; nothing has been sent then."""
+    size_bytes = sum(operation.size_bytes for operation in operations)
+    if len(operations) > capabilities.batch_items_max or size_bytes > capabilities.batch_bytes_max:
+        raise PlatformFailure(
+            FailureKind.TOO_LARGE,
+            code="batch_too_large",
+            message=f"{len(operations)} items of {size_bytes} bytes; a call takes {capabilities.batch_items_max} "
+            f"items and {capabilities.batch_bytes_max} bytes",
+        )
+    if not operations or len({operation.platform_item_id for operation in operations}) != len(operations):
+        raise PlatformFailure(
+            FailureKind.INVALID_REQUEST,
+            code="batch_invalid",
+            message="a batch has at least one item, and each item once",
+        )
+
+
+def in_chunks(ids: Iterable[str], size: int) -> list[list[str]]:
+    everything = list(ids)
+    return [everything[start : start + size] for start in range(0, len(everything), size)]

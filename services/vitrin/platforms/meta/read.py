@@ -1,0 +1,104 @@
+"""Meta's products as its catalog shows them, compared with what was sent. Pure.
+
+Reading has other names than writing (ProductItem of the SDK), and prices come formatted ("$12.34").
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from vitrin.platforms.base import Difference, Problem, Seen
+from vitrin.platforms.comparing import as_text, difference, same_price, same_text, same_window
+
+READ_NAMES: Final = {
+    "title": "name",
+    "description": "description",
+    "link": "url",
+    "image_link": "image_url",
+    "additional_image_link": "additional_image_urls",
+    "availability": "availability",
+    "condition": "condition",
+    "price": "price",
+    "sale_price": "sale_price",
+    "brand": "brand",
+    "gtin": "gtin",
+    "mpn": "manufacturer_part_number",
+    "item_group_id": "retailer_product_group_id",
+    "color": "color",
+    "size": "size",
+    "gender": "gender",
+    "age_group": "age_group",
+    "material": "material",
+    "pattern": "pattern",
+    "product_type": "product_type",
+    "quantity_to_sell_on_facebook": "quantity_to_sell_on_facebook",
+    **{f"custom_label_{number}": f"custom_label_{number}" for number in range(5)},
+}
+"""Written name -> read name. What is not here cannot be read back under a name that we know."""
+FIELDS: Final = ",".join(
+    [
+        "retailer_id",
+        *READ_NAMES.values(),
+        "currency",
+        "sale_price_start_date",
+        "sale_price_end_date",
+        "review_status",
+        "review_rejection_reasons",
+    ]
+)
+
+
+def seen(platform_item_id: str, expected: Mapping[str, object], product: Mapping[str, Any] | None) -> Seen:
+    if product is None:
+        return Seen(platform_item_id, present=False)
+    found = [_compared(name, value, product) for name, value in expected.items() if name in READ_NAMES]
+    if "sale_price_effective_date" in expected:
+        found.append(_window(as_text(expected["sale_price_effective_date"]), product))
+    return Seen(
+        platform_item_id,
+        present=True,
+        differences=tuple(part for part in found if part is not None),
+        problems=_review(product),
+    )
+
+
+def _compared(name: str, sent: object, product: Mapping[str, Any]) -> Difference | None:
+    shown = product.get(READ_NAMES[name])
+    left, right = as_text(sent), as_text(shown)
+    if name in {"price", "sale_price"} and left and right:
+        same = same_price(left, right, seen_currency=as_text(product.get("currency")))
+    elif name == "sale_price":
+        same = not left and (not right or _is_zero(right))
+    elif name == "gtin":
+        same = left.lstrip("0") == right.lstrip("0")
+    else:
+        same = same_text(left, right)
+    return None if same else difference(name, sent, shown)
+
+
+def _is_zero(amount: str) -> bool:
+    return not any(char in "123456789" for char in amount)
+
+
+def _window(sent: str, product: Mapping[str, Any]) -> Difference | None:
+    """Where no sale is on, dates that stay behind show nothing: only a window that was asked for is compared."""
+    if not sent:
+        return None
+    start, end = as_text(product.get("sale_price_start_date")), as_text(product.get("sale_price_end_date"))
+    window = f"{start}/{end}"
+    return None if same_window(sent, window) else difference("sale_price_effective_date", sent, window)
+
+
+def _review(product: Mapping[str, Any]) -> tuple[Problem, ...]:
+    if product.get("review_status") != "rejected":
+        return ()
+    reasons = product.get("review_rejection_reasons")
+    words = [as_text(reason) for reason in reasons] if isinstance(reasons, Sequence) else []
+    return tuple(
+        Problem(
+            "review_rejected",
+            "",
+            f"Meta's review refused the item: {word}",
+            "Correct the item, or ask for another review in Meta's Commerce Manager.",
+        )
+        for word in words or ["no reason given"]
+    )
