@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError
 
 from vitrin.kit.settings import KafkaSettings
@@ -111,6 +112,12 @@ class Probe:
             raise BrokerUnavailable(f"the broker has no topic {', '.join(missing)}: run `vitrin topics`")
         return {name: self._known[name] for name in wanted}
 
+    async def bounds(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], tuple[int, int]]:
+        """Earliest and end offset of each (topic, partition), as the broker says now. BrokerUnavailable."""
+        wanted = list(partitions)
+        async with self._lock:
+            return await self._run(self._bounds, wanted)
+
     async def ping(self) -> None:
         """Raises BrokerUnavailable when the broker does not answer; for readiness."""
         async with self._lock:
@@ -153,6 +160,17 @@ class Probe:
             for entry in described
             if entry["error_code"] == 0 and entry["partitions"]
         }
+
+    def _bounds(
+        self, admin: Any, partitions: list[tuple[str, int]]
+    ) -> dict[tuple[str, int], tuple[int, int]]:
+        prefix = self._settings.topic_prefix
+        tps = {
+            TopicPartition(prefix + topic, partition): (topic, partition) for topic, partition in partitions
+        }
+        first = admin.list_partition_offsets(dict.fromkeys(tps, OffsetSpec.EARLIEST))
+        last = admin.list_partition_offsets(dict.fromkeys(tps, OffsetSpec.LATEST))
+        return {key: (first[tp].offset, last[tp].offset) for tp, key in tps.items()}
 
     def _drop(self) -> None:
         admin, self._admin = self._admin, None

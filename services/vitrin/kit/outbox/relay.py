@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.urls import libpq_url, role_url
-from vitrin.kit.kafka.client import DELIVERY_TIMEOUT_MS, BrokerUnavailable, Probe
+from vitrin.kit.kafka.client import DELIVERY_TIMEOUT_MS, BrokerUnavailable, Probe, TopicInfo
 from vitrin.kit.kafka.hints import HintSender
 from vitrin.kit.kafka.producer import Ack, OrderedProducer, Record
 from vitrin.kit.logs import get_logger
@@ -30,7 +30,9 @@ from vitrin.kit.settings import DatabaseSettings, KafkaSettings
 from vitrin.protos.kit.v1.outbox_pb2 import OutboxBatch
 
 POLL_S: Final = 0.2
-SECOND_LOOK_S: Final = 0.01
+"""How often it looks while there is traffic: a NOTIFY may have been held back."""
+POLL_IDLE_S: Final = 2.0
+BUSY_S: Final = 1.0
 TICK_S: Final = 2.0
 RENEW_S: Final = store.LEASE_S / 3
 LEASE_MARGIN_S: Final = DELIVERY_TIMEOUT_MS / 1000 + 3
@@ -77,6 +79,8 @@ class Relay:
         self._lease_until_s = float("-inf")
         self._ticked_at_s = float("-inf")
         self._topics: dict[str, UUID] = {}
+        self._seen: set[tuple[int, str]] = set()
+        self._busy_until_s = float("-inf")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; then sends what is left, gives the leases back and closes."""
@@ -116,14 +120,18 @@ class Relay:
             return False
 
     async def _sleep(self, stop: asyncio.Event) -> None:
-        """Until a commit wakes us; a second look soon after, for a NOTIFY that was held back; or the poll."""
+        """Until a commit wakes us, or the poll: often after traffic, seldom when it has been quiet."""
+        busy = asyncio.get_running_loop().time() < self._busy_until_s
         waiting = {asyncio.create_task(self._wake.event.wait()), asyncio.create_task(stop.wait())}
-        woken, _ = await asyncio.wait(waiting, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
+        woken, _ = await asyncio.wait(
+            waiting, timeout=POLL_S if busy else POLL_IDLE_S, return_when=asyncio.FIRST_COMPLETED
+        )
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
         if woken:
             self._wake.event.clear()
+            self._busy_until_s = asyncio.get_running_loop().time() + BUSY_S
 
     async def _keep_leases(self) -> None:
         now_s = asyncio.get_running_loop().time()
@@ -148,13 +156,13 @@ class Relay:
         BACKLOG_AGE.set((self._clock() - oldest).total_seconds() if oldest else 0)
         names = {topic for _, topic in known}
         if names:
-            await self._compare(
-                known, {name: info.topic_id for name, info in (await self._probe.topics(names)).items()}
-            )
+            await self._compare(known, await self._probe.topics(names))
         self._ticked_at_s = now_s
 
-    async def _compare(self, known: Mapping[tuple[int, str], UUID], now_there: Mapping[str, UUID]) -> None:
-        self._topics = dict(now_there)
+    async def _compare(self, known: Mapping[tuple[int, str], UUID], found: Mapping[str, TopicInfo]) -> None:
+        now_there = {name: info.topic_id for name, info in found.items()}
+        self._topics |= now_there
+        self._seen = set(known)
         for (shard, topic), topic_id in known.items():
             if now_there[topic] == topic_id:
                 continue
@@ -167,7 +175,7 @@ class Relay:
 
     async def _send(self, rows: Sequence[OutboxRow]) -> bool:
         """Produce and mark. Stops at the first row that was not acknowledged: its successors wait behind it."""
-        await self._know_topics({row.topic for row in rows}, {row.shard for row in rows})
+        await self._know_topics(rows)
         if asyncio.get_running_loop().time() > self._lease_until_s - LEASE_MARGIN_S:
             self._lease_until_s = float("-inf")
             await self._keep_leases()
@@ -183,19 +191,20 @@ class Relay:
             raise BrokerUnavailable(f"no acknowledgement for {rows[len(done)].topic}")
         return True
 
-    async def _know_topics(self, topics: set[str], shards: set[int]) -> None:
+    async def _know_topics(self, rows: Sequence[OutboxRow]) -> None:
         """First use of a topic by a shard: remember its incarnation before anything is marked with it."""
-        new = topics - set(self._topics)
-        if new:
-            self._topics |= {name: info.topic_id for name, info in (await self._probe.topics(new)).items()}
-        async with self._database.read() as session:
-            known = await store.incarnations(session, shards=list(shards))
-        for shard in shards:
-            for topic in topics - {name for owned, name in known if owned == shard}:
-                async with self._database.write() as tx:
-                    await store.send_again(
-                        tx, shard=shard, topic=topic, topic_id=self._topics[topic], now=self._clock()
-                    )
+        new = {(row.shard, row.topic) for row in rows} - self._seen
+        if not new:
+            return
+        self._topics |= {
+            name: info.topic_id for name, info in (await self._probe.topics({t for _, t in new})).items()
+        }
+        for shard, topic in new:
+            async with self._database.write() as tx:
+                await store.send_again(
+                    tx, shard=shard, topic=topic, topic_id=self._topics[topic], now=self._clock()
+                )
+        self._seen |= new
 
     async def _mark(self, rows: Sequence[OutboxRow]) -> None:
         groups: dict[tuple[int, str], list[OutboxRow]] = {}
@@ -228,6 +237,7 @@ class Relay:
             with suppress(Error):
                 async with await AsyncConnection.connect(address, autocommit=True) as connection:
                     await connection.execute(f"listen {NOTIFY_CHANNEL}")
+                    self._wake.event.set()
                     async for _ in connection.notifies():
                         self._wake.event.set()
             await asyncio.sleep(1)

@@ -128,4 +128,4 @@ async def send_again(tx: WriteSession, *, shard: int, topic: str, topic_id: UUID
 async def backlog(session: ReadSession) -> tuple[datetime | None, int]:
     """Time of the oldest unsent row and their number (counted up to 10,000)."""
     row = (await session.all(_AGE))[0]
-    return row[0], int(row[1])
+    return row.oldest, int(row.unsent)

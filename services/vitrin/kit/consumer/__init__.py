@@ -1,0 +1,1 @@
+"""Consumers: micro-batches handled in one transaction together with their offsets."""

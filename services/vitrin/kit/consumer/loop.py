@@ -1,0 +1,329 @@
+"""The consumer loop: micro-batch, one transaction with its offsets, three outcomes, incarnations.
+
+- Done: the effects and the new offsets are committed together, by compare-and-set; a member that was replaced
+  meanwhile finds no row to advance and rolls back.
+- Try later: the database is away or a lock was lost; the same batch is repeated, nothing moves on without it.
+- Invalid: the message goes to the dead letters with its reason; beyond `DEAD_LETTERS_MAX` in an hour the consumer
+  halts (not the API), before a bad release pours a topic into them.
+
+A topic that comes back with another id, or shorter than our position, starts again at its earliest offset: handlers
+absorb repeats by version or event id.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from psycopg import Error as PsycopgError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from vitrin.events.envelope import InvalidMessage, Message
+from vitrin.kit.clock import Clock
+from vitrin.kit.consumer import store
+from vitrin.kit.consumer.client import GroupLock, LogReader
+from vitrin.kit.consumer.records import parse
+from vitrin.kit.consumer.store import Place, TakenOver
+from vitrin.kit.db.database import WorkerDatabase
+from vitrin.kit.db.session import WriteSession
+from vitrin.kit.db.urls import libpq_url, role_url
+from vitrin.kit.ids import BrandId
+from vitrin.kit.kafka.client import BrokerUnavailable, KafkaFault, Probe
+from vitrin.kit.kafka.hints import FALLBACK_S, HintListener
+from vitrin.kit.logs import get_logger
+from vitrin.kit.metrics import counter, gauge
+from vitrin.kit.settings import KafkaSettings
+
+POLL_HINTED_MS: Final = 30
+POLL_MS: Final = 1_000
+POLLS_AFTER_HINT: Final = 4
+TICK_S: Final = 2.0
+RETRY_S: Final = 0.5
+RETRY_MAX_S: Final = 10.0
+DEAD_LETTERS_MAX: Final = 100
+DEAD_LETTER_WINDOW: Final = timedelta(hours=1)
+HALT_RETRY_S: Final = 60.0
+
+Handler = Callable[[WriteSession, Sequence[Message]], Awaitable[None]]
+
+MESSAGES = counter("vitrin_consumer_messages_total", "Messages by group and outcome", ["group", "outcome"])
+REPLICA_AGE = gauge(
+    "vitrin_consumer_age_seconds", "Time since the group last stood at the end of its topics", ["group"]
+)
+HALTED = gauge("vitrin_consumer_halted", "1 while a group is halted by its dead-letter limit", ["group"])
+GAPS = counter(
+    "vitrin_consumer_gaps_total",
+    "Partitions whose next records had been removed before they were read",
+    ["group"],
+)
+
+log = get_logger(__name__)
+
+
+class DeadLetterLimit(Exception):
+    """More messages than the limit allows would go to the dead letters."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Parsed messages and unreadable records of one poll, with the positions before and after."""
+
+    messages: list[tuple[Place, Any, Message]] = field(default_factory=list)
+    unreadable: list[tuple[Place, Any, str]] = field(default_factory=list)
+    moves: dict[Place, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def brands(self) -> list[BrandId]:
+        return sorted({BrandId(message.brand_id) for _, _, message in self.messages})
+
+
+class Consumer:
+    """One consumer group of a service. `handler` gets micro-batches; their brands are set in the transaction."""
+
+    def __init__(
+        self,
+        *,
+        group: str,
+        topics: Sequence[str],
+        handler: Handler,
+        database: WorkerDatabase,
+        settings: KafkaSettings,
+        probe: Probe,
+        hints: HintListener,
+        clock: Clock,
+    ) -> None:
+        self.group = group
+        self._topics = list(topics)
+        self._handler = handler
+        self._database = database
+        self._settings = settings
+        self._probe = probe
+        self._hints = hints
+        self._hint = hints.subscribe(topics)
+        self._clock = clock
+        self._lock = GroupLock(libpq_url(role_url(database.settings, database.service, "worker")), group)
+        self._reader: LogReader | None = None
+        self._known: Mapping[str, Any] = {}
+        self._positions: dict[Place, int] = {}
+        self._at_end_s = float("-inf")
+        self._ticked_at_s = float("-inf")
+        self._was_hinted = False
+
+    def age_s(self) -> float:
+        """Seconds since this consumer last stood at the end of its topics; infinite before the first time."""
+        return asyncio.get_running_loop().time() - self._at_end_s
+
+    async def run(self, stop: asyncio.Event) -> None:
+        REPLICA_AGE.labels(group=self.group).set_function(self._age_or_nan)
+        self._loop = asyncio.get_running_loop()
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                try:
+                    await self._step(stop, stopping)
+                except (BrokerUnavailable, KafkaFault, TakenOver, OSError, PsycopgError, DBAPIError) as error:
+                    log.warning("consumer_restarts", group=self.group, reason=str(error).splitlines()[:1])
+                    await self._close_reader()
+                    await _pause(stopping, RETRY_S)
+                except DeadLetterLimit as error:
+                    HALTED.labels(group=self.group).set(1)
+                    log.error("consumer_halted", group=self.group, reason=str(error))
+                    await self._close_reader()
+                    await _pause(stopping, HALT_RETRY_S)
+        finally:
+            stopping.cancel()
+            await self._close_reader()
+            await self._lock.release()
+
+    def _age_or_nan(self) -> float:
+        return self._loop.time() - self._at_end_s
+
+    async def _step(self, stop: asyncio.Event, stopping: "asyncio.Task[Any]") -> None:
+        if self._reader is None and not await self._open():
+            await _pause(stopping, RETRY_S)
+            return
+        reader = self._reader
+        assert reader is not None
+        self._hint.clear()
+        batch = await self._poll(reader)
+        if batch is not None:
+            await self._apply_until_done(batch, stop)
+            await reader.committed(batch.moves)
+        if batch is None or asyncio.get_running_loop().time() - self._ticked_at_s > 5 * TICK_S:
+            await self._tick(reader)
+        if batch is None and self._hints.enabled and self._settings.membership == "lock":
+            await self._wait_for_hint(stopping)
+
+    async def _poll(self, reader: LogReader) -> _Batch | None:
+        """One micro-batch. Under hints a few short polls: the hint may be ahead of the fetch by a moment."""
+        hinted = self._hints.enabled and self._settings.membership == "lock"
+        polls = POLLS_AFTER_HINT if self._was_hinted else 1
+        for _ in range(polls):
+            records = await reader.poll(timeout_ms=POLL_HINTED_MS if hinted else POLL_MS)
+            if records:
+                return self._parse(records)
+        return None
+
+    async def _wait_for_hint(self, stopping: "asyncio.Task[Any]") -> None:
+        waiting = asyncio.create_task(self._hint.wait())
+        done, _ = await asyncio.wait(
+            {waiting, stopping}, timeout=FALLBACK_S, return_when=asyncio.FIRST_COMPLETED
+        )
+        self._was_hinted = waiting in done
+        waiting.cancel()
+
+    async def _open(self) -> bool:
+        """Topics there, lock held (or group joined), positions loaded. False: somebody else reads."""
+        known = await self._probe.topics(self._topics)
+        if self._settings.membership == "lock" and not await self._lock.acquire():
+            return False
+        reader = LogReader(self._settings, group=self.group, topics=known)
+        self._known, self._reader, self._positions = known, reader, {}
+        await reader.open(self._start_at)
+        HALTED.labels(group=self.group).set(0)
+        return True
+
+    async def _start_at(self, places: Sequence[Place]) -> Mapping[Place, int]:
+        """Where each assigned partition starts: the stored position, or the earliest of a new incarnation."""
+        assert self._reader is not None
+        async with self._database.read() as session:
+            stored = await store.load(session, group=self.group, topics=self._known)
+        bounds = await self._bounds(places)
+        starts, resets = {}, {}
+        for place in places:
+            first, end = bounds[place]
+            position = stored.get(place)
+            if position is None:
+                starts[place] = first
+            elif position > end or position < first:
+                resets[place] = (position, first)
+                self._report_jump(place, position, first, end)
+        async with self._database.write() as tx:
+            now = self._clock()
+            await store.start(tx, group=self.group, places=starts, now=now)
+            await store.advance(tx, group=self.group, moves=resets, now=now)
+        offsets = {**{place: stored[place] for place in places if place in stored}, **starts}
+        offsets |= {place: first for place, (_, first) in resets.items()}
+        self._positions = offsets
+        return offsets
+
+    async def _bounds(self, places: Sequence[Place]) -> dict[Place, tuple[int, int]]:
+        """Earliest and end offset of each. Asked by the probe: our own client may be inside poll()."""
+        found = await self._probe.bounds((place.topic, place.partition) for place in places)
+        return {place: found[(place.topic, place.partition)] for place in places}
+
+    def _report_jump(self, place: Place, position: int, first: int, end: int) -> None:
+        if position < first:
+            GAPS.labels(group=self.group).inc()
+            log.error("records_gone", group=self.group, topic=place.topic, position=position, earliest=first)
+        else:
+            log.warning(
+                "topic_shorter_than_position", group=self.group, topic=place.topic, position=position, end=end
+            )
+
+    def _parse(self, records: Sequence[tuple[Place, Any]]) -> _Batch:
+        batch = _Batch()
+        for place, record in records:
+            try:
+                batch.messages.append((place, record, parse(record, topic=place.topic)))
+            except InvalidMessage as error:
+                batch.unreadable.append((place, record, error.reason))
+            expected = batch.moves[place][0] if place in batch.moves else self._positions[place]
+            batch.moves[place] = (expected, record.offset + 1)
+        return batch
+
+    async def _apply_until_done(self, batch: _Batch, stop: asyncio.Event) -> None:
+        """Repeat while the database is away; isolate the culprit when the batch itself fails."""
+        pause_s = RETRY_S
+        while True:
+            try:
+                await self._apply(batch)
+                break
+            except (OperationalError, InterfaceError, PoolTimeout) as error:
+                if stop.is_set():
+                    raise
+                log.warning("batch_waits", group=self.group, reason=str(error).splitlines()[0])
+                await asyncio.sleep(pause_s)
+                pause_s = min(RETRY_MAX_S, pause_s * 2)
+            except (TakenOver, DeadLetterLimit):
+                raise
+            except Exception as error:
+                log.warning(
+                    "batch_isolated", group=self.group, messages=len(batch.messages), reason=str(error)
+                )
+                await self._apply_each(batch)
+                break
+        for place, (_, next_offset) in batch.moves.items():
+            self._positions[place] = next_offset
+
+    async def _apply(self, batch: _Batch) -> None:
+        async with self._database.write(batch.brands) as tx:
+            if batch.messages:
+                await self._handler(tx, [message for _, _, message in batch.messages])
+            await self._bury(tx, batch.unreadable)
+            await store.advance(tx, group=self.group, moves=batch.moves, now=self._clock())
+        MESSAGES.labels(group=self.group, outcome="done").inc(len(batch.messages))
+
+    async def _apply_each(self, batch: _Batch) -> None:
+        """The same batch with a savepoint per message: what fails alone is buried, the rest is done."""
+        failed = list(batch.unreadable)
+        async with self._database.write(batch.brands) as tx:
+            for place, record, message in batch.messages:
+                try:
+                    async with tx.savepoint():
+                        await self._handler(tx, [message])
+                except (OperationalError, InterfaceError):
+                    raise
+                except InvalidMessage as error:
+                    failed.append((place, record, error.reason))
+                except Exception as error:
+                    log.exception("message_failed", group=self.group, type=message.type, key=message.key)
+                    failed.append((place, record, f"{type(error).__name__}: {error}"))
+            await self._bury(tx, failed)
+            await store.advance(tx, group=self.group, moves=batch.moves, now=self._clock())
+        MESSAGES.labels(group=self.group, outcome="done").inc(len(batch.moves))
+
+    async def _bury(self, tx: WriteSession, failed: Sequence[tuple[Place, Any, str]]) -> None:
+        if not failed:
+            return
+        since = self._clock() - DEAD_LETTER_WINDOW
+        buried = await store.buried_since(tx, group=self.group, since=since)
+        if buried + len(failed) > DEAD_LETTERS_MAX:
+            raise DeadLetterLimit(f"{buried + len(failed)} dead letters within {DEAD_LETTER_WINDOW}")
+        for place, record, reason in failed:
+            await store.bury(
+                tx, group=self.group, place=place, record=record, reason=reason, now=self._clock()
+            )
+        MESSAGES.labels(group=self.group, outcome="dead_letter").inc(len(failed))
+
+    async def _tick(self, reader: LogReader) -> None:
+        """Every few seconds: is it still the same topic, do we still hold the lock, are we at the end?"""
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._ticked_at_s < TICK_S:
+            return
+        known = await self._probe.topics(self._topics)
+        if known != self._known:
+            raise BrokerUnavailable("a topic came back as another incarnation")
+        if self._settings.membership == "lock" and not await self._lock.acquire():
+            raise BrokerUnavailable("another process reads this group now")
+        places = list(reader.places)
+        bounds = await self._bounds(places)
+        if any(self._positions[place] > bounds[place][1] for place in places):
+            raise BrokerUnavailable("a topic is shorter than our position")
+        if places and all(self._positions[place] >= bounds[place][1] for place in places):
+            self._at_end_s = loop.time()
+        self._ticked_at_s = loop.time()
+
+    async def _close_reader(self) -> None:
+        reader, self._reader = self._reader, None
+        self._ticked_at_s = float("-inf")
+        if reader is not None:
+            with suppress(KafkaFault, OSError):
+                await reader.close()
+
+
+async def _pause(stopping: "asyncio.Task[Any]", seconds: float) -> None:
+    await asyncio.wait({stopping}, timeout=seconds)
