@@ -1,0 +1,141 @@
+"""`vitrin connection`: create, list, delete."""
+
+import os
+import sys
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from vitrin.cli.failures import CliFailure, Exit
+from vitrin.cli.options import AsJson, Key
+from vitrin.cli.output import Output
+
+app = typer.Typer(help="Connections of the brand to platforms.", no_args_is_help=True)
+
+TOKEN_SETTING = "VITRIN_PLATFORM_TOKEN"  # noqa: S105 - the name of a variable
+COLUMNS = {
+    "id": "id",
+    "platform": "platform",
+    "mode": "mode",
+    "state": "state",
+    "external_ids": "ids on the platform",
+    "expires_at": "token expires",
+    "last_error": "last error",
+}
+
+
+class Mode(StrEnum):
+    SANDBOX = "sandbox"
+    LIVE = "live"
+
+
+@app.command()
+def create(
+    *,
+    platform: Annotated[str, typer.Argument(help="meta, pinterest, ...")],
+    mode: Annotated[
+        Mode, typer.Option(help="sandbox: the local stand-in; live: the real platform.")
+    ] = Mode.SANDBOX,
+    external_id: Annotated[
+        list[str] | None, typer.Option("--id", help="name=value, repeatable: catalog_id=123.")
+    ] = None,
+    token_stdin: Annotated[
+        bool, typer.Option("--token-stdin", help=f"Read the access token from stdin, else {TOKEN_SETTING}.")
+    ] = False,
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", help="Of a sandbox that is not the local one.")
+    ] = None,
+    id_template: Annotated[str | None, typer.Option("--id-template", help="{id} or {sku}.")] = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Connect a platform. In sandbox mode ids and token default to the local sandbox's ready account."""
+    from vitrin.cli.client import with_key
+
+    output = Output(as_json=as_json)
+    body: dict[str, Any] = {"platform": platform, "mode": mode.value}
+    if mode is Mode.SANDBOX:
+        body |= _sandbox_account(platform, optional=bool(external_id))
+    if external_id:
+        body["external_ids"] = _pairs(external_id)
+    token = sys.stdin.readline().strip() if token_stdin else os.environ.get(TOKEN_SETTING)
+    if token:
+        body["access_token"] = token
+    if "access_token" not in body:
+        raise CliFailure(
+            "no access token",
+            fix=f"pass --token-stdin or set {TOKEN_SETTING}",
+            code="token_missing",
+            exit_code=Exit.USAGE,
+        )
+    body |= {name: value for name, value in (("base_url", base_url), ("id_template", id_template)) if value}
+    with with_key("accounts", key) as accounts:
+        connection = accounts.post("/v1/connections", body)
+    if as_json:
+        output.json(connection)
+    else:
+        output.record(connection)
+
+
+@app.command("list")
+def list_(key: Key = None, as_json: AsJson = False) -> None:
+    """All connections; tokens are never shown."""
+    from vitrin.cli.client import with_key
+
+    output = Output(as_json=as_json)
+    with with_key("accounts", key) as accounts:
+        connections = list(accounts.pages("/v1/connections"))
+    output.table(connections, columns=COLUMNS)
+    if as_json:
+        output.json({"data": connections})
+
+
+@app.command()
+def delete(
+    connection_id: Annotated[str, typer.Argument(help="Id of the connection.")],
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete a connection: its work stops. What the platform already shows stays there."""
+    from vitrin.cli.client import with_key
+
+    output = Output(as_json=as_json)
+    with with_key("accounts", key) as accounts:
+        accounts.call("DELETE", f"/v1/connections/{connection_id}")
+    if as_json:
+        output.json({"id": connection_id, "deleted": True})
+    else:
+        output.note(f"deleted {connection_id}")
+
+
+def sandbox_connection(account: dict[str, Any]) -> dict[str, Any]:
+    """The body that connects a ready sandbox account."""
+    return {
+        "base_url": account["base_url"],
+        "external_ids": account["external_ids"],
+        "access_token": account["access_token"],
+    }
+
+
+def _sandbox_account(platform: str, *, optional: bool) -> dict[str, Any]:
+    from vitrin.cli.failures import Unreachable
+    from vitrin.cli.sandbox import sandbox_accounts
+
+    try:
+        accounts = [account for account in sandbox_accounts() if account["platform"] == platform]
+    except Unreachable:
+        if optional:
+            return {}
+        raise
+    return sandbox_connection(accounts[0]) if accounts else {}
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name or not value:
+            raise CliFailure(f"--id {text!r} is not name=value", code="id_malformed", exit_code=Exit.USAGE)
+        pairs[name] = value
+    return pairs

@@ -1,0 +1,107 @@
+"""`vitrin import`: upload a catalog file, watch it being applied, list what was refused."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vitrin.cli.failures import CliFailure, Exit
+from vitrin.cli.options import AsJson, Key
+from vitrin.cli.output import Output
+
+CHUNK_BYTES = 256 * 1024
+POLL_S = 0.15
+DEADLINE_S = 3600.0
+REFUSED_SHOWN_MAX = 20
+FINAL_STATES = ("done", "completed", "refused", "failed")
+Progress = Callable[[str, int, int], None]
+"""Called with a phase, how much is done and how much there is."""
+
+
+def register(app: typer.Typer) -> None:
+    app.command("import")(import_)
+
+
+def import_(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="CSV: a Shopify export or a feed.")
+    ],
+    format_: Annotated[
+        str | None, typer.Option("--format", help="shopify or feed; found out by default.")
+    ] = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import a catalog. Rows that cannot be used are refused one by one, with a code and what to do."""
+    from vitrin.cli.client import with_key
+    from vitrin.cli.progress import bar
+
+    output = Output(as_json=as_json)
+    with with_key("catalog", key) as catalog, bar(output, title=file.name) as progress:
+        report = run_import(catalog, file, format_=format_, progress=progress)
+        refused = list(refused_rows(catalog, report["id"]))
+    if as_json:
+        output.json(report | {"refused": refused})
+    else:
+        show_report(output, report, refused)
+    if report["state"] in ("refused", "failed"):
+        raise SystemExit(int(Exit.REFUSED))
+
+
+def run_import(catalog: Any, file: Path, *, format_: str | None, progress: Progress) -> dict[str, Any]:
+    """Upload and wait until the import has an end. Returns its report. `catalog` is a ServiceClient."""
+    import time
+
+    size = file.stat().st_size
+    parameters = {"filename": file.name} | ({"format": format_} if format_ else {})
+    with file.open("rb") as source:
+        report: dict[str, Any] = catalog.call(
+            "POST",
+            "/v1/imports",
+            params=parameters,
+            headers={"Content-Type": "text/csv", "Content-Length": str(size)},
+            content=_chunks(source, size=size, progress=progress),
+        )
+    end = time.monotonic() + DEADLINE_S
+    while report["state"] not in FINAL_STATES:
+        if time.monotonic() > end:
+            raise CliFailure(
+                f"the import {report['id']} has no end after {DEADLINE_S:.0f} s", code="import_slow"
+            )
+        progress("rows", int(report.get("rows_done") or 0), int(report.get("rows_total") or 0))
+        time.sleep(POLL_S)
+        report = catalog.get(f"/v1/imports/{report['id']}")
+    progress("rows", int(report.get("rows_done") or 0), int(report.get("rows_total") or 0))
+    return report
+
+
+def refused_rows(catalog: Any, import_id: str) -> Iterator[dict[str, Any]]:
+    """Every refused row with line, id, code, field, message and fix."""
+    rows: Iterator[dict[str, Any]] = catalog.pages(f"/v1/imports/{import_id}/rows", {"outcome": "refused"})
+    return rows
+
+
+def codes_of(row: dict[str, Any]) -> list[str]:
+    """The codes that a refused row carries, whether it has one or several."""
+    errors = row.get("errors") or row.get("problems")
+    if isinstance(errors, list) and errors:
+        return [str(error["code"]) for error in errors]
+    return [str(row.get("code"))]
+
+
+def show_report(output: Output, report: dict[str, Any], refused: list[dict[str, Any]]) -> None:
+    output.record({name: value for name, value in report.items() if not isinstance(value, dict | list)})
+    counted = Counter(code for row in refused for code in codes_of(row))
+    if counted:
+        rows = [{"code": code, "rows": number} for code, number in counted.most_common()]
+        output.table(rows, columns={"code": "refused because", "rows": "rows"})
+
+
+def _chunks(source: Any, *, size: int, progress: Progress) -> Iterator[bytes]:
+    sent = 0
+    while chunk := source.read(CHUNK_BYTES):
+        yield chunk
+        sent += len(chunk)
+        progress("upload", sent, size)

@@ -1,0 +1,40 @@
+"""Secrets of a local Vitrin: generated once, kept in `var/secrets.json`, readable by their owner only."""
+
+import base64
+import os
+import secrets as random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from vitrin.cli.settings import Var, read_json, write_private_json
+
+TOKEN_BYTES = 32
+KEY_BYTES = 32  # AES-256
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secrets:
+    """`token_keys` is the key ring of accounts: `kid:base64`, the first is current."""
+
+    service_token: str
+    operator_token: str
+    token_keys: str
+
+
+def load_secrets(var: Var, environment: Mapping[str, str] | None = None) -> Secrets:
+    """Those of the environment, else the stored ones, else fresh ones that are stored."""
+    given = os.environ if environment is None else environment
+    stored = read_json(var.secrets)
+    fresh = {
+        "service_token": random.token_urlsafe(TOKEN_BYTES),
+        "operator_token": random.token_urlsafe(TOKEN_BYTES),
+        "token_keys": "local1:" + base64.b64encode(random.token_bytes(KEY_BYTES)).decode(),
+    }
+    kept = Secrets(**{name: str(stored.get(name) or value) for name, value in fresh.items()})
+    if asdict(kept) != stored:
+        write_private_json(var.secrets, asdict(kept))
+    return Secrets(
+        service_token=given.get("VITRIN_SERVICE_TOKEN") or kept.service_token,
+        operator_token=given.get("VITRIN_OPERATOR_TOKEN") or kept.operator_token,
+        token_keys=given.get("ACCOUNTS_TOKEN_KEYS") or kept.token_keys,
+    )

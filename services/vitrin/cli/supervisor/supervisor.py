@@ -1,0 +1,222 @@
+"""The life of `vitrin up`: start in order, watch, restart what dies, stop in reverse order.
+
+Idle it sleeps: the kernel says when a child ends (SIGCHLD), and one tick every few seconds bounds the logs and
+the broker's memory.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from vitrin.cli.failures import CliFailure, Exit
+from vitrin.cli.settings import read_json, write_private_json
+from vitrin.cli.supervisor.preparation import Preparation
+from vitrin.cli.supervisor.settings import UpSettings
+from vitrin.cli.supervisor.state import VarLock, stop_left_over
+from vitrin.cli.supervisor.unit import State, Unit
+from vitrin.kit.embedded.errors import EmbeddedFailure
+from vitrin.kit.embedded.ports import port_is_free
+from vitrin.kit.embedded.process import bound_log
+
+TICK_S = 10.0
+PROBE_TIMEOUT_S = 2.0
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+Say = Callable[[str], None]
+
+
+class Supervisor:
+    """Owns the processes. `say` gets one line per thing that a person should know."""
+
+    def __init__(self, settings: UpSettings, *, clock: Callable[[], datetime], say: Say) -> None:
+        self.settings = settings
+        self.preparation = Preparation(settings)
+        self.stopping = asyncio.Event()
+        self._clock = clock
+        self._say = say
+        self._lock = VarLock(settings.var)
+        self._http: httpx.AsyncClient | None = None
+        self._watchers: list[asyncio.Task[None]] = []
+        self._began_at = clock()
+
+    @property
+    def units(self) -> Sequence[Unit]:
+        return self.preparation.units
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Everything is ready inside, and stopped after, however the block ends."""
+        self._lock.take()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGCHLD, self._on_child)
+        try:
+            async with httpx.AsyncClient(timeout=PROBE_TIMEOUT_S, trust_env=False) as self._http:
+                self._clear_the_place()
+                await self._start_all()
+                yield
+        finally:
+            await self._stop_all()
+            loop.remove_signal_handler(signal.SIGCHLD)
+            self._lock.release()
+
+    def _clear_the_place(self) -> None:
+        """Stop what a killed supervisor left, then name every port that something else holds."""
+        for name in stop_left_over(self.settings.var.state):
+            self._say(f"[yellow]stopped {name}, left over from an earlier run that was killed[/yellow]")
+        taken = [port for port in self.settings.ports if not port_is_free(port.number)]
+        if taken:
+            names = ", ".join(f"{port.number} ({port.setting})" for port in taken)
+            raise CliFailure(
+                f"in use by another program: port {names}",
+                fix="stop that program, or set the named variable to another port",
+                code="port_in_use",
+            )
+
+    async def _start_all(self) -> None:
+        """Data first, then schema and topics, then all services at once."""
+        self.preparation.make_units()
+        by_name = {unit.name: unit for unit in self.units}
+        first = [by_name[name] for name in ("postgres", "broker") if name in by_name]
+        rest = [unit for unit in self.units if unit not in first]
+        for unit in first:
+            await self._start(unit)
+        await self._timed("schema and topics", self.preparation.prepare)
+        await self._together([self._start(unit) for unit in rest])
+        self._watchers = [
+            asyncio.create_task(self._keep(unit), name=f"keep-{unit.name}") for unit in self.units
+        ]
+        self._watchers.append(asyncio.create_task(self._tick(), name="tick"))
+
+    async def _together(self, starts: Sequence[Awaitable[None]]) -> None:
+        """All of them, or the first failure after the others were given up."""
+        tasks = [asyncio.ensure_future(start) for start in starts]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _timed(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await work()
+        self._say(f"[green]✓[/green] {what} [dim]{loop.time() - began:.1f} s[/dim]")
+
+    async def _start(self, unit: Unit) -> None:
+        async def work() -> None:
+            await unit.start(clock=self._clock, answers=self._answers)
+
+        try:
+            await self._timed(unit.name, work)
+        except EmbeddedFailure as failure:
+            unit.state = State.FAILED
+            unit.last_exit = unit.last_exit or str(failure).splitlines()[0]
+            raise CliFailure(
+                str(failure),
+                fix=f"the whole log is {unit.part.log_path}",
+                code="start_failed",
+                exit_code=Exit.REFUSED,
+            ) from failure
+        finally:
+            self.write_state()
+
+    async def _answers(self, url: str) -> bool:
+        assert self._http is not None
+        try:
+            answer = await self._http.get(url)
+        except httpx.TransportError:
+            return False
+        return answer.status_code == 200
+
+    def _on_child(self) -> None:
+        for unit in self.units:
+            unit.note_exit()
+
+    async def _keep(self, unit: Unit) -> None:
+        """Restart the part whenever it ends, for as long as the supervisor runs."""
+        while not self.stopping.is_set():
+            unit.note_exit()  # it may have ended before this watcher began
+            await unit.exited.wait()
+            if self.stopping.is_set():
+                return
+            await self._restart(unit)
+
+    async def _restart(self, unit: Unit) -> None:
+        pause_s = unit.backoff_s(self._clock())
+        unit.state = State.RESTARTING
+        unit.restarts += 1
+        self.write_state()
+        self._say(f"[red]{unit.name} died[/red]: {unit.last_exit}; again in {pause_s:.2g} s")
+        for line in unit.tail():
+            self._say(f"  [dim]{_plain(line)}[/dim]")
+        await asyncio.sleep(pause_s)
+        try:
+            await self._start(unit)
+            if unit.name == "broker":
+                await self._timed("topics on the new broker", self.preparation.create_topics)
+        except CliFailure as failure:
+            self._say(f"[red]{unit.name} did not come back[/red]: {_plain(failure.message)}")
+            await unit.stop()
+            unit.exited.set()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            for unit in self.units:
+                bound_log(unit.part.log_path)
+                if unit.name == "broker" and unit.pid is not None:
+                    self._recycle_when_fat(unit, unit.pid)
+
+    def _recycle_when_fat(self, unit: Unit, pid: int) -> None:
+        """The embedded broker never deletes: above a size it is stopped, and comes back empty."""
+        limit = self.settings.broker_memory_bytes_max
+        if resident_bytes(pid) > limit:
+            self._say(f"[yellow]{unit.name} uses more than {limit // 2**20} MiB: recycled[/yellow]")
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+    async def _stop_all(self) -> None:
+        self.stopping.set()
+        for task in self._watchers:
+            task.cancel()
+        await asyncio.gather(*self._watchers, return_exceptions=True)
+        for unit in reversed(self.units):
+            if unit.part.process is not None:
+                await unit.stop()
+        if self.units:
+            self.write_state()
+
+    def write_state(self) -> None:
+        """`var/state.json`: every URL, every process, the demo brand. Secrets stay in their own file."""
+        write_private_json(self.settings.var.state, self.state())
+
+    def state(self) -> dict[str, Any]:
+        demo = read_json(self.settings.var.demo)
+        return {
+            "supervisor": {"pid": os.getpid(), "started_at": self._began_at},
+            "urls": self.preparation.urls,
+            "database_url": self.preparation.public_database_url,
+            "kafka_bootstrap": self.preparation.bootstrap,
+            "processes": [unit.as_json() for unit in self.units],
+            "demo": demo or None,
+        }
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory of a process; 0 where the system does not say (no /proc) or the process is gone."""
+    try:
+        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * PAGE_BYTES
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "\\[")

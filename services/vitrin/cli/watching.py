@@ -1,0 +1,130 @@
+"""`vitrin status`, `why`, `lag`: what runs, what arrived, and why something did not."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from vitrin.cli.options import AsJson, Key
+from vitrin.cli.output import Output
+
+LAG_COLUMNS = {
+    "platform": "platform",
+    "hop": "from the change until",
+    "count": "changes",
+    "p50_ms": "p50 ms",
+    "p95_ms": "p95 ms",
+    "p99_ms": "p99 ms",
+}
+TIMELINE_COLUMNS = {"at": "time", "platform": "platform", "what": "what", "actor": "by", "detail": "detail"}
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(status)
+    app.command()(why)
+    app.command()(lag)
+
+
+def status(as_json: AsJson = False) -> None:
+    """Every address, the state of every process, and the demo brand with its key. 3 when nothing runs."""
+    from vitrin.cli.failures import CliFailure, Exit
+    from vitrin.cli.settings import Var, read_json
+    from vitrin.cli.supervisor.state import up_is_running
+
+    output = Output(as_json=as_json)
+    var = Var.from_environment()
+    state = read_json(var.state)
+    if not up_is_running(var) or not state:
+        raise CliFailure(
+            f"no `vitrin up` runs on {var.root}",
+            fix="start one, or set VITRIN_VAR to the directory of the one that runs",
+            code="not_running",
+            exit_code=Exit.UNREACHABLE,
+        )
+    state["demo"] = read_json(var.demo) or None
+    if as_json:
+        output.json(state)
+    else:
+        _show_status(output, state)
+    processes = state.get("processes")
+    if isinstance(processes, list) and any(process["state"] != "ready" for process in processes):
+        raise SystemExit(int(Exit.REFUSED))
+
+
+def why(
+    item: Annotated[str, typer.Argument(help="Id or SKU of the item.")],
+    key: Key = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="Newest steps of the timeline to show.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Why an item is, or is not, live: per platform the state, the reason and the fix, then its timeline."""
+    from urllib.parse import quote
+
+    from vitrin.cli.client import with_key
+
+    output = Output(as_json=as_json)
+    with with_key("shop_sync", key) as shop_sync:
+        answer = shop_sync.get(f"/v1/items/{quote(item, safe='')}/timeline", {"limit": limit})
+    if as_json:
+        output.json(answer)
+        return
+    for channel in answer.get("channels", []):
+        _show_channel(output, channel)
+    steps = [step | {"what": step.get("what") or step.get("kind")} for step in answer.get("data", [])]
+    output.table(steps, columns=TIMELINE_COLUMNS, title="timeline")
+
+
+def lag(
+    window_s: Annotated[int, typer.Option("--window-s", min=1, help="Changes of the last seconds.")] = 3600,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """How long changes took until each platform accepted them, and until they were seen there."""
+    from vitrin.cli.client import with_key
+
+    output = Output(as_json=as_json)
+    with with_key("shop_sync", key) as shop_sync:
+        answer = shop_sync.get("/v1/lag", {"window_s": window_s})
+    output.table(lag_rows(answer), columns=LAG_COLUMNS)
+    if as_json:
+        output.json(answer)
+
+
+def lag_rows(answer: Mapping[str, Any]) -> list[dict[str, object]]:
+    """One row per channel and hop, of the answer of `GET /v1/lag`."""
+    rows: list[dict[str, object]] = []
+    for channel in answer["data"]:
+        for hop in ("accepted", "seen"):
+            figures = channel.get(hop) or {}
+            rows.append({"platform": channel["platform"], "hop": hop, **figures})
+    return rows
+
+
+def _show_channel(output: Output, channel: Mapping[str, Any]) -> None:
+    colour = {"live": "green", "accepted": "green", "invalid": "red", "rejected": "red"}.get(
+        channel["state"], "yellow"
+    )
+    output.note(f"[bold]{channel['platform']}[/bold]: [{colour}]{channel['state']}[/{colour}]")
+    reasons: Sequence[Mapping[str, Any]] = channel.get("reasons") or ()
+    for reason in reasons:
+        output.note(f"  {reason.get('code')}: {reason.get('message')}")
+        if reason.get("fix"):
+            output.note(f"  to do: {reason['fix']}")
+
+
+def _show_status(output: Output, state: Mapping[str, Any]) -> None:
+    output.table(
+        state["processes"],
+        columns={
+            "name": "process",
+            "state": "state",
+            "pid": "pid",
+            "restarts": "restarts",
+            "last_exit": "last end",
+            "log": "log",
+        },
+    )
+    rows = [{"name": name, "url": url} for name, urls in state["urls"].items() for url in urls.values()]
+    output.table(rows, columns={"name": "", "url": "addresses"})
+    if state.get("demo"):
+        output.record(state["demo"], title="demo brand")
