@@ -3,7 +3,7 @@
 import hmac
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 from grpc.aio import ClientCallDetails, Metadata
@@ -28,8 +28,9 @@ SECONDS = metrics.histogram(
     "vitrin_grpc_request_seconds", "Time to answer one gRPC call, in seconds.", ("service", "method")
 )
 
-Handler = grpc.RpcMethodHandler[Any, Any]
-Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]"
 
 
 def _metadata(details: grpc.HandlerCallDetails, wanted: str) -> str | None:
@@ -45,7 +46,7 @@ class AuthServer(grpc.aio.ServerInterceptor):
     def __init__(self, service_token: str) -> None:
         self._expected = f"Bearer {service_token}".encode()
 
-        async def refuse(_request: object, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        async def refuse(_request: object, context: Context) -> None:
             await context.abort(
                 grpc.StatusCode.UNAUTHENTICATED,
                 "the service token is missing or wrong: set VITRIN_SERVICE_TOKEN to the same value everywhere",
@@ -56,7 +57,7 @@ class AuthServer(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> Handler | None:
+    ) -> "Handler | None":
         if handler_call_details.method.startswith(HEALTH_PREFIX):
             return await continuation(handler_call_details)
         given = _metadata(handler_call_details, _AUTHORIZATION) or ""
@@ -73,7 +74,7 @@ class ObserveServer(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> Handler | None:
+    ) -> "Handler | None":
         handler = await continuation(handler_call_details)
         if handler is None or handler_call_details.method.startswith(HEALTH_PREFIX):
             return handler
@@ -100,7 +101,7 @@ class _Call:
         self._request_id = request_id
 
     def unary(self, behaviour: Callable[..., Any]) -> Callable[..., Any]:
-        async def run(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        async def run(request: object, context: Context) -> Any:
             started = time.perf_counter()
             with log_context(request_id=self._request_id):
                 try:
@@ -113,7 +114,7 @@ class _Call:
         return run
 
     def stream(self, behaviour: Callable[..., Any]) -> Callable[..., Any]:
-        async def run(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+        async def run(request: object, context: Context) -> AsyncIterator[Any]:
             started = time.perf_counter()
             with log_context(request_id=self._request_id):
                 try:
@@ -126,7 +127,7 @@ class _Call:
 
         return run
 
-    async def _fail(self, error: Exception, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    async def _fail(self, error: Exception, context: Context) -> None:
         if isinstance(error, grpc.aio.AbortError):
             raise error
         if isinstance(error, VitrinError):
@@ -138,7 +139,7 @@ class _Call:
             trailing_metadata=((CODE_KEY, "internal"),),
         )
 
-    def _note(self, context: grpc.aio.ServicerContext[Any, Any], started: float) -> None:
+    def _note(self, context: Context, started: float) -> None:
         seconds = time.perf_counter() - started
         status = _status_name(context.code())
         REQUESTS.labels(self._service, self._method, status).inc()

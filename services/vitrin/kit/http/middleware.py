@@ -1,5 +1,6 @@
 """Pure ASGI layers around every service: request id, access log with metrics and last resort, body limit."""
 
+import asyncio
 import re
 import time
 from collections.abc import Mapping
@@ -24,6 +25,9 @@ SECONDS = metrics.histogram(
     ("service", "method", "route"),
 )
 
+DRAIN_BYTES_MAX = 32 * 1024 * 1024
+DRAIN_S = 5.0
+"""How much of a refused body is read and thrown away, so that the client reads our answer, not a reset."""
 REQUEST_ID_LENGTH_MAX = 128
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{1,%d}" % REQUEST_ID_LENGTH_MAX)
 _PROBES = {"/livez", "/readyz", "/metrics"}
@@ -153,6 +157,8 @@ class BodyLimit:
         )
         announced = _header(scope, b"content-length")
         if announced is not None and announced.isdigit() and int(announced) > limit:
+            if _header(scope, b"expect") is None:
+                await _drain(receive)
             await _send_problem(send, scope, error, close=True)
             return
         await self._stream(scope, receive, send, limit, error)
@@ -164,7 +170,7 @@ class BodyLimit:
         async def counted() -> Message:
             nonlocal seen, exceeded
             message = await receive()
-            if message["type"] == "http.request":
+            if message["type"] == "http.request" and not exceeded:
                 seen += len(message.get("body", b""))
                 if seen > limit:
                     exceeded = True
@@ -183,4 +189,18 @@ class BodyLimit:
             if not exceeded:
                 raise
         if exceeded and not answered:
+            await _drain(receive)
             await _send_problem(send, scope, error, close=True)
+
+
+async def _drain(receive: Receive) -> None:
+    left = DRAIN_BYTES_MAX
+    try:
+        async with asyncio.timeout(DRAIN_S):
+            while left > 0:
+                message = await receive()
+                if not message.get("more_body", False):
+                    return
+                left -= len(message.get("body", b""))
+    except TimeoutError:
+        return
