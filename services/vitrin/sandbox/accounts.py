@@ -1,0 +1,81 @@
+"""Accounts on the platforms: a token and the ids it may use. The first of each platform is always the same."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import blake2b
+
+
+class TokenState(StrEnum):
+    """What a platform thinks of an access token."""
+
+    VALID = "valid"
+    EXPIRED = "expired"
+    REMOVED = "removed"
+
+
+@dataclass(slots=True)
+class Account:
+    """One tenant of one platform. ``has_feed`` marks a Pinterest account with a feed data source."""
+
+    platform: str
+    number: int
+    access_token: str
+    external_ids: dict[str, str]
+    catalog_ids: list[str]
+    has_feed: bool = False
+    token_state: TokenState = TokenState.VALID
+
+    @property
+    def name(self) -> str:
+        """What the page calls it."""
+        return f"Sandbox shop {self.number}"
+
+
+def _digest(text: str, *, size: int = 12) -> str:
+    return blake2b(text.encode(), digest_size=size).hexdigest()
+
+
+def meta_account(number: int) -> Account:
+    """Meta's n-th account: business, catalog and app ids are numeric strings of 15 digits."""
+    ids = {
+        "business_id": str(100_000_000_000_000 + number),
+        "catalog_id": str(200_000_000_000_000 + number),
+        "app_id": str(300_000_000_000_000 + number),
+    }
+    token = f"EAASandbox{number}x{_digest(f'meta-{number}')}"
+    return Account("meta", number, token, ids, [ids["catalog_id"]])
+
+
+def pinterest_account(number: int) -> Account:
+    """Pinterest's n-th account; an ad account id has at most 18 digits (OpenAPI 5.23, ``query_ad_account_id``)."""
+    ids = {
+        "ad_account_id": str(549_700_000_000 + number),
+        "catalog_id": str(2_680_000_000_000 + number),
+        "user_id": str(2_783_136_121_000_000_000 + number),
+    }
+    token = f"pina_SANDBOX{number}x{_digest(f'pinterest-{number}')}"
+    return Account("pinterest", number, token, ids, [ids["catalog_id"]])
+
+
+MAKERS = {"meta": meta_account, "pinterest": pinterest_account}
+
+
+@dataclass(slots=True)
+class AccountBook:
+    """All accounts, found by token."""
+
+    by_platform: dict[str, list[Account]] = field(default_factory=lambda: {name: [] for name in MAKERS})
+    _by_token: dict[tuple[str, str], Account] = field(default_factory=dict)
+
+    def add(self, platform: str, *, has_feed: bool = False) -> Account:
+        """Create the platform's next account."""
+        accounts = self.by_platform[platform]
+        account = MAKERS[platform](len(accounts) + 1)
+        account.has_feed = has_feed
+        accounts.append(account)
+        self._by_token[platform, account.access_token] = account
+        return account
+
+    def by_token(self, platform: str, access_token: str) -> Account | None:
+        """The token's account whatever the token's state, or None for a token that never was."""
+        return self._by_token.get((platform, access_token))

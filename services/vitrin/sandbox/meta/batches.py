@@ -1,0 +1,163 @@
+"""Asynchronous item batches: accepted now, carried out when due, reported after the configured polls."""
+
+from collections import Counter, OrderedDict, deque
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+from vitrin.sandbox.meta.rules import Findings, check_data, is_empty, missing_fields
+from vitrin.sandbox.state import CatalogState
+
+METHODS = frozenset({"CREATE", "UPDATE", "DELETE"})
+
+
+@dataclass(slots=True)
+class ItemRequest:
+    """One element of ``requests``; ``position`` counts from 0."""
+
+    position: int
+    method: str
+    retailer_id: str
+    data: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Batch:
+    """One handle. ``requests`` is emptied once they are carried out."""
+
+    handle: str
+    catalog_id: str
+    due_ms: int
+    allow_upsert: bool
+    requests: list[ItemRequest]
+    polls: int = 0
+    done: bool = False
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+    invalid_ids: dict[str, None] = field(default_factory=dict)
+
+    def refuse(self, request: ItemRequest, message: str) -> None:
+        """Note why a request was not carried out, in the words of Meta's own batch status."""
+        quoted = (
+            f"Invalid value: Value passed at position {request.position} (id={request.retailer_id}) is invalid: "
+            f'"{message}"'
+        )
+        self.errors.append({"line": request.position, "id": request.retailer_id, "message": quoted})
+        self.invalid_ids[request.retailer_id] = None
+
+    def warn(self, request: ItemRequest, message: str) -> None:
+        """Note what was lost although the request was carried out."""
+        self.warnings.append({"line": request.position, "id": request.retailer_id, "message": message})
+
+
+def validation_status(request: ItemRequest, findings: Findings) -> dict[str, Any]:
+    """The entry of an offending item in the immediate response."""
+    return {
+        "retailer_id": request.retailer_id,
+        "errors": [{"message": message} for message in findings.errors],
+        "warnings": [{"message": message} for message in findings.warnings],
+    }
+
+
+def _api_name(name: str) -> str:
+    """``image_link`` as the error of a missing field names it: ``ImageLink``."""
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+class BatchDesk:
+    """The batches of all of Meta's catalogs, carried out in the order in which they came."""
+
+    def __init__(self, *, kept_max: int) -> None:
+        self._batches: OrderedDict[str, Batch] = OrderedDict()
+        self._pending: deque[Batch] = deque()
+        self._kept_max = kept_max
+        self._number = 0
+
+    def accept(
+        self, catalog_id: str, requests: list[ItemRequest], *, allow_upsert: bool, due_ms: int
+    ) -> Batch:
+        """Take a batch in and give it its handle."""
+        self._number += 1
+        digest = blake2b(f"{catalog_id}/{self._number}".encode(), digest_size=24).hexdigest()
+        batch = Batch(f"Ac{digest}", catalog_id, due_ms, allow_upsert, requests)
+        self._batches[batch.handle] = batch
+        self._pending.append(batch)
+        while len(self._batches) > self._kept_max and next(iter(self._batches.values())).done:
+            self._batches.popitem(last=False)
+        return batch
+
+    def find(self, handle: str, *, catalog_id: str) -> Batch | None:
+        """The catalog's batch of that handle."""
+        batch = self._batches.get(handle)
+        return batch if batch is not None and batch.catalog_id == catalog_id else None
+
+    def settle(self, catalogs: dict[str, CatalogState], *, now_ms: int) -> None:
+        """Carry out every batch that is due; its items change at the time at which it was due."""
+        while self._pending and self._pending[0].due_ms <= now_ms:
+            batch = self._pending.popleft()
+            catalog = catalogs.get(batch.catalog_id)
+            if catalog is not None:
+                for request in batch.requests:
+                    _carry_out(batch, request, catalog)
+            batch.requests = []
+            batch.done = True
+
+    def clear(self) -> None:
+        """Forget every batch."""
+        self._batches.clear()
+        self._pending.clear()
+
+
+def _carry_out(batch: Batch, request: ItemRequest, catalog: CatalogState) -> None:
+    stored = catalog.get(request.retailer_id)
+    if request.method == "DELETE":
+        if not catalog.remove(request.retailer_id, at_ms=batch.due_ms):
+            batch.warn(request, f"Item with id {request.retailer_id} does not exist and was not deleted")
+        return
+    if stored is None and request.method == "UPDATE" and not batch.allow_upsert:
+        batch.refuse(request, "The item to update does not exist and allow_upsert is false")
+        return
+    if stored is not None and request.method == "CREATE" and not batch.allow_upsert:
+        batch.refuse(request, "An item with this id already exists and allow_upsert is false")
+        return
+    fields = stored.fields() if stored is not None else {}
+    for name, value in request.data.items():
+        if name == "id":
+            continue
+        if is_empty(value):
+            fields.pop(name, None)
+        else:
+            fields[name] = value
+    missing = missing_fields(fields)
+    for name in missing:
+        batch.refuse(request, f"You cannot create a EntProductItem without required field {_api_name(name)}")
+    if not missing:
+        catalog.put(request.retailer_id, fields, at_ms=batch.due_ms)
+
+
+@dataclass(slots=True)
+class Screened:
+    """The requests of one call after the checks that need no catalog."""
+
+    accepted: list[ItemRequest] = field(default_factory=list)
+    statuses: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[tuple[ItemRequest, list[str]]] = field(default_factory=list)
+    warned: list[tuple[ItemRequest, list[str]]] = field(default_factory=list)
+    operations: Counter[str] = field(default_factory=Counter)
+
+
+def screen(requests: list[ItemRequest]) -> Screened:
+    """Sort the requests into those that go on and those that are malformed."""
+    screened = Screened()
+    for request in requests:
+        screened.operations[request.method] += 1
+        findings = Findings() if request.method == "DELETE" else check_data(request.data)
+        if findings.errors or findings.warnings:
+            screened.statuses.append(validation_status(request, findings))
+        if findings.warnings:
+            screened.warned.append((request, findings.warnings))
+        if findings.errors:
+            screened.refused.append((request, findings.errors))
+        else:
+            screened.accepted.append(request)
+    return screened

@@ -1,0 +1,1 @@
+"""Pinterest's API v5 as far as catalogs need it."""

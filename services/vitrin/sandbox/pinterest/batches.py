@@ -1,0 +1,184 @@
+"""Pinterest's asynchronous item batches, and the skipping of a batch that was just sent."""
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+from vitrin.sandbox.pinterest import vocabulary as words
+from vitrin.sandbox.pinterest.requests import BatchRequest, Operation
+from vitrin.sandbox.pinterest.rules import ITEM_EXISTS, ITEM_MISSING, Attributes, Verdict, check, normalised
+from vitrin.sandbox.state import CatalogState
+
+KEY_SEPARATOR = "\x1f"
+
+
+def storage_key(item_id: str, *, country: str, language: str) -> str:
+    """Items of one catalog are told apart by country and language too."""
+    return KEY_SEPARATOR.join((country, language, item_id))
+
+
+def stamp(at_ms: int) -> str:
+    """A time as the batch object carries it: UTC, to the second, without an offset."""
+    return datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+@dataclass(slots=True)
+class Batch:
+    """One batch. ``operations`` is emptied once they are carried out; ``verdicts`` holds only what has events."""
+
+    batch_id: str
+    user_id: str
+    catalog_id: str
+    country: str
+    language: str
+    created_ms: int
+    due_ms: int
+    operations: list[Operation]
+    item_ids: list[str]
+    polls: int = 0
+    done: bool = False
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
+
+    def as_json(self, *, finished: bool) -> dict[str, Any]:
+        """The ``CatalogsRetailItemsBatch``."""
+        return {
+            "batch_id": self.batch_id,
+            "catalog_type": "RETAIL",
+            "created_time": stamp(self.created_ms),
+            "completed_time": stamp(self.due_ms) if finished else None,
+            "status": "COMPLETED" if finished else "PROCESSING",
+            "items": [self._record(at, one, finished=finished) for at, one in enumerate(self.item_ids)],
+        }
+
+    def _record(self, position: int, item_id: str, *, finished: bool) -> dict[str, Any]:
+        verdict = self.verdicts.get(position) if finished else None
+        status = "PROCESSING"
+        if finished:
+            status = "FAILURE" if verdict is not None and verdict.errors else "SUCCESS"
+        return {
+            "item_id": item_id,
+            "status": status,
+            "errors": verdict.errors if verdict else [],
+            "warnings": verdict.warnings if verdict else [],
+        }
+
+
+class BatchDesk:
+    """The batches of all accounts, carried out in the order in which they came."""
+
+    def __init__(self, *, kept_max: int, duplicate_window_ms: int) -> None:
+        self._batches: OrderedDict[str, Batch] = OrderedDict()
+        self._pending: deque[Batch] = deque()
+        self._recent: OrderedDict[bytes, tuple[int, str]] = OrderedDict()
+        self._kept_max = kept_max
+        self._duplicate_window_ms = duplicate_window_ms
+        self._number = 0
+
+    def duplicate_of(self, digest: bytes, *, now_ms: int) -> Batch | None:
+        """The batch that had this very body within the window."""
+        while self._recent:
+            oldest = next(iter(self._recent))
+            if self._recent[oldest][0] > now_ms - self._duplicate_window_ms:
+                break
+            del self._recent[oldest]
+        found = self._recent.get(digest)
+        return self._batches.get(found[1]) if found else None
+
+    def accept(
+        self,
+        request: BatchRequest,
+        *,
+        user_id: str,
+        catalog_id: str,
+        digest: bytes,
+        now_ms: int,
+        latency_ms: int,
+    ) -> Batch:
+        """Take a batch in."""
+        self._number += 1
+        batch = Batch(
+            batch_id=blake2b(f"{catalog_id}/{self._number}".encode(), digest_size=16).hexdigest(),
+            user_id=user_id,
+            catalog_id=catalog_id,
+            country=request.country,
+            language=request.language,
+            created_ms=now_ms,
+            due_ms=now_ms + latency_ms,
+            operations=request.operations,
+            item_ids=[one.item_id for one in request.operations],
+        )
+        self._batches[batch.batch_id] = batch
+        self._pending.append(batch)
+        self._recent[digest] = (now_ms, batch.batch_id)
+        while len(self._batches) > self._kept_max and next(iter(self._batches.values())).done:
+            self._batches.popitem(last=False)
+        return batch
+
+    def find(self, batch_id: str, *, user_id: str) -> Batch | None:
+        """The user's batch of that id."""
+        batch = self._batches.get(batch_id)
+        return batch if batch is not None and batch.user_id == user_id else None
+
+    def settle(self, catalogs: dict[str, CatalogState], *, now_ms: int) -> None:
+        """Carry out every batch that is due; its items change at the time at which it was due."""
+        while self._pending and self._pending[0].due_ms <= now_ms:
+            batch = self._pending.popleft()
+            catalog = catalogs[batch.catalog_id]
+            for position, operation in enumerate(batch.operations):
+                verdict = _carry_out(batch, operation, catalog)
+                if verdict.errors or verdict.warnings:
+                    batch.verdicts[position] = verdict
+            batch.operations = []
+            batch.done = True
+
+    def clear(self) -> None:
+        """Forget every batch."""
+        self._batches.clear()
+        self._pending.clear()
+        self._recent.clear()
+
+
+def _carry_out(batch: Batch, operation: Operation, catalog: CatalogState) -> Verdict:
+    key = storage_key(operation.item_id, country=batch.country, language=batch.language)
+    stored = catalog.get(key)
+    verdict = Verdict()
+    if operation.operation == "CREATE" and stored is not None:
+        verdict.error("item_id", *ITEM_EXISTS)
+    elif operation.operation in ("UPDATE", "DELETE", "DELETE_DISCONTINUED") and stored is None:
+        verdict.error("item_id", *ITEM_MISSING)
+    elif operation.operation == "DELETE":
+        catalog.remove(key, at_ms=batch.due_ms)
+    else:
+        attributes = stored.fields() if stored is not None else {}
+        ignored: list[str] = []
+        if operation.operation == "UPDATE":
+            ignored = _update(attributes, operation)
+        elif operation.operation == "DELETE_DISCONTINUED":
+            attributes["availability"] = "out of stock"
+        else:
+            attributes = operation.attributes
+        kept = normalised(attributes)
+        verdict = check(kept)
+        for name in ignored:
+            verdict.warning(name, 9060, "The attribute cannot be updated and was ignored.")
+        if not verdict.errors:
+            catalog.put(key, kept, at_ms=batch.due_ms)
+    return verdict
+
+
+def _update(attributes: Attributes, operation: Operation) -> list[str]:
+    """Apply a partial update; the names that UPDATE does not have.
+
+    With a mask only the masked attributes change, and a masked one without a value is deleted.
+    """
+    given = operation.attributes
+    names = list(given) if operation.update_mask is None else operation.update_mask
+    ignored = []
+    for name in names:
+        if name in words.CREATE_ONLY:
+            ignored.append(name)
+        else:
+            attributes[name] = given.get(name)
+    return ignored

@@ -1,0 +1,288 @@
+"""Pinterest's doors: token, path, quota and body are looked at in this order."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from vitrin.sandbox.accounts import Account, AccountBook, TokenState
+from vitrin.sandbox.pinterest.batches import KEY_SEPARATOR, BatchDesk, stamp, storage_key
+from vitrin.sandbox.pinterest.errors import NAMED, ApiError, invalid_request
+from vitrin.sandbox.pinterest.requests import parse_batch, parse_items_request
+from vitrin.sandbox.pinterest.rules import ITEM_MISSING, facts
+from vitrin.sandbox.settings import SandboxSettings
+from vitrin.sandbox.state import CatalogState
+from vitrin.sandbox.windows import RollingWindow
+from vitrin.sandbox.wire import Call, Reply
+
+BATCH_PATH = re.compile(r"/v5/catalogs/items/batch/([^/]+)")
+BATCH_ID = re.compile(r"[a-zA-Z0-9]+")
+AD_ACCOUNT_ID = re.compile(r"\d{1,18}")
+WINDOW_MS = 60_000
+PAGE_DEFAULT, PAGE_MAX = 25, 250
+
+Endpoint = Callable[[Call, Account], Reply]
+
+
+class PinterestPlatform:
+    """api.pinterest.com."""
+
+    name = "pinterest"
+    host = "api.pinterest.com"
+
+    def __init__(
+        self, *, settings: SandboxSettings, accounts: AccountBook, now_ms: Callable[[], int]
+    ) -> None:
+        self.settings = settings
+        self.body_bytes_max = settings.pinterest_body_bytes_max
+        self.accounts = accounts
+        self.now_ms = now_ms
+        self.catalogs: dict[str, CatalogState] = {}
+        self.batches = BatchDesk(
+            kept_max=settings.batches_kept_max, duplicate_window_ms=settings.pinterest_duplicate_window_ms
+        )
+        self._windows: dict[tuple[str, str], RollingWindow] = {}
+        self._limits = {
+            "catalogs_write": settings.pinterest_catalogs_write_per_minute,
+            "catalogs_read": settings.pinterest_catalogs_read_per_minute,
+            "org_read": settings.pinterest_catalogs_read_per_minute,
+        }
+        self._endpoints: dict[str, dict[str, tuple[str, Endpoint]]] = {
+            "/v5/user_account": {"GET": ("org_read", self._user_account)},
+            "/v5/catalogs": {"GET": ("catalogs_read", self._list_catalogs)},
+            "/v5/catalogs/items": {"POST": ("catalogs_read", self._read_items)},
+            "/v5/catalogs/items/batch": {"POST": ("catalogs_write", self._write_batch)},
+        }
+
+    def open_account(self, account: Account) -> None:
+        """Give a new account its catalog."""
+        for catalog_id in account.catalog_ids:
+            self.catalogs[catalog_id] = CatalogState(
+                platform=self.name,
+                catalog_id=catalog_id,
+                name=f"{account.name} catalog",
+                created_ms=self.now_ms(),
+                facts=facts,
+            )
+
+    def item_key(self, item_id: str, *, catalog_id: str) -> str | None:
+        """The storage key of an item in whatever country and language, for commands of the sandbox."""
+        catalog = self.catalogs[catalog_id]
+        suffix = KEY_SEPARATOR + item_id
+        for item in catalog.slice(offset=0, limit=len(catalog)):
+            if item.key.endswith(suffix):
+                return item.key
+        return None
+
+    def described(self, key: str) -> dict[str, str]:
+        """What identifies a stored item to a reader."""
+        country, language, item_id = key.split(KEY_SEPARATOR, 2)
+        return {"item_id": item_id, "country": country, "language": language}
+
+    def settle(self, *, now_ms: int) -> None:
+        """See ``Platform``."""
+        self.batches.settle(self.catalogs, now_ms=now_ms)
+
+    def clear(self) -> None:
+        """Forget items, batches and counted calls."""
+        for catalog in self.catalogs.values():
+            catalog.clear()
+        self.batches.clear()
+        self._windows.clear()
+
+    def error_names(self) -> Sequence[str]:
+        """See ``Platform``."""
+        return sorted(NAMED)
+
+    def named_error(self, name: str, call: Call) -> Reply | None:
+        """See ``Platform``."""
+        error = NAMED.get(name)
+        if error is None:
+            return None
+        reply = error.reply()
+        if error.code == 8:
+            limit = self._limits["catalogs_write"]
+            reply.headers |= _limit_headers(limit=limit, remaining=0, reset_s=60)
+        return reply
+
+    def handle(self, call: Call) -> Reply:
+        """See ``Platform``."""
+        self.settle(now_ms=call.received_ms)
+        account: Account | None = None
+        category: str | None = None
+        try:
+            account = self._authorised(call)
+            category, endpoint = self._endpoint(call)
+            self._take(account, category, now_ms=call.received_ms)
+            self._check_ad_account(call, account)
+            reply = endpoint(call, account)
+        except ApiError as error:
+            reply = error.reply()
+        if account is not None and category is not None:
+            reply.headers = self._headers(account, category, now_ms=call.received_ms) | reply.headers
+        reply.account = account.external_ids["ad_account_id"] if account else None
+        return reply
+
+    def _authorised(self, call: Call) -> Account:
+        scheme, _, token = call.headers.get("authorization", "").partition(" ")
+        account = self.accounts.by_token(self.name, token.strip()) if scheme.lower() == "bearer" else None
+        if account is None or account.token_state is not TokenState.VALID:
+            raise NAMED["auth"]
+        return account
+
+    def _endpoint(self, call: Call) -> tuple[str, Endpoint]:
+        path = call.path.rstrip("/")
+        methods = self._endpoints.get(path)
+        if methods is None and (found := BATCH_PATH.fullmatch(path)):
+            if not BATCH_ID.fullmatch(found[1]):
+                raise ApiError(
+                    400, 1, rf"'batch_id' value '{found[1]}' must match the pattern: ^[a-zA-Z0-9]+$"
+                )
+            methods = {"GET": ("catalogs_read", self._read_batch)}
+        if methods is None:
+            raise NAMED["not_found"]
+        if call.method not in methods:
+            raise NAMED["method"]
+        return methods[call.method]
+
+    def _check_ad_account(self, call: Call, account: Account) -> None:
+        ad_account_id = call.query.get("ad_account_id")
+        if ad_account_id is None:
+            return
+        if not AD_ACCOUNT_ID.fullmatch(ad_account_id):
+            raise ApiError(400, 1, rf"'ad_account_id' value '{ad_account_id}' must match the pattern: ^\d+$")
+        if ad_account_id != account.external_ids["ad_account_id"]:
+            raise NAMED["permission"]
+
+    def _window(self, account: Account, category: str) -> RollingWindow:
+        return self._windows.setdefault(
+            (account.access_token, category),
+            RollingWindow(limit=self._limits[category], window_ms=WINDOW_MS),
+        )
+
+    def _take(self, account: Account, category: str, *, now_ms: int) -> None:
+        if self.settings.quota and not self._window(account, category).take(now_ms=now_ms):
+            raise NAMED["throttle"]
+
+    def _headers(self, account: Account, category: str, *, now_ms: int) -> dict[str, str]:
+        window = self._window(account, category)
+        remaining = window.limit - window.used(now_ms=now_ms)
+        wait_s = -(-window.wait_ms(now_ms=now_ms) // 1000) or WINDOW_MS // 1000
+        return _limit_headers(limit=window.limit, remaining=remaining, reset_s=wait_s)
+
+    def _catalog(self, account: Account, catalog_id: str | None) -> CatalogState:
+        wanted = catalog_id or account.catalog_ids[0]
+        if wanted not in account.catalog_ids:
+            raise NAMED["catalog_missing"]
+        return self.catalogs[wanted]
+
+    def _user_account(self, call: Call, account: Account) -> Reply:
+        body = {
+            "id": account.external_ids["user_id"],
+            "account_type": "BUSINESS",
+            "username": f"sandboxshop{account.number}",
+            "business_name": account.name,
+            "website_url": "https://shop.example.com",
+            "profile_image": "https://shop.example.com/logo.png",
+            "about": "",
+            "pin_count": len(self.catalogs[account.catalog_ids[0]]),
+        }
+        return Reply(200, body)
+
+    def _list_catalogs(self, call: Call, account: Account) -> Reply:
+        size = call.query.get("page_size", str(PAGE_DEFAULT))
+        if not size.isdecimal() or not 1 <= int(size) <= PAGE_MAX:
+            raise ApiError(400, 1, f"Parameter 'page_size' was not numeric (was {size})")
+        items = []
+        for catalog_id in account.catalog_ids:
+            created = stamp(self.catalogs[catalog_id].created_ms) + "Z"
+            changed = self.catalogs[catalog_id].last_change_ms
+            items.append(
+                {
+                    "id": catalog_id,
+                    "name": self.catalogs[catalog_id].name,
+                    "catalog_type": "RETAIL",
+                    "created_at": created,
+                    "updated_at": stamp(changed) + "Z" if changed is not None else created,
+                }
+            )
+        return Reply(200, {"items": items, "bookmark": None})
+
+    def _write_batch(self, call: Call, account: Account) -> Reply:
+        request = parse_batch(_json(call))
+        if account.has_feed and any(one.operation == "UPSERT" for one in request.operations):
+            raise NAMED["permission"]
+        catalog = self._catalog(account, request.catalog_id)
+        digest = _digest(call, account, catalog.catalog_id)
+        earlier = self.batches.duplicate_of(digest, now_ms=call.received_ms)
+        if earlier is not None:
+            body = earlier.as_json(finished=False) | {"created_time": None}
+            return Reply(200, body, outcome="duplicate", item_ids=earlier.item_ids, handle=earlier.batch_id)
+        batch = self.batches.accept(
+            request,
+            user_id=account.external_ids["user_id"],
+            catalog_id=catalog.catalog_id,
+            digest=digest,
+            now_ms=call.received_ms,
+            latency_ms=self.settings.batch_latency_ms,
+        )
+        operations: dict[str, int] = {}
+        for one in request.operations:
+            operations[one.operation] = operations.get(one.operation, 0) + 1
+        return Reply(
+            200,
+            batch.as_json(finished=False),
+            item_ids=batch.item_ids,
+            operations=operations,
+            handle=batch.batch_id,
+        )
+
+    def _read_batch(self, call: Call, account: Account) -> Reply:
+        found = BATCH_PATH.fullmatch(call.path.rstrip("/"))
+        batch = self.batches.find(found[1] if found else "", user_id=account.external_ids["user_id"])
+        if batch is None:
+            raise NAMED["batch_missing"]
+        batch.polls += 1
+        finished = batch.done and batch.polls > self.settings.polls_before_finished
+        return Reply(200, batch.as_json(finished=finished), handle=batch.batch_id)
+
+    def _read_items(self, call: Call, account: Account) -> Reply:
+        request = parse_items_request(_json(call))
+        catalog = self._catalog(account, request.catalog_id)
+        code, message = ITEM_MISSING
+        items: list[dict[str, Any]] = []
+        for item_id in request.item_ids:
+            key = storage_key(item_id, country=request.country, language=request.language)
+            stored = catalog.get(key)
+            shown: dict[str, Any] = {"catalog_type": "RETAIL", "item_id": item_id}
+            if stored is None:
+                shown["errors"] = [{"attribute": "item_id", "code": code, "message": message}]
+            else:
+                shown |= {"attributes": stored.fields(), "pins": None}
+            items.append(shown)
+        return Reply(200, {"items": items}, item_ids=request.item_ids)
+
+
+def _json(call: Call) -> Any:
+    if call.body is None:
+        raise NAMED["too_large"]
+    try:
+        return orjson.loads(call.body)
+    except orjson.JSONDecodeError as error:
+        raise invalid_request("the body is not valid JSON") from error
+
+
+def _digest(call: Call, account: Account, catalog_id: str) -> bytes:
+    return blake2b((call.body or b"") + f"|{account.number}|{catalog_id}".encode(), digest_size=16).digest()
+
+
+def _limit_headers(*, limit: int, remaining: int, reset_s: int) -> dict[str, str]:
+    """Names as third-party clients report them (unverified); the reset is in seconds."""
+    headers: Mapping[str, int] = {
+        "x-userendpoint-ratelimit-limit": limit,
+        "x-userendpoint-ratelimit-remaining": remaining,
+        "x-userendpoint-ratelimit-reset": reset_s,
+    }
+    return {name: str(value) for name, value in headers.items()}

@@ -1,0 +1,96 @@
+"""The log of every platform request: bounded, without tokens and bodies."""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from vitrin.sandbox.timing import iso
+
+SECRET_PARAMETERS = frozenset(
+    {"access_token", "appsecret_proof", "appsecret_time", "client_secret", "input_token"}
+)
+
+
+def without_secrets(query: Mapping[str, str]) -> dict[str, str]:
+    """The query as it may be shown."""
+    return {name: value for name, value in query.items() if name not in SECRET_PARAMETERS}
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One request. ``status`` is None when the connection was closed without an answer."""
+
+    seq: int
+    received_ms: int
+    duration_ms: float
+    platform: str
+    account: str | None
+    method: str
+    path: str
+    query: dict[str, str]
+    status: int | None
+    outcome: str
+    error_code: int | None
+    item_count: int
+    item_ids: list[str]
+    operations: dict[str, int]
+    handle: str | None
+    fault: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape of ``GET /_sandbox/log``."""
+        return {
+            "seq": self.seq,
+            "received_at": iso(self.received_ms),
+            "duration_ms": round(self.duration_ms, 3),
+            "platform": self.platform,
+            "account": self.account,
+            "method": self.method,
+            "path": self.path,
+            "query": self.query,
+            "status": self.status,
+            "outcome": self.outcome,
+            "error_code": self.error_code,
+            "item_count": self.item_count,
+            "item_ids": self.item_ids,
+            "operations": self.operations,
+            "handle": self.handle,
+            "fault": self.fault,
+        }
+
+
+class RequestLog:
+    """The last requests, numbered from 1; the number is the cursor of a reader."""
+
+    def __init__(self, *, entries_max: int) -> None:
+        self._entries: deque[LogEntry] = deque(maxlen=entries_max)
+        self._next_seq = 1
+
+    def next_seq(self) -> int:
+        """Take the next number."""
+        seq = self._next_seq
+        self._next_seq += 1
+        return seq
+
+    def add(self, entry: LogEntry) -> None:
+        """Remember the entry, forget the oldest beyond the limit."""
+        self._entries.append(entry)
+
+    def read(self, *, platform: str | None, since: int, limit: int) -> list[LogEntry]:
+        """Up to ``limit`` entries numbered above ``since``, the oldest first."""
+        found = (
+            entry
+            for entry in self._entries
+            if entry.seq > since and (platform is None or entry.platform == platform)
+        )
+        return list(islice(found, limit))
+
+    def tail(self, limit: int) -> list[LogEntry]:
+        """The last entries, the newest first."""
+        return list(islice(reversed(self._entries), limit))
+
+    def clear(self) -> None:
+        """Forget the entries; numbers go on."""
+        self._entries.clear()

@@ -1,0 +1,134 @@
+"""What a platform holds: catalogs of items, each field with the time of its last change.
+
+Items are kept as encoded JSON, so that 100,000 of them fit comfortably; the counts that the page shows are kept
+up to date on every write and never computed by a scan.
+"""
+
+from bisect import bisect_right
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+Fields = dict[str, Any]
+Facts = Callable[[Fields], tuple[str, ...]]
+
+RECENT_KEYS_MAX = 12
+"""Most recently changed items that a catalog can name, for the page."""
+
+
+@dataclass(slots=True)
+class StoredItem:
+    """One item as the platform stores it. ``changed_ms`` names only fields that changed after the creation."""
+
+    key: str
+    seq: int
+    blob: bytes
+    created_ms: int
+    updated_ms: int
+    changed_ms: dict[str, int] | None = None
+
+    def fields(self) -> Fields:
+        """The item's fields, decoded; the caller owns the result."""
+        decoded: Fields = orjson.loads(self.blob)
+        return decoded
+
+    def field_times_ms(self) -> dict[str, int]:
+        """Per field that is set, or was removed, the time of its last change."""
+        times = dict.fromkeys(self.fields(), self.created_ms)
+        times.update(self.changed_ms or {})
+        return times
+
+
+class CatalogState:
+    """The items of one catalog on one platform, in the order of their creation."""
+
+    def __init__(self, *, platform: str, catalog_id: str, name: str, created_ms: int, facts: Facts) -> None:
+        self.platform = platform
+        self.catalog_id = catalog_id
+        self.name = name
+        self.created_ms = created_ms
+        self.last_change_ms: int | None = None
+        self.counts: Counter[str] = Counter()
+        self._facts = facts
+        self._items: dict[str, StoredItem] = {}
+        self._recent: OrderedDict[str, None] = OrderedDict()
+        self._next_seq = 1
+        self._order: list[StoredItem] | None = None
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def get(self, key: str) -> StoredItem | None:
+        """The stored item, or None."""
+        return self._items.get(key)
+
+    def put(self, key: str, fields: Fields, *, at_ms: int) -> bool:
+        """Store ``fields`` as the whole item; False when nothing differs from what was there."""
+        old = self._items.get(key)
+        blob = orjson.dumps(fields)
+        if old is None:
+            self._items[key] = StoredItem(
+                key=key, seq=self._next_seq, blob=blob, created_ms=at_ms, updated_ms=at_ms
+            )
+            self._next_seq += 1
+            self._order = None
+        else:
+            before = old.fields()
+            changed = [name for name in before.keys() | fields.keys() if before.get(name) != fields.get(name)]
+            if not changed:
+                return False
+            self.counts.subtract(self._facts(before))
+            old.blob, old.updated_ms = blob, at_ms
+            old.changed_ms = {**(old.changed_ms or {}), **dict.fromkeys(changed, at_ms)}
+        self.counts.update(self._facts(fields))
+        self._note(key, at_ms=at_ms)
+        return True
+
+    def remove(self, key: str, *, at_ms: int) -> bool:
+        """Forget the item; False when there was none."""
+        old = self._items.pop(key, None)
+        if old is None:
+            return False
+        self.counts.subtract(self._facts(old.fields()))
+        self._order = None
+        self._recent.pop(key, None)
+        self.last_change_ms = at_ms
+        return True
+
+    def clear(self) -> None:
+        """Forget every item."""
+        self._items.clear()
+        self._recent.clear()
+        self.counts.clear()
+        self._order = None
+        self.last_change_ms = None
+
+    def after(self, seq: int, *, limit: int) -> Sequence[StoredItem]:
+        """Up to ``limit`` items created after the one numbered ``seq``."""
+        order = self._ordered()
+        start = bisect_right(order, seq, key=lambda item: item.seq)
+        return order[start : start + limit]
+
+    def slice(self, *, offset: int, limit: int) -> Sequence[StoredItem]:
+        """Up to ``limit`` items from position ``offset``."""
+        return self._ordered()[offset : offset + limit]
+
+    def recent(self) -> Iterator[StoredItem]:
+        """The items changed last, the newest first."""
+        for key in reversed(self._recent):
+            yield self._items[key]
+
+    def _ordered(self) -> list[StoredItem]:
+        if self._order is None:
+            self._order = list(self._items.values())
+        return self._order
+
+    def _note(self, key: str, *, at_ms: int) -> None:
+        self.last_change_ms = at_ms
+        self._recent[key] = None
+        self._recent.move_to_end(key)
+        if len(self._recent) > RECENT_KEYS_MAX:
+            self._recent.popitem(last=False)

@@ -1,0 +1,83 @@
+"""What passes between the HTTP side and a platform: a parsed call in, a reply out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from vitrin.sandbox.accounts import Account
+from vitrin.sandbox.state import CatalogState
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to a platform. ``path`` is relative to the platform's host, with a leading slash.
+
+    ``body`` is None when it was larger than the platform takes (``body_bytes`` then counts what came);
+    ``form`` is set for form-encoded and multipart bodies.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes | None
+    body_bytes: int
+    form: Mapping[str, str] | None
+    base_url: str
+    received_ms: int
+
+
+@dataclass(slots=True)
+class Reply:
+    """A platform's answer, with what the request log says about it."""
+
+    status: int
+    body: Any
+    headers: dict[str, str] = field(default_factory=dict)
+    outcome: str = "ok"
+    error_code: int | None = None
+    account: str | None = None
+    item_ids: Sequence[str] = ()
+    operations: dict[str, int] = field(default_factory=dict)
+    handle: str | None = None
+
+
+class Platform(Protocol):
+    """One platform of the sandbox."""
+
+    name: str
+    host: str
+    body_bytes_max: int
+    catalogs: dict[str, CatalogState]
+
+    def open_account(self, account: Account) -> None:
+        """Give a new account its catalog."""
+        ...
+
+    def handle(self, call: Call) -> Reply:
+        """Answer the call; every error is a reply in the platform's own shape."""
+        ...
+
+    def named_error(self, name: str, call: Call) -> Reply | None:
+        """The platform's error of that name (throttle, auth, transient, ...), or None if it has none."""
+        ...
+
+    def error_names(self) -> Sequence[str]:
+        """The names that ``named_error`` knows."""
+        ...
+
+    def settle(self, *, now_ms: int) -> None:
+        """Carry out every batch that is due; called before anybody looks."""
+        ...
+
+    def clear(self) -> None:
+        """Forget items, batches and counted calls."""
+        ...
+
+    def item_key(self, item_id: str, *, catalog_id: str) -> str | None:
+        """The storage key of an item of one of ``catalogs``, or None."""
+        ...
+
+    def described(self, key: str) -> dict[str, str]:
+        """What identifies a stored item to a reader."""
+        ...
