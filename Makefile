@@ -1,0 +1,66 @@
+# Everything a newcomer, a developer and CI need. Nothing but make and Python 3.11 or newer is assumed.
+SHELL := /bin/sh
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.vitrin-lock
+VITRIN_VAR ?= var
+export VITRIN_VAR
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make run ONCE=1            the whole story, then exit: 0 only if what must be live is live"
+	@echo "  make run CATALOG=file.csv  with a catalog of your own (Shopify export or common feed)"
+	@echo "  make test T=tests/kit      only some tests"
+
+.PHONY: venv
+venv: ## Make .venv with the locked dependencies; again only when the lock changed
+	@deploy/bin/venv.sh "$(VENV)" "$(STAMP)"
+
+.PHONY: run
+run: venv ## Start everything, import a catalog, show it arriving (ONCE=1, CATALOG=path)
+	@exec $(BIN)/vitrin up --demo $(if $(ONCE),--once) $(if $(CATALOG),--catalog "$(CATALOG)")
+
+.PHONY: test
+test: venv ## Run the tests (T=path for some of them)
+	$(BIN)/pytest $(T)
+
+.PHONY: check
+check: venv ## What CI checks without running the system: style, types, boundaries, contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH=services $(BIN)/lint-imports --no-cache
+	@$(MAKE) --no-print-directory proto-check
+	$(BIN)/pytest -q tests/architecture
+
+.PHONY: fmt
+fmt: venv ## Format the code and fix what can be fixed by itself
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: proto
+proto: venv ## Generate services/vitrin/protos from proto/
+	@deploy/bin/proto.sh "$(BIN)" services
+
+.PHONY: proto-check
+proto-check: venv ## Lint proto/ and check that the generated code is what it generates
+	@deploy/bin/proto-check.sh "$(BIN)"
+
+.PHONY: bench
+bench: venv ## Run the benchmarks: one file per claim, results in bench/results.json
+	$(BIN)/python -m bench
+
+.PHONY: lock
+lock: ## Write requirements/*.txt anew (needs uv)
+	@deploy/bin/lock.sh
+
+.PHONY: clean
+clean: ## Remove the data of local runs and all caches; keeps .venv
+	@if [ -e "$(VITRIN_VAR)/lock" ] && [ -x $(BIN)/vitrin ] && $(BIN)/vitrin status --json >/dev/null 2>&1; then \
+		echo "a vitrin up runs on $(VITRIN_VAR): stop it first" >&2; exit 1; fi
+	rm -rf "$(VITRIN_VAR)" .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/results.json
+	find services tests -name __pycache__ -type d -prune -exec rm -rf {} +

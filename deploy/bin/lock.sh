@@ -1,0 +1,10 @@
+#!/bin/sh
+# Pins every dependency with its hashes and without registry addresses: one file for running, one for development.
+set -eu
+command -v uv >/dev/null || { echo "make lock needs uv (pip install uv)" >&2; exit 1; }
+options="--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet"
+# shellcheck disable=SC2086
+uv pip compile $options pyproject.toml --output-file requirements/run.txt "$@"
+# shellcheck disable=SC2086
+uv pip compile $options pyproject.toml --extra embedded requirements/dev.in \
+    --constraint requirements/run.txt --output-file requirements/dev.txt "$@"
