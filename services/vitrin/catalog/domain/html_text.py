@@ -30,6 +30,8 @@ class _TextCollector(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.parts: list[str] = []
         self._dropping: list[str] = []
+        self._breaks = 0
+        self._bullet = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if self._dropping:
@@ -39,8 +41,7 @@ class _TextCollector(HTMLParser):
             self._dropping.append(tag)
         else:
             self._break(tag)
-            if tag == "li":
-                self.parts.append("- ")
+            self._bullet = self._bullet or tag == "li"
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if not self._dropping and tag not in _DROPPED:
@@ -52,16 +53,25 @@ class _TextCollector(HTMLParser):
                 self._dropping.pop()
         elif tag != "br":
             self._break(tag)
+            self._bullet = self._bullet and tag != "li"
 
     def handle_data(self, data: str) -> None:
-        if not self._dropping:
-            self.parts.append(_BLANKS.sub(" ", data))
+        if self._dropping:
+            return
+        text = _BLANKS.sub(" ", data)
+        if text.strip():
+            self.parts.append("\n" * self._breaks + ("- " if self._bullet else ""))
+            self._breaks, self._bullet = 0, False
+        self.parts.append(text)
 
     def _break(self, tag: str) -> None:
-        if tag in _PARAGRAPHS:
-            self.parts.append("\n\n")
+        """A paragraph asks for a blank line, a line for a new line; two <br> make a blank line."""
+        if tag == "br":
+            self._breaks = min(self._breaks + 1, 2)
+        elif tag in _PARAGRAPHS:
+            self._breaks = 2
         elif tag in _LINES:
-            self.parts.append("\n")
+            self._breaks = max(self._breaks, 1)
         elif tag in _CELLS:
             self.parts.append(" ")
 
@@ -75,10 +85,4 @@ def html_to_text(html: str) -> str:
     collector.feed(html)
     collector.close()
     lines = (" ".join(line.split()) for line in "".join(collector.parts).split("\n"))
-    kept: list[str] = []
-    for line in lines:
-        if line == "-":
-            continue
-        if line or (kept and kept[-1]):
-            kept.append(line)
-    return "\n".join(kept).strip()
+    return "\n".join(lines).strip()

@@ -30,8 +30,8 @@ def choose_format(header: tuple[str, ...], claimed: str | None = None) -> Import
         for name, columns in missing.items():
             if not columns:
                 return name
-        wanted = "; ".join(f"a {_TITLES[name]} also has {', '.join(missing[name])}" for name in missing)
-        raise FileRefused("format_unknown", f"the header is of no known format: {wanted}", _FIX, line=1)
+        lacks = "; ".join(f"for a {_TITLES[name]} it lacks {', '.join(missing[name])}" for name in missing)
+        raise FileRefused("format_unknown", f"the header is of no known format: {lacks}", _FIX, line=1)
     try:
         chosen = ImportFormat(claimed)
     except ValueError as error:
