@@ -165,11 +165,12 @@ class BodyLimit:
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send, limit: int, error: TooLarge) -> None:
         seen = 0
-        exceeded = answered = False
+        exceeded = answered = ended = False
 
         async def counted() -> Message:
-            nonlocal seen, exceeded
+            nonlocal seen, exceeded, ended
             message = await receive()
+            ended = not message.get("more_body", False)
             if message["type"] == "http.request" and not exceeded:
                 seen += len(message.get("body", b""))
                 if seen > limit:
@@ -189,7 +190,8 @@ class BodyLimit:
             if not exceeded:
                 raise
         if exceeded and not answered:
-            await _drain(receive)
+            if not ended:
+                await _drain(receive)
             await _send_problem(send, scope, error, close=True)
 
 

@@ -1,0 +1,48 @@
+"""Access policy in an endpoint's signature: `principal: Principal = Depends(require("catalog:write"))`."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+import structlog
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from vitrin.kit.access.directory import KeyDirectory
+from vitrin.kit.access.errors import KeyMissing, ScopeMissing, TestKeyOnLiveBrand
+from vitrin.kit.access.principal import Principal
+from vitrin.kit.access.scopes import SCOPES
+
+_bearer = HTTPBearer(
+    auto_error=False,
+    scheme_name="ApiKey",
+    description="An API key: vk_<live|test>_<id>_<secret>. Publishable keys begin with pk_.",
+)
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+def require(scope: str) -> Callable[..., Awaitable[Principal]]:
+    """The dependency that lets keys with `scope` through and gives the route its Principal.
+
+    A test key changes nothing of a brand that has a live connection; accounts' own routes filter by mode instead.
+    """
+    if scope not in SCOPES:
+        raise ValueError(f"unknown scope {scope!r}")
+    guards_live = scope.endswith(":write") and not scope.startswith("accounts:")
+
+    async def principal(request: Request, credentials: Credentials) -> Principal:
+        if credentials is None:
+            raise KeyMissing
+        directory: KeyDirectory = request.app.state.access
+        caller = await directory.authenticate(credentials.credentials)
+        structlog.contextvars.bind_contextvars(brand=str(caller.brand_id), key=caller.key_id)
+        if scope not in caller.scopes:
+            raise ScopeMissing(
+                f"This key has no scope {scope!r}; it has {', '.join(sorted(caller.scopes)) or 'none'}.",
+                fix=f"Use a key with the scope {scope!r}.",
+                scope=scope,
+            )
+        if guards_live and caller.mode == "test" and caller.brand_has_live_connection:
+            raise TestKeyOnLiveBrand
+        return caller
+
+    return principal

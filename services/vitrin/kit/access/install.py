@@ -1,0 +1,58 @@
+"""The replica's tables, for the first migration of a service. Alembic only; services call `install_access(op)`."""
+
+from alembic.operations import Operations
+
+from vitrin.kit.db.migration import brand_table, role
+
+LOOKUP_KEY = "app.lookup_key"
+"""Setting of a transaction that finds the brand of one key: only that key's rows can be seen with it."""
+
+
+def install_access(op: Operations) -> None:
+    """The worker follows the topics. The app role sees the brand of its transaction, and, to find a key's brand,
+    exactly the key that the transaction names in `app.lookup_key`, with its brand: it cannot list any others."""
+    op.execute(
+        """
+        create table access_brands (
+            brand_id uuid primary key,
+            version bigint not null,
+            name text not null,
+            slug text not null,
+            storefront_url text not null,
+            default_currency text not null,
+            default_market text not null,
+            language text not null,
+            time_zone text not null,
+            has_live_connection boolean not null,
+            deleted boolean not null
+        )
+        """
+    )
+    op.execute(
+        """
+        create table access_keys (
+            key_id text primary key,
+            brand_id uuid not null,
+            version bigint not null,
+            kind text not null,
+            mode text not null,
+            secret_hash bytea not null,
+            scopes text[] not null,
+            role text not null,
+            revoked_at timestamptz,
+            expires_at timestamptz
+        )
+        """
+    )
+    for table in ("access_brands", "access_keys"):
+        brand_table(op, table, app_privileges="select", worker_privileges="select, insert, update")
+    app = role(op, "app")
+    op.execute(
+        f"create policy lookup on access_keys for select to {app}"
+        f" using (key_id = nullif(current_setting('{LOOKUP_KEY}', true), ''))"
+    )
+    op.execute(
+        f"create policy lookup on access_brands for select to {app}"
+        " using (brand_id in (select brand_id from access_keys"
+        f" where key_id = nullif(current_setting('{LOOKUP_KEY}', true), '')))"
+    )

@@ -1,0 +1,22 @@
+"""The caller of a request, once the key was checked."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vitrin.kit.ids import BrandId, KeyId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    brand_id: BrandId
+    key_id: KeyId
+    kind: Literal["secret", "publishable"]
+    mode: Literal["live", "test"]
+    role: str
+    scopes: frozenset[str]
+    brand_has_live_connection: bool = False
+
+    @property
+    def actor(self) -> str:
+        """How the audit log names it."""
+        return f"key:{self.key_id}"

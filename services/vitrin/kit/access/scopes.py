@@ -1,0 +1,16 @@
+"""The scopes that a key may have. A publishable key has `events:write` and nothing else."""
+
+from typing import Final
+
+SCOPES: Final = frozenset(
+    {
+        "accounts:read",
+        "accounts:write",
+        "catalog:read",
+        "catalog:write",
+        "sync:read",
+        "sync:write",
+        "events:write",
+    }
+)
+PUBLISHABLE_SCOPES: Final = frozenset({"events:write"})
