@@ -1,0 +1,124 @@
+"""How a decision becomes events: item_changed and item_deleted on one lane, offer_changed on the other."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from vitrin.catalog.changes import Decision, Outcome
+from vitrin.catalog.domain import ItemContent, Offer, effective_availability
+from vitrin.events import topics
+from vitrin.events.envelope import Event, to_us
+from vitrin.kit.ids import BrandId
+from vitrin.protos.catalog.v1 import events_pb2 as pb
+
+
+def events_of(
+    decision: Decision, *, brand: BrandId, market: str, actor: str, received_at: datetime
+) -> Iterator[Event]:
+    """Nothing where nothing changed. Content first: a new item is known before its offer."""
+    item_id = decision.change.item_id
+    times = {"occurred_at": decision.change.occurred_at, "received_at": received_at}
+    if decision.outcome is Outcome.DELETED:
+        deleted = pb.ItemDeleted(
+            item_id=item_id,
+            content_version=decision.content_version,
+            offer_version=decision.offer_version,
+            actor=actor,
+        )
+        yield Event.of(
+            topic=topics.ITEM,
+            key=f"{brand}/{item_id}",
+            type="catalog.item_deleted",
+            brand_id=brand,
+            message=deleted,
+            **times,
+        )
+        return
+    if decision.content_changed and decision.content is not None:
+        changed = pb.ItemChanged(
+            content_version=decision.content_version,
+            content=content_message(decision.content),
+            actor=actor,
+        )
+        yield Event.of(
+            topic=topics.ITEM,
+            key=f"{brand}/{item_id}",
+            type="catalog.item_changed",
+            brand_id=brand,
+            message=changed,
+            **times,
+        )
+    if decision.offer_changed and decision.offer is not None:
+        offer = offer_message(
+            decision.offer,
+            item_id=item_id,
+            market=market,
+            offer_version=decision.offer_version,
+            actor=actor,
+        )
+        yield Event.of(
+            topic=topics.OFFER,
+            key=f"{brand}/{item_id}/{market}",
+            type="catalog.offer_changed",
+            brand_id=brand,
+            message=offer,
+            **times,
+        )
+
+
+def content_message(content: ItemContent) -> pb.ItemContent:
+    return pb.ItemContent(
+        item_id=content.id,
+        item_group_id=content.item_group_id,
+        title=content.title,
+        description=content.description,
+        link=content.link,
+        image_link=content.image_link,
+        additional_image_links=content.additional_image_links,
+        video_link=content.video_link,
+        brand=content.brand,
+        gtin=content.gtin,
+        mpn=content.mpn,
+        condition=content.condition or "",
+        google_product_category=content.google_product_category,
+        product_type=content.product_type,
+        color=content.color,
+        size=content.size,
+        gender=content.gender or "",
+        age_group=content.age_group or "",
+        material=content.material,
+        pattern=content.pattern,
+        status=content.status,
+        shipping=content.shipping,
+        checkout_url=content.checkout_url,
+        custom_label_0=content.custom_label_0,
+        custom_label_1=content.custom_label_1,
+        custom_label_2=content.custom_label_2,
+        custom_label_3=content.custom_label_3,
+        custom_label_4=content.custom_label_4,
+        sku=content.sku,
+        attributes=content.attributes,
+    )
+
+
+def offer_message(
+    offer: Offer, *, item_id: str, market: str, offer_version: int, actor: str = ""
+) -> pb.OfferChanged:
+    message = pb.OfferChanged(
+        item_id=item_id,
+        market=market,
+        offer_version=offer_version,
+        price=pb.Money(amount_minor=offer.price.amount_minor, currency=offer.price.currency),
+        availability=effective_availability(offer),
+        inventory_policy=offer.inventory_policy,
+        actor=actor,
+    )
+    if offer.sale_price is not None:
+        message.sale_price.amount_minor = offer.sale_price.amount_minor
+        message.sale_price.currency = offer.sale_price.currency
+    if offer.sale_starts_at is not None:
+        message.sale_start_us = to_us(offer.sale_starts_at)
+    if offer.sale_ends_at is not None:
+        message.sale_end_us = to_us(offer.sale_ends_at)
+    if offer.quantity is not None:
+        message.quantity = offer.quantity
+    return message

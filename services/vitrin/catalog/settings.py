@@ -1,0 +1,65 @@
+"""What the catalog takes from the environment: the shared groups and `CATALOG_*` of its own."""
+
+from dataclasses import dataclass
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from vitrin.kit.settings import (
+    MEBIBYTE,
+    DatabaseSettings,
+    GrpcSettings,
+    HttpSettings,
+    KafkaSettings,
+    ProcessSettings,
+    load,
+)
+
+HTTP_PORT = 8002
+GRPC_PORT = 9002
+
+
+class ImportSettings(BaseSettings):
+    """Batches, uploads and the loop that applies them (`CATALOG_*`)."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CATALOG_", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    batch_bytes_max: int = Field(32 * MEBIBYTE, ge=1, description="Largest body of a batch, in bytes.")
+    import_bytes_max: int = Field(1024 * MEBIBYTE, ge=1, description="Largest uploaded file, in bytes.")
+    import_poll_s: float = Field(
+        3.0, gt=0, description="How often the loop looks for work nobody told it of."
+    )
+    import_lease_s: int = Field(
+        30, ge=5, description="After this silence another worker takes an import over."
+    )
+    import_attempts_max: int = Field(
+        5, ge=1, description="Times an import is begun before it counts as failed."
+    )
+    import_upload_silence_s: int = Field(
+        300, ge=1, description="An upload without a byte for so long is aborted."
+    )
+    import_rows_keep_days: int = Field(30, ge=1, description="Age at which reports per row are deleted.")
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogSettings:
+    process: ProcessSettings
+    database: DatabaseSettings
+    kafka: KafkaSettings
+    http: HttpSettings
+    grpc: GrpcSettings
+    imports: ImportSettings
+
+
+def load_settings() -> CatalogSettings:
+    """Raises SettingsInvalid, which names the variable."""
+    return CatalogSettings(
+        process=load(ProcessSettings),
+        database=load(DatabaseSettings),
+        kafka=load(KafkaSettings),
+        http=load(lambda: HttpSettings.of("catalog", port=HTTP_PORT)),
+        grpc=load(lambda: GrpcSettings.of("catalog", port=GRPC_PORT)),
+        imports=load(ImportSettings),
+    )
