@@ -280,7 +280,10 @@ class Consumer:
                 except InvalidMessage as error:
                     failed.append((place, record, error.reason))
                 except Exception as error:
-                    log.exception("message_failed", group=self.group, type=message.type, key=message.key)
+                    first = len(failed) == len(batch.unreadable)
+                    log.error(
+                        "message_failed", group=self.group, type=message.type, key=message.key, exc_info=first
+                    )
                     failed.append((place, record, f"{type(error).__name__}: {error}"))
             await self._bury(tx, failed)
             await store.advance(tx, group=self.group, moves=batch.moves, now=self._clock())

@@ -25,9 +25,7 @@ def migrate(settings: DatabaseSettings, service: str) -> str:
 
     Needs a server URL whose user may create databases and roles, unless both are there already. Returns the revision.
     """
-    with connect(libpq_url(server_url(settings)), autocommit=True) as admin:
-        _create_roles(admin, settings, service)
-        _create_database(admin, database_name(service), role_name(service, "owner"))
+    prepare_database(settings, service)
     config = Config()
     config.set_main_option("script_location", str(migrations_folder(service)))
     config.attributes["url"] = role_url(settings, service, "owner")
@@ -35,6 +33,13 @@ def migrate(settings: DatabaseSettings, service: str) -> str:
     with connect(libpq_url(role_url(settings, service, "owner"))) as owner:
         row = owner.execute("select version_num from alembic_version").fetchone()
         return str(row[0]) if row else ""
+
+
+def prepare_database(settings: DatabaseSettings, service: str) -> None:
+    """Database and the three roles, where they are missing."""
+    with connect(libpq_url(server_url(settings)), autocommit=True) as admin:
+        _create_roles(admin, settings, service)
+        _create_database(admin, database_name(service), role_name(service, "owner"))
 
 
 def create_hint_database(settings: DatabaseSettings) -> None:

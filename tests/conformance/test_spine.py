@@ -1,0 +1,192 @@
+"""Outbox, relay, broker, consumer on the real parts: order, repeats, poison, an empty broker, tenancy."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from tests.support.spine import Spine, database_settings, install
+from vitrin.kit.db.session import WriteSession
+from vitrin.kit.embedded.broker import BrokerPlace, EmbeddedBroker
+from vitrin.kit.embedded.postgres import EmbeddedPostgres
+from vitrin.kit.ids import BrandId
+from vitrin.kit.kafka.admin import ensure_topics
+from vitrin.kit.settings import DatabaseSettings, KafkaSettings
+
+
+@pytest.fixture
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    broker = EmbeddedBroker(BrokerPlace(log_path=tmp_path_factory.mktemp("broker") / "broker.log"))
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def database(embedded_postgres: EmbeddedPostgres) -> DatabaseSettings:
+    settings = database_settings(embedded_postgres.url)
+    install(settings)
+    return settings
+
+
+def kafka(broker: EmbeddedBroker, membership: str = "lock") -> KafkaSettings:
+    settings = KafkaSettings(bootstrap=broker.bootstrap, membership=membership, session_timeout_ms=1000)
+    ensure_topics(settings)
+    return settings
+
+
+@pytest.mark.parametrize("membership", ["lock", "group"])
+async def test_every_change_arrives_in_its_last_version(
+    database: DatabaseSettings, broker: EmbeddedBroker, membership: str
+) -> None:
+    spine = Spine(database, kafka(broker, membership))
+    brands = [uuid4() for _ in range(3)]
+    async with spine.running():
+        for round_ in range(4):
+            await asyncio.gather(
+                *(spine.change(brand, f"thing-{n}") for brand in brands for n in range(10 + round_))
+            )
+        for brand in brands:
+            expected = {f"thing-{n}": 4 - max(0, n - 9) for n in range(13)}
+            assert await spine.until_seen(brand, expected) == expected
+    assert sum(spine.batches) == 3 * (10 + 11 + 12 + 13)
+
+
+async def test_a_quiet_change_is_seen_at_once(database: DatabaseSettings, broker: EmbeddedBroker) -> None:
+    spine = Spine(database, kafka(broker))
+    brand = uuid4()
+    waits_ms = []
+    async with spine.running():
+        await spine.change(brand, "warm")
+        await spine.until_seen(brand, {"warm": 1})
+        for version in range(2, 22):
+            await asyncio.sleep(0.1)
+            began = time.perf_counter()
+            await spine.change(brand, "warm")
+            while (await spine.seen(brand))["warm"] != version:
+                await asyncio.sleep(0.001)
+            waits_ms.append((time.perf_counter() - began) * 1000)
+    print("quiet change to consumer, ms:", sorted(round(wait, 1) for wait in waits_ms))
+    assert len(waits_ms) == 20
+
+
+async def test_poison_goes_to_the_dead_letters_and_the_rest_is_done(
+    database: DatabaseSettings, broker: EmbeddedBroker
+) -> None:
+    spine = Spine(database, kafka(broker), poison={"thing-3"})
+    brand = uuid4()
+    async with spine.running():
+        await asyncio.gather(*(spine.change(brand, f"thing-{n}") for n in range(6)))
+        expected = {f"thing-{n}": 1 for n in range(6) if n != 3}
+        assert await spine.until_seen(brand, expected) == expected
+        async with spine.worker.read() as session:
+            letters = await session.all(text("select key, reason, headers ->> 'type' as type from dead_letters"))
+    assert [(row.key, row.reason, row.type) for row in letters] == [
+        (f"{brand}/thing-3", "ValueError: cannot handle thing-3", "catalog.item_changed")
+    ]
+
+
+async def test_too_many_dead_letters_halt_the_consumer_and_lose_nothing(
+    database: DatabaseSettings, broker: EmbeddedBroker
+) -> None:
+    names = [f"thing-{n}" for n in range(130)]
+    spine = Spine(database, kafka(broker), poison=set(names))
+    brand = uuid4()
+    async with spine.running():
+        await asyncio.gather(*(spine.change(brand, name) for name in names))
+        await asyncio.sleep(3)
+        async with spine.worker.read() as session:
+            letters = await session.scalar(text("select count(*) from dead_letters"))
+            advanced = await session.scalar(text("select coalesce(sum(next_offset), 0) from consumer_offsets"))
+    assert letters <= 100
+    assert advanced == letters
+    healed = Spine(database, spine.kafka)
+    async with healed.running():
+        expected_count = 130 - letters
+        deadline = time.monotonic() + 20
+        while len(await healed.seen(brand)) < expected_count and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        assert len(await healed.seen(brand)) == expected_count
+
+
+async def test_a_broker_that_comes_back_empty_loses_nothing(
+    database: DatabaseSettings, broker: EmbeddedBroker
+) -> None:
+    settings = kafka(broker)
+    spine = Spine(database, settings)
+    brand = uuid4()
+    async with spine.running():
+        for n in range(20):
+            await spine.change(brand, f"before-{n}")
+        expected = {f"before-{n}": 1 for n in range(20)}
+        assert await spine.until_seen(brand, expected) == expected
+        port = broker.port
+        assert broker.process is not None
+        broker.process.kill()
+        broker.process.wait()
+        for n in range(20):
+            await spine.change(brand, f"during-{n}")
+        again = EmbeddedBroker(BrokerPlace(log_path=broker.place.log_path, port=port))
+        again.start()
+        try:
+            ensure_topics(settings)
+            for n in range(20):
+                await spine.change(brand, f"after-{n}")
+            expected |= {f"{when}-{n}": 1 for when in ("during", "after") for n in range(20)}
+            assert await spine.until_seen(brand, expected) == expected
+            async with spine.app.read(BrandId(brand)) as session:
+                times = await session.all(text("select distinct times from seen"))
+            assert [row.times for row in times] == [1]
+        finally:
+            again.stop()
+
+
+async def test_offsets_move_by_compare_and_set(database: DatabaseSettings, broker: EmbeddedBroker) -> None:
+    """Somebody else advances the partition under our feet: we roll back, load again, and nothing is doubled."""
+    spine = Spine(database, kafka(broker))
+    brand = uuid4()
+    handle = spine.handle
+    stolen = []
+
+    async def handle_slowly(tx: WriteSession, messages: object) -> None:
+        await handle(tx, messages)  # type: ignore[arg-type]
+        if not stolen:
+            stolen.append(True)
+            async with spine.worker.write() as other:
+                await other.execute(text("update consumer_offsets set next_offset = next_offset + 0"))
+                await other.execute(text("delete from consumer_offsets"))
+
+    spine.consumer._handler = handle_slowly
+    async with spine.running():
+        await spine.change(brand, "thing")
+        assert await spine.until_seen(brand, {"thing": 1}) == {"thing": 1}
+        async with spine.app.read(BrandId(brand)) as session:
+            assert await session.scalar(text("select times from seen")) == 1
+    assert len(spine.batches) == 2
+
+
+async def test_an_unfiltered_query_shows_no_rows_without_a_brand(
+    database: DatabaseSettings, broker: EmbeddedBroker
+) -> None:
+    spine = Spine(database, kafka(broker))
+    mine, theirs = uuid4(), uuid4()
+    await spine.change(mine, "mine")
+    await spine.change(theirs, "theirs")
+    async with spine.app.lookup() as session:
+        assert await session.all(text("select * from things")) == []
+    async with spine.app.read(BrandId(mine)) as session:
+        assert [row.name for row in await session.all(text("select name from things"))] == ["mine"]
+        with pytest.raises(DBAPIError, match="read-only"):
+            await session.execute(text("delete from things"))
+    async with spine.worker.read([BrandId(theirs)]) as session:
+        assert [row.name for row in await session.all(text("select name from things"))] == ["theirs"]
+    with pytest.raises(DBAPIError, match="row-level security"):
+        async with spine.app.write(BrandId(mine)) as tx:
+            await tx.execute(text("insert into things values (:b, 'x', 1)"), {"b": theirs})
+    await spine.app.close()
+    await spine.worker.close()
+    await spine.probe.close()
