@@ -109,6 +109,8 @@ class ChannelItem:
 class Problem:
     """Why an item is not (fully) shown, in plain words with the fix. `code` is stable and the same for all platforms.
 
+    One code asks for an action: `not_on_platform`, the platform does not hold the item of an offer (send an upsert)
+    or of a delete (it is gone, which was wanted).
     `platform_code` and the words of `message` are the platform's own where it refused the item.
     """
 

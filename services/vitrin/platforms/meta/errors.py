@@ -176,26 +176,35 @@ ITEM_CAUSES: Final = (
         "missing",
         "Fill in {field} in the shop.",
     ),
-    (re.compile(r"too long|at most|exceeds|maximum", re.I), "too_long", "Shorten {field}."),
+    (
+        re.compile(r"too long|too many characters|characters, at most|exceeds", re.I),
+        "too_long",
+        "Shorten {field}.",
+    ),
     (
         re.compile(r"invalid|must be|malformed|not valid|unsupported", re.I),
         "invalid",
         "Correct {field} in the shop.",
     ),
 )
-_NOT_THERE = re.compile(r"not found|does not exist|no (such )?(item|product)", re.I)
+_FIELD_PATTERNS: Final = {
+    name: re.compile(rf"\b(?:{name}|{name.replace('_', '')})\b", re.I) for name in FIELDS_IN_WORDS
+}
+_ITEM_ID = re.compile(r"\(id=.*?\)")
+_NOT_THERE = re.compile(r"not (be )?found|could not find|does not exist|no such (item|product)", re.I)
 
 
 def item_problem(message: str, *, platform_code: str = "") -> Problem:
-    """What Meta says of one item. Its batches carry words only, so cause and field are read from the words."""
-    lower = message.lower()
-    name = next((field for field in FIELDS_IN_WORDS if re.search(rf"\b{field}\b", lower)), "")
-    if not name and _NOT_THERE.search(message):
+    """What Meta says of one item. Its batches carry words only, so cause and field are read from the words: it names
+    fields as they are written ("image_link") or as its own classes have them ("ImageLink")."""
+    words = _ITEM_ID.sub("", message)
+    name = next((field for field, pattern in _FIELD_PATTERNS.items() if pattern.search(words)), "")
+    if not name and _NOT_THERE.search(words):
         return Problem(
             "not_on_platform", "id", message, "Vitrin sends the whole item again by itself.", platform_code
         )
     for pattern, cause, fix in ITEM_CAUSES:
-        if name and pattern.search(message):
+        if name and pattern.search(words):
             stable = f"missing_{name}" if cause == "missing" else f"{name}_{cause}"
             return Problem(stable, name, message, fix.format(field=name), platform_code)
     return Problem(

@@ -98,7 +98,7 @@ def item_problem(event: Mapping[str, Any]) -> Problem:
     lower = message.lower()
     if code == TITLE_MISSING_CODE:
         return Problem("missing_title", "title", message, "Give the item a title in the shop.", str(code))
-    if "not found" in lower or "does not exist" in lower:
+    if any(words in lower for words in ("not found", "could not find", "does not exist")):
         return Problem(
             "not_on_platform", name, message, "Vitrin sends the whole item again by itself.", str(code or "")
         )
@@ -107,6 +107,6 @@ def item_problem(event: Mapping[str, Any]) -> Problem:
         return Problem("platform_refused", "", message, fix, str(code or ""))
     if any(word in lower for word in ("missing", "required", "empty")):
         return Problem(f"missing_{name}", name, message, f"Fill in {name} in the shop.", str(code or ""))
-    if any(word in lower for word in ("too long", "exceed", "at most", "maximum")):
+    if any(word in lower for word in ("too long", "too many characters", "exceed")):
         return Problem(f"{name}_too_long", name, message, f"Shorten {name}.", str(code or ""))
     return Problem(f"{name}_invalid", name, message, f"Correct {name} in the shop.", str(code or ""))
