@@ -88,4 +88,6 @@ def _document(answer: httpx.Response) -> Any:
         problem = answer.json()
     except ValueError:
         problem = {"detail": answer.text[:500]}
+    if isinstance(problem, dict) and isinstance(problem.get("error"), dict):  # the sandbox's own commands
+        problem = {**problem["error"], "detail": problem["error"].get("message")}
     raise ProblemAnswer(status=answer.status_code, problem=problem if isinstance(problem, dict) else {})

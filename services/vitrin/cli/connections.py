@@ -123,12 +123,12 @@ def _sandbox_account(platform: str, *, optional: bool) -> dict[str, Any]:
     from vitrin.cli.sandbox import sandbox_accounts
 
     try:
-        accounts = [account for account in sandbox_accounts() if account["platform"] == platform]
+        account = sandbox_accounts().get(platform)
     except Unreachable:
         if optional:
             return {}
         raise
-    return sandbox_connection(accounts[0]) if accounts else {}
+    return {} if account is None else sandbox_connection(account)
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """`vitrin sandbox`: serve, accounts, reset, log. A development tool; it stands in for the platforms."""
 
+from collections import deque
 from typing import Annotated, Any
 
 import typer
@@ -9,26 +10,17 @@ from vitrin.cli.output import Output
 
 app = typer.Typer(help="The local stand-in for the platforms.", no_args_is_help=True)
 
+LOG_PAGE = 1000
+
 
 @app.command()
 def serve() -> None:
-    """Run the sandbox until Ctrl-C."""
-    import asyncio
-    import importlib
-    import inspect
+    """Run the sandbox until Ctrl-C. Its settings are SANDBOX_*."""
+    from vitrin.cli.process import settings_group
+    from vitrin.sandbox.main import run
+    from vitrin.sandbox.settings import SandboxSettings
 
-    from vitrin.cli.process import run_until_stopped, settings_group
-
-    main = importlib.import_module("vitrin.sandbox.main")
-    settings = settings_group(importlib.import_module("vitrin.sandbox.settings").SandboxSettings)
-
-    async def body(stop: asyncio.Event) -> None:
-        if "stop" in inspect.signature(main.run).parameters:
-            await main.run(settings, stop=stop)
-        else:
-            await main.run(settings)
-
-    run_until_stopped(body)
+    run(settings_group(SandboxSettings))
 
 
 @app.command()
@@ -37,7 +29,7 @@ def accounts(as_json: AsJson = False) -> None:
     output = Output(as_json=as_json)
     found = sandbox_accounts()
     output.table(
-        found,
+        [{"platform": platform} | account for platform, account in found.items()],
         columns={
             "platform": "platform",
             "base_url": "base URL",
@@ -46,7 +38,7 @@ def accounts(as_json: AsJson = False) -> None:
         },
     )
     if as_json:
-        output.json({"data": found})
+        output.json(found)
 
 
 @app.command()
@@ -68,25 +60,41 @@ def log(
 ) -> None:
     """The requests that the sandbox answered, newest last."""
     output = Output(as_json=as_json)
-    parameters = {"limit": limit} | ({"platform": platform} if platform else {})
-    entries = _listed(_call("GET", "/_sandbox/log", params=parameters))
+    entries = _newest(limit, platform)
     output.table(
         entries,
         columns={
-            "at": "time",
+            "received_at": "time",
             "platform": "platform",
             "method": "method",
             "path": "path",
             "status": "status",
+            "item_count": "items",
+            "outcome": "outcome",
+            "fault": "fault",
         },
     )
     if as_json:
-        output.json({"data": entries})
+        output.json({"entries": entries})
 
 
-def sandbox_accounts() -> list[dict[str, Any]]:
-    """`[{platform, base_url, external_ids, access_token}]`. Raises Unreachable."""
-    return _listed(_call("GET", "/_sandbox/accounts"))
+def sandbox_accounts() -> dict[str, dict[str, Any]]:
+    """Platform -> `{base_url, external_ids, access_token}`. Raises Unreachable."""
+    found: dict[str, dict[str, Any]] = _call("GET", "/_sandbox/accounts")
+    return found
+
+
+def _newest(limit: int, platform: str | None) -> list[dict[str, Any]]:
+    """The log is read from its beginning, page by page; the last entries are kept."""
+    newest: deque[dict[str, Any]] = deque(maxlen=limit)
+    since = 0
+    while True:
+        chosen = {"since": since, "limit": LOG_PAGE} | ({"platform": platform} if platform else {})
+        page = _call("GET", "/_sandbox/log", params=chosen)
+        newest.extend(page["entries"])
+        if page["next_since"] == since:
+            return list(newest)
+        since = page["next_since"]
 
 
 def _call(method: str, path: str, **request: Any) -> Any:
@@ -94,7 +102,3 @@ def _call(method: str, path: str, **request: Any) -> Any:
 
     with ServiceClient("sandbox", token=None) as sandbox:
         return sandbox.call(method, path, **request)
-
-
-def _listed(answer: Any) -> list[dict[str, Any]]:
-    return list(answer["data"] if isinstance(answer, dict) else answer)

@@ -8,7 +8,7 @@ import pytest
 
 from vitrin.kit.embedded.broker import BrokerPlace, EmbeddedBroker
 from vitrin.kit.embedded.errors import StartFailed
-from vitrin.kit.embedded.ports import free_port, port_is_free
+from vitrin.kit.embedded.ports import port_is_free
 
 
 def test_it_listens_on_loopback_only(embedded_broker: EmbeddedBroker) -> None:
@@ -30,11 +30,11 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
 
 
 def test_it_stops_and_starts_again_on_the_same_port(tmp_path: Path) -> None:
-    port = free_port()
-    broker = EmbeddedBroker(BrokerPlace(log_path=tmp_path / "log", port=port))
+    broker = EmbeddedBroker(BrokerPlace(log_path=tmp_path / "log"))
     broker.start()
-    assert broker.bootstrap == f"127.0.0.1:{port}"
+    port = broker.port
     broker.stop()
     assert port_is_free(port)
     broker.start()
+    assert broker.bootstrap == f"127.0.0.1:{port}"
     broker.stop()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vitrin.cli.failures import CliFailure, Exit
 from vitrin.cli.output import Output
+from vitrin.cli.supervisor.preparation import Preparation
 from vitrin.cli.supervisor.settings import UpSettings
 from vitrin.cli.supervisor.supervisor import Supervisor
 from vitrin.kit.clock import system_clock
@@ -20,7 +21,7 @@ def run_up(output: Output, *, demo: bool, once: bool, catalog: Path | None) -> N
 
 
 async def _up(settings: UpSettings, output: Output, *, demo: bool, once: bool, catalog: Path | None) -> int:
-    supervisor = Supervisor(settings, clock=system_clock, say=output.note)
+    supervisor = Supervisor(Preparation(settings), clock=system_clock, say=output.note)
     body = asyncio.ensure_future(_body(supervisor, output, demo=demo, once=once, catalog=catalog))
     interrupted = False
 

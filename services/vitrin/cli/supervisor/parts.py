@@ -97,5 +97,10 @@ def urls_of(settings: UpSettings) -> dict[str, dict[str, str]]:
         for name, port in bases.items()
     }
     sandbox = f"http://{HOST}:{settings.sandbox_http.number}"
-    urls["sandbox"] = {"base": sandbox, "page": f"{sandbox}/", "ready": f"{sandbox}/_sandbox/accounts"}
+    urls["sandbox"] = {
+        "base": sandbox,
+        "page": f"{sandbox}/",
+        "metrics": f"{sandbox}/metrics",
+        "ready": f"{sandbox}/readyz",
+    }
     return urls

@@ -34,7 +34,7 @@ class Preparation:
     def make_units(self) -> None:
         """In the order of their start. Raises CliFailure when the optional wheels are missing."""
         try:
-            self.units = [Unit(part) for part in [*self._data_parts(), *self._service_parts()]]
+            self.units = [Unit(part) for part in [*self._data_parts(), *self.service_parts()]]
         except EmbeddedFailure as failure:
             raise CliFailure(str(failure), code="extra_missing") from failure
 
@@ -124,7 +124,7 @@ class Preparation:
             parts.append(EmbeddedPart("broker", broker.log_path, self._broker))
         return parts
 
-    def _service_parts(self) -> list[Part]:
+    def service_parts(self) -> list[Part]:
         sandbox = CommandPart(
             "sandbox",
             self._log("sandbox"),

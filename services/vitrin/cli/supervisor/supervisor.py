@@ -17,7 +17,6 @@ import httpx
 from vitrin.cli.failures import CliFailure, Exit
 from vitrin.cli.settings import read_json, write_private_json
 from vitrin.cli.supervisor.preparation import Preparation
-from vitrin.cli.supervisor.settings import UpSettings
 from vitrin.cli.supervisor.state import VarLock, stop_left_over
 from vitrin.cli.supervisor.unit import State, Unit
 from vitrin.kit.embedded.errors import EmbeddedFailure
@@ -34,13 +33,13 @@ Say = Callable[[str], None]
 class Supervisor:
     """Owns the processes. `say` gets one line per thing that a person should know."""
 
-    def __init__(self, settings: UpSettings, *, clock: Callable[[], datetime], say: Say) -> None:
-        self.settings = settings
-        self.preparation = Preparation(settings)
+    def __init__(self, preparation: Preparation, *, clock: Callable[[], datetime], say: Say) -> None:
+        self.settings = preparation.settings
+        self.preparation = preparation
         self.stopping = asyncio.Event()
         self._clock = clock
         self._say = say
-        self._lock = VarLock(settings.var)
+        self._lock = VarLock(preparation.settings.var)
         self._http: httpx.AsyncClient | None = None
         self._watchers: list[asyncio.Task[None]] = []
         self._began_at = clock()

@@ -21,7 +21,7 @@ STOP_S = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerPlace:
-    """`port` None: any free one, chosen again at every start."""
+    """`port` None: any free one, chosen at the first start and kept over restarts."""
 
     log_path: Path
     port: int | None = None
@@ -41,10 +41,11 @@ class EmbeddedBroker:
         return f"{LOOPBACK}:{self.port}"
 
     def start(self) -> None:
-        """Raises StartFailed. When the port is ours to choose, one that was just taken is chosen again."""
-        attempts = 1 if self.place.port else START_ATTEMPTS_MAX
+        """Raises StartFailed. While the port is ours to choose, one that was just taken is chosen again."""
+        attempts = 1 if self.port else START_ATTEMPTS_MAX
+        chosen = self.port
         for attempt in range(1, attempts + 1):
-            self.port = self.place.port or free_port()
+            self.port = chosen or free_port()
             failure = self._start_once()
             if failure is None:
                 return

@@ -1,0 +1,152 @@
+"""The supervisor with real processes: PostgreSQL, the broker and the sandbox."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from vitrin.cli.failures import CliFailure
+from vitrin.cli.settings import Var
+from vitrin.cli.supervisor.parts import Part
+from vitrin.cli.supervisor.preparation import Preparation
+from vitrin.cli.supervisor.settings import UpSettings
+from vitrin.cli.supervisor.state import VarLock, stop_left_over, up_is_running
+from vitrin.cli.supervisor.supervisor import Supervisor
+from vitrin.cli.supervisor.unit import State
+from vitrin.kit.clock import system_clock
+from vitrin.kit.embedded.ports import free_port, port_is_free
+
+PORTS = (
+    "ACCOUNTS_HTTP_PORT",
+    "ACCOUNTS_GRPC_PORT",
+    "CATALOG_HTTP_PORT",
+    "CATALOG_GRPC_PORT",
+    "SHOP_SYNC_HTTP_PORT",
+    "SHOP_SYNC_GRPC_PORT",
+    "SANDBOX_PORT",
+)
+
+
+class DataAndSandbox(Preparation):
+    """Everything but the services and their schema, so that the supervisor is tested and not they."""
+
+    def service_parts(self) -> list[Part]:
+        return [part for part in super().service_parts() if part.name == "sandbox"]
+
+    async def prepare(self) -> None:
+        await self.create_topics()
+
+
+def settings_in(directory: Path, **more: str) -> UpSettings:
+    return UpSettings.from_environment(
+        {"VITRIN_VAR": str(directory), **{name: str(free_port()) for name in PORTS}, **more}
+    )
+
+
+@pytest.fixture(autouse=True)
+def _fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VITRIN_POSTGRES_FSYNC", "off")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - what is waited for happens in another process
+        await asyncio.sleep(0.05)
+
+
+async def test_starts_in_order_restarts_the_dead_and_stops_everything(tmp_path: Path) -> None:
+    said: list[str] = []
+    supervisor = Supervisor(DataAndSandbox(settings_in(tmp_path)), clock=system_clock, say=said.append)
+    async with supervisor.running():
+        state = json.loads((tmp_path / "state.json").read_text())
+        assert [(p["name"], p["state"]) for p in state["processes"]] == [
+            ("postgres", "ready"),
+            ("broker", "ready"),
+            ("sandbox", "ready"),
+        ]
+        assert (tmp_path / "state.json").stat().st_mode & 0o777 == 0o600
+        assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
+        assert up_is_running(Var(tmp_path))
+
+        broker = supervisor.units[1]
+        first_pid, bootstrap = broker.pid, supervisor.preparation.bootstrap
+        assert first_pid is not None
+        os.kill(first_pid, signal.SIGKILL)
+        await until(lambda: broker.restarts == 1 and broker.state is State.READY)
+        assert broker.pid not in (None, first_pid)
+        assert broker.last_exit == "ended by SIGKILL"
+        assert any("broker died" in line and "SIGKILL" in line for line in said)
+        await until(lambda: any("topics on the new broker" in line for line in said))
+        pids = [unit.pid for unit in supervisor.units]
+        assert supervisor.preparation.bootstrap == bootstrap
+    assert [psutil.pid_exists(pid) for pid in pids if pid] == [False, False, False]
+    assert not up_is_running(Var(tmp_path))
+    final = json.loads((tmp_path / "state.json").read_text())
+    assert [process["state"] for process in final["processes"]] == ["stopped", "stopped", "stopped"]
+
+
+async def test_a_taken_port_is_named_with_its_setting_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        preparation = DataAndSandbox(settings_in(tmp_path, CATALOG_HTTP_PORT=str(port)))
+        supervisor = Supervisor(preparation, clock=system_clock, say=lambda _: None)
+        with pytest.raises(CliFailure, match=rf"{port} \(CATALOG_HTTP_PORT\)"):
+            async with supervisor.running():
+                pytest.fail("it must not run")
+    assert not (tmp_path / "postgres").exists()
+    assert not up_is_running(Var(tmp_path))
+
+
+async def test_a_service_that_cannot_start_is_named_with_its_last_words(tmp_path: Path) -> None:
+    supervisor = Supervisor(DataAndSandbox(settings_in(tmp_path)), clock=system_clock, say=lambda _: None)
+    sandbox_port = supervisor.settings.sandbox_http.number
+    assert port_is_free(sandbox_port)
+    real = supervisor.preparation.environment
+    supervisor.preparation.environment = lambda: {**real(), "SANDBOX_PORT": "none"}  # type: ignore[method-assign]
+    with pytest.raises(CliFailure, match=r"sandbox did not start: exit code 2\n.*\n?.*port"):
+        async with supervisor.running():
+            pytest.fail("it must not run")
+    assert all(unit.part.process is None for unit in supervisor.units)
+
+
+def test_a_second_one_on_the_same_directory_is_refused(tmp_path: Path) -> None:
+    first = VarLock(Var(tmp_path))
+    first.take()
+    try:
+        with pytest.raises(CliFailure, match=rf"process {os.getpid()}\) already runs") as refused:
+            VarLock(Var(tmp_path)).take()
+        assert refused.value.code == "already_running"
+    finally:
+        first.release()
+    second = VarLock(Var(tmp_path))
+    second.take()
+    second.release()
+
+
+def test_left_over_processes_are_stopped_and_strangers_are_not(tmp_path: Path) -> None:
+    def sleeper() -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+
+    ours, stranger = sleeper(), sleeper()
+    try:
+        entries = [
+            {"name": "ours", "pid": ours.pid, "started_at": system_clock().isoformat()},
+            {"name": "stranger", "pid": stranger.pid, "started_at": "2020-01-01T00:00:00+00:00"},
+        ]
+        (tmp_path / "state.json").write_text(json.dumps({"processes": entries}))
+        assert stop_left_over(tmp_path / "state.json") == ["ours"]
+        assert ours.poll() is not None
+        assert stranger.poll() is None
+    finally:
+        for process in (ours, stranger):
+            process.kill()
+            process.wait()
