@@ -1,0 +1,147 @@
+"""What every service process is made of: databases, relay, consumers and loops that live and end together.
+
+A task that fails ends the process, so that whoever watches it sees it and starts it again; nothing limps on.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final, Literal
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from vitrin.kit.clock import Clock
+from vitrin.kit.consumer.loop import Consumer, Handler
+from vitrin.kit.db.database import AppDatabase, WorkerDatabase
+from vitrin.kit.kafka.admin import TopicSpec, check_topics, load_topics
+from vitrin.kit.kafka.client import Probe
+from vitrin.kit.kafka.hints import HintListener
+from vitrin.kit.logs import get_logger
+from vitrin.kit.outbox.relay import Relay
+from vitrin.kit.outbox.wake import Wake
+from vitrin.kit.settings import DatabaseSettings, KafkaSettings, ProcessSettings
+
+Role = Literal["api", "worker", "all"]
+Loop = Callable[[asyncio.Event], Awaitable[None]]
+"""Runs until the event is set, then finishes what it has begun."""
+
+DRAIN_S: Final = 15.0
+PARTITIONS_EVERY: Final = timedelta(hours=1)
+
+_PARTITIONS: Final = text("select vitrin_partitions(:moment)")
+
+log = get_logger(__name__)
+
+
+class Runtime:
+    """Composition shared by the services. Build it, add consumers and loops, then `run(stop)`."""
+
+    def __init__(
+        self,
+        *,
+        service: str,
+        role: Role,
+        clock: Clock,
+        process: ProcessSettings,
+        database: DatabaseSettings,
+        kafka: KafkaSettings,
+    ) -> None:
+        self.service = service
+        self.role = role
+        self.clock = clock
+        self.kafka = kafka
+        self.is_worker = role in ("worker", "all")
+        self.is_api = role in ("api", "all")
+        self.wake = Wake(relay_is_here=self.is_worker)
+        self.app = AppDatabase(settings=database, service=service, clock=clock, wake=self.wake)
+        self.worker = WorkerDatabase(settings=database, service=service, clock=clock, wake=self.wake)
+        self.probe = Probe(kafka)
+        self.hints = HintListener(database)
+        self._loops: list[tuple[str, Loop]] = []
+        if self.is_worker:
+            self._loops.append(("partitions", self._keep_partitions))
+            relay = Relay(
+                service=service,
+                owner=process.instance,
+                database=self.worker,
+                database_settings=database,
+                kafka_settings=kafka,
+                probe=self.probe,
+                wake=self.wake,
+                clock=clock,
+            )
+            self._loops.append(("relay", relay.run))
+
+    def consumer(self, *, group: str, topics: Sequence[str], handler: Handler) -> Consumer:
+        """A consumer group of this service, run with the others. Its name starts with the service's."""
+        consumer = Consumer(
+            group=group,
+            topics=topics,
+            handler=handler,
+            database=self.worker,
+            settings=self.kafka,
+            probe=self.probe,
+            hints=self.hints,
+            clock=self.clock,
+        )
+        self._loops.append((group, consumer.run))
+        return consumer
+
+    def loop(self, name: str, loop: Loop) -> None:
+        self._loops.append((name, loop))
+
+    async def database_ready(self) -> None:
+        """Readiness: raises when the database does not answer."""
+        await self.app.ping()
+
+    def topics_ready(self) -> Callable[[], Awaitable[None]]:
+        """Readiness: the broker has the topics that this service produces or consumes, in their declared shape."""
+        mine: list[TopicSpec] = [
+            spec for spec in load_topics() if self.service == spec.producer or self.service in spec.consumers
+        ]
+        return lambda: check_topics(self.probe, mine)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set or a loop fails; then every loop gets DRAIN_S to finish. Raises what failed."""
+        hints = asyncio.create_task(self.hints.run())
+        tasks = {
+            asyncio.create_task(self._guarded(name, loop, stop), name=name) for name, loop in self._loops
+        }
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            stop.set()
+            _, late = await asyncio.wait(tasks, timeout=DRAIN_S)
+            for task in (*late, hints):
+                task.cancel()
+            await asyncio.gather(*late, hints, return_exceptions=True)
+            await self.close()
+        for task in tasks - late:
+            task.result()
+
+    async def close(self) -> None:
+        await self.probe.close()
+        await self.app.close()
+        await self.worker.close()
+
+    async def _guarded(self, name: str, loop: Loop, stop: asyncio.Event) -> None:
+        try:
+            await loop(stop)
+        except Exception:
+            log.exception("loop_failed", service=self.service, loop=name)
+            raise
+        if not stop.is_set():
+            raise RuntimeError(f"{name} ended by itself")
+
+    async def _keep_partitions(self, stop: asyncio.Event) -> None:
+        """Days of the day-partitioned tables are made ahead and dropped after their time, at start and hourly."""
+        while not stop.is_set():
+            with suppress(SQLAlchemyError):
+                async with self.worker.write() as tx:
+                    changed = await tx.scalar(_PARTITIONS, {"moment": self.clock()})
+                if changed:
+                    log.info("partitions_changed", service=self.service, changed=changed)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), timeout=PARTITIONS_EVERY.total_seconds())
