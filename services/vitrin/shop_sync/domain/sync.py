@@ -188,20 +188,49 @@ def unknown(facts: Facts, reason: Reason) -> Facts:
 
 
 def requeue(facts: Facts, note: tuple[Reason, ...] = ()) -> Facts:
-    """What was in flight certainly did not arrive, or can be repeated safely: the item waits again.
-
-    `exposed` stays: a platform that answered nothing may still hold it.
-    """
+    """The item waits again. After an unknown outcome nothing counts as confirmed: the call may have been late, and
+    the platform may hold either version, so the whole item goes out next. `exposed` stays for the same reason."""
+    if facts.in_flight is None:
+        return facts
+    if facts.in_flight.unknown:
+        facts = replace(facts, confirmed=None, seen=False)
     return replace(facts, in_flight=None, note=note)
 
 
 def seen(facts: Facts) -> Facts:
-    """A read-back showed what was confirmed."""
-    return replace(facts, seen=True, note=()) if facts.confirmed is not None else facts
+    """A read-back showed what was confirmed; a review that had refused it has changed its mind."""
+    if facts.confirmed is None:
+        return facts
+    if facts.refused == facts.confirmed:
+        facts = replace(facts, refused=None, refusal=())
+    return replace(facts, seen=True, note=())
+
+
+def disapproved(facts: Facts, reasons: tuple[Reason, ...]) -> Facts:
+    """The platform holds what it accepted, but its review does not show it."""
+    if facts.confirmed is None:
+        return facts
+    return replace(facts, refused=facts.confirmed, refusal=reasons, seen=False, note=())
 
 
 def not_seen(facts: Facts, reason: Reason) -> Facts:
     return replace(facts, note=(reason,)) if facts.confirmed is not None and not facts.seen else facts
+
+
+def disconnected(facts: Facts, reason: Reason) -> Facts:
+    """The channel closed before the item was settled: nothing is sent or taken down any more."""
+    return replace(
+        facts,
+        want=Want.ABSENT,
+        why=(reason,),
+        desired=GONE,
+        in_flight=None,
+        refused=None,
+        refusal=(),
+        exposed=False,
+        removed=False,
+        note=(),
+    )
 
 
 def as_json(reasons: tuple[Reason, ...]) -> list[dict[str, str]]:

@@ -1,0 +1,83 @@
+"""The door for events: catalog's items and offers, accounts' connections. Keys and access are kit.access's."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from vitrin.events.envelope import InvalidMessage, Message
+from vitrin.kit.consumer.loop import Handler
+from vitrin.kit.db.session import WriteSession
+from vitrin.kit.ids import BrandId, ConnectionId
+from vitrin.protos.accounts.v1.events_pb2 import ConnectionChanged
+from vitrin.protos.catalog.v1.events_pb2 import ItemChanged, ItemDeleted, OfferChanged
+from vitrin.shop_sync.domain.replica import (
+    ItemReplica,
+    Stamp,
+    content_changed,
+    item_deleted,
+    offer_changed,
+)
+from vitrin.shop_sync.repository.replica import Key
+from vitrin.shop_sync.service.connections import ConnectionNews, Connections
+from vitrin.shop_sync.service.replicas import Replicas
+
+
+def catalog_handler(replicas: Replicas) -> Handler:
+    """Topics catalog.item.v1 and catalog.offer.v1."""
+
+    async def handle(tx: WriteSession, messages: Sequence[Message]) -> None:
+        await replicas.apply(tx, [replica_part(message) for message in messages])
+
+    return handle
+
+
+def connection_handler(connections: Connections) -> Handler:
+    """Topic accounts.connection.v1."""
+
+    async def handle(tx: WriteSession, messages: Sequence[Message]) -> None:
+        await connections.apply(tx, [_news(message) for message in messages])
+
+    return handle
+
+
+def replica_part(message: Message) -> tuple[Key, ItemReplica]:
+    """What one message says of one item. InvalidMessage when it says nothing that can be used."""
+    brand = BrandId(message.brand_id)
+    match message.decode():
+        case ItemChanged(content=content, content_version=version, actor=actor) if content.item_id:
+            stamp = Stamp(message.occurred_at, message.received_at, actor)
+            part = content_changed(_version(version), content.SerializeToString(deterministic=True), stamp)
+            return (brand, content.item_id), part
+        case ItemDeleted(item_id=item_id, actor=actor) as deleted if item_id:
+            stamp = Stamp(message.occurred_at, message.received_at, actor)
+            part = item_deleted(_version(deleted.content_version), deleted.offer_version, stamp)
+            return (brand, item_id), part
+        case OfferChanged(item_id=item_id, market=market, actor=actor) as offer if item_id and market:
+            stamp = Stamp(message.occurred_at, message.received_at, actor)
+            payload = offer.SerializeToString(deterministic=True)
+            return (brand, item_id), offer_changed(market, _version(offer.offer_version), payload, stamp)
+        case other:
+            raise InvalidMessage(f"{other.DESCRIPTOR.name} names no item or market")
+
+
+def _version(value: int) -> int:
+    if value < 1:
+        raise InvalidMessage("a version starts at 1")
+    return value
+
+
+def _news(message: Message) -> ConnectionNews:
+    decoded = message.decode()
+    if not isinstance(decoded, ConnectionChanged):
+        raise InvalidMessage(f"{decoded.DESCRIPTOR.name} is no connection")
+    try:
+        connection = ConnectionId(UUID(decoded.connection_id))
+    except ValueError:
+        raise InvalidMessage("connection_id is no UUID") from None
+    return ConnectionNews(
+        brand_id=BrandId(message.brand_id),
+        connection_id=connection,
+        message=decoded,
+        payload=message.payload,
+        occurred_at=message.occurred_at,
+        received_at=message.received_at,
+    )

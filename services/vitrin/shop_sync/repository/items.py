@@ -1,0 +1,311 @@
+"""Items per channel: facts, state and the stored mapping of ids. Rows are locked in key order before they change."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import text
+
+from vitrin.kit.db.session import ReadSession, WriteSession
+from vitrin.kit.ids import BrandId, ChannelId
+from vitrin.shop_sync.domain import sync
+from vitrin.shop_sync.domain.sync import Facts, InFlight, Lane, Settled, State, Want
+from vitrin.shop_sync.domain.values import Channel, ChannelItem, Times, pack, unpack
+from vitrin.shop_sync.repository.bulk import arrays, insert, transpose
+
+_COLUMNS: Final = {
+    "brand_id": "uuid",
+    "channel_id": "uuid",
+    "item_id": "text",
+    "platform_item_id": "text",
+    "state": "text",
+    "reasons": "jsonb",
+    "lane": "smallint",
+    "version": "bigint",
+    "want": "text",
+    "causes": "jsonb",
+    "desired": "bytea",
+    "attempt_id": "uuid",
+    "flight": "bytea",
+    "flight_unknown": "boolean",
+    "confirmed": "bytea",
+    "refused": "bytea",
+    "seen": "boolean",
+    "exposed": "boolean",
+    "removed": "boolean",
+    "backlog": "boolean",
+    "content_version": "bigint",
+    "offer_version": "bigint",
+    "actor": "text",
+    "changed_occurred_at": "timestamptz",
+    "changed_received_at": "timestamptz",
+    "flight_occurred_at": "timestamptz",
+    "flight_received_at": "timestamptz",
+    "pending_at": "timestamptz",
+    "read_back_at": "timestamptz",
+    "read_back_tries": "smallint",
+}
+_STORED: Final = _COLUMNS | {"updated_at": "timestamptz", "attributes": "bytea"}
+_SELECT: Final = "select " + ", ".join(_COLUMNS) + " from channel_items"
+_KEYS: Final = {"channel_ids": "uuid", "item_ids": "text"}
+_UPDATED: Final = ", ".join(f"{name} = excluded.{name}" for name in [*list(_COLUMNS)[3:], "updated_at"])
+_SAVE: Final = insert(
+    "channel_items",
+    _STORED,
+    f"on conflict (brand_id, channel_id, item_id) do update set {_UPDATED},"
+    " attributes = coalesce(excluded.attributes, channel_items.attributes)",
+)
+_LOCK: Final = text(
+    f"{_SELECT} where brand_id = any(cast(:brand_ids as uuid[]))"
+    f" and (channel_id, item_id) in (select * from {arrays(_KEYS)}) order by channel_id, item_id for update"
+)
+_LOCK_ATTEMPT: Final = text(
+    f"{_SELECT} where attempt_id = :attempt_id and brand_id = :brand_id and item_id > :after"
+    " order by channel_id, item_id limit :limit for update"
+)
+_LOCK_ALL: Final = text(
+    f"{_SELECT} where brand_id = :brand_id and channel_id = :channel_id and item_id > :after"
+    " and state = any(:states) order by channel_id, item_id limit :limit for update"
+)
+_LOCK_DUE: Final = text(
+    f"{_SELECT} where brand_id = :brand_id and channel_id = :channel_id and lane is not null"
+    " and attempt_id is null and (lane = 0) = :fast order by lane, pending_at, item_id limit :limit"
+    " for update skip locked"
+)
+_HAS_FAST: Final = text(
+    "select exists (select 1 from channel_items where channel_id = :channel_id and brand_id = :brand_id"
+    " and lane = 0)"
+)
+_ATTRIBUTES: Final = text(
+    "select item_id, attributes from channel_items where brand_id = :brand_id and channel_id = :channel_id"
+    " and item_id = any(cast(:item_ids as text[]))"
+)
+_MARK_SENT: Final = text(
+    "update channel_items set sent_attributes = attributes where attempt_id = :attempt_id"
+    " and brand_id = :brand_id"
+)
+_SENT: Final = text(
+    "select item_id, platform_item_id, flight, sent_attributes from channel_items"
+    " where attempt_id = :attempt_id and brand_id = :brand_id"
+)
+_READ_BACK: Final = text(
+    "select item_id, platform_item_id, confirmed, sent_attributes from channel_items"
+    " where brand_id = :brand_id and channel_id = :channel_id and read_back_at <= :now and attempt_id is null"
+    " order by read_back_at, item_id limit :limit"
+)
+_NEXT_DUE: Final = text(
+    "select (select min(pending_at) from channel_items where brand_id = :brand_id"
+    " and channel_id = :channel_id and lane is not null and attempt_id is null) as pending_at,"
+    " (select min(read_back_at) from channel_items where brand_id = :brand_id"
+    " and channel_id = :channel_id and read_back_at is not null) as read_back_at"
+)
+_STOP_READ_BACK: Final = text(
+    "update channel_items set read_back_at = null where brand_id = :brand_id and channel_id = :channel_id"
+    " and read_back_at is not null"
+)
+_IDS: Final = {"brand_id": "uuid", "channel_id": "uuid", "platform_item_id": "text", "item_id": "text"}
+_TAKE_IDS: Final = text(
+    "insert into channel_ids (brand_id, channel_id, platform_item_id, item_id)"
+    f" select * from {arrays(_IDS)} as k (b, c, p, i) order by c, p on conflict do nothing"
+)
+_OWNERS: Final = text(
+    "select channel_id, platform_item_id, item_id from channel_ids"
+    " where brand_id = any(cast(:brand_ids as uuid[])) and (channel_id, platform_item_id) in"
+    f" (select * from {arrays({'channel_ids': 'uuid', 'platform_item_ids': 'text'})})"
+)
+
+
+def _causes(facts: Facts) -> str:
+    parts = {"why": facts.why, "refusal": facts.refusal, "note": facts.note}
+    return json.dumps({name: sync.as_json(part) for name, part in parts.items() if part})
+
+
+def _times(times: Times | None) -> tuple[datetime | None, datetime | None]:
+    return (times.occurred_at, times.received_at) if times else (None, None)
+
+
+def _stored(row: ChannelItem, now: datetime) -> tuple[Any, ...]:
+    facts, flight = row.facts, row.facts.in_flight
+    return (
+        row.brand_id,
+        row.channel_id,
+        row.item_id,
+        row.platform_item_id,
+        row.settled.state.value,
+        json.dumps(sync.as_json(row.settled.reasons)),
+        None if row.settled.lane is None else int(row.settled.lane),
+        row.version,
+        facts.want.value,
+        _causes(facts),
+        pack(facts.desired),
+        flight.attempt_id if flight else None,
+        pack(flight.hashes) if flight else None,
+        flight.unknown if flight else False,
+        pack(facts.confirmed),
+        pack(facts.refused),
+        facts.seen,
+        facts.exposed,
+        facts.removed,
+        facts.backlog,
+        row.content_version,
+        row.offer_version,
+        row.actor,
+        *_times(row.changed),
+        *_times(row.flight),
+        row.pending_at,
+        row.read_back_at,
+        row.read_back_tries,
+        now,
+        row.attributes,
+    )
+
+
+def _loaded(row: Any) -> ChannelItem:
+    flight = unpack(row.flight)
+    causes = {name: sync.from_json(part) for name, part in row.causes.items()}
+    facts = Facts(
+        want=Want(row.want),
+        why=causes.get("why", ()),
+        desired=unpack(row.desired),
+        in_flight=InFlight(row.attempt_id, flight, row.flight_unknown) if flight else None,
+        confirmed=unpack(row.confirmed),
+        refused=unpack(row.refused),
+        refusal=causes.get("refusal", ()),
+        seen=row.seen,
+        note=causes.get("note", ()),
+        exposed=row.exposed,
+        removed=row.removed,
+        backlog=row.backlog,
+    )
+    lane = None if row.lane is None else Lane(row.lane)
+    changed = row.changed_occurred_at, row.changed_received_at
+    flown = row.flight_occurred_at, row.flight_received_at
+    return ChannelItem(
+        brand_id=row.brand_id,
+        channel_id=row.channel_id,
+        item_id=row.item_id,
+        facts=facts,
+        settled=Settled(State(row.state), sync.from_json(row.reasons), lane),
+        version=row.version,
+        platform_item_id=row.platform_item_id,
+        content_version=row.content_version,
+        offer_version=row.offer_version,
+        actor=row.actor,
+        changed=Times(*changed) if changed[0] else None,
+        flight=Times(*flown) if flown[0] else None,
+        pending_at=row.pending_at,
+        read_back_at=row.read_back_at,
+        read_back_tries=row.read_back_tries,
+    )
+
+
+async def lock(
+    tx: WriteSession, brands: Sequence[BrandId], keys: Iterable[tuple[ChannelId, str]]
+) -> dict[tuple[ChannelId, str], ChannelItem]:
+    """What there is of these items on these channels, locked in key order."""
+    pairs = list(keys)
+    params = {
+        "brand_ids": list(brands),
+        "channel_ids": [channel for channel, _ in pairs],
+        "item_ids": [item for _, item in pairs],
+    }
+    rows = map(_loaded, await tx.all(_LOCK, params))
+    return {(row.channel_id, row.item_id): row for row in rows}
+
+
+async def lock_attempt(
+    tx: WriteSession, brand: BrandId, attempt: UUID, *, after: str, limit: int
+) -> list[ChannelItem]:
+    """The next items that are in flight with this attempt, locked."""
+    params = {"attempt_id": attempt, "brand_id": brand, "after": after, "limit": limit}
+    return [_loaded(row) for row in await tx.all(_LOCK_ATTEMPT, params)]
+
+
+async def lock_states(
+    tx: WriteSession, channel: Channel, *, states: Sequence[State], after: str, limit: int
+) -> list[ChannelItem]:
+    """The next items of a channel that are in one of these states, locked."""
+    params = {
+        "brand_id": channel.brand_id,
+        "channel_id": channel.channel_id,
+        "states": [state.value for state in states],
+        "after": after,
+        "limit": limit,
+    }
+    return [_loaded(row) for row in await tx.all(_LOCK_ALL, params)]
+
+
+async def lock_due(tx: WriteSession, channel: Channel, *, limit: int) -> list[ChannelItem]:
+    """The next items to send: price and stock in a batch of their own and first, then content, then the backlog.
+
+    Items that somebody else holds are left for the next time; never waits.
+    """
+    key = {"brand_id": channel.brand_id, "channel_id": channel.channel_id}
+    fast = bool(await tx.scalar(_HAS_FAST, key))
+    return [_loaded(row) for row in await tx.all(_LOCK_DUE, key | {"fast": fast, "limit": limit})]
+
+
+async def attributes(tx: ReadSession, channel: Channel, item_ids: Sequence[str]) -> Mapping[str, bytes]:
+    params = {"brand_id": channel.brand_id, "channel_id": channel.channel_id, "item_ids": list(item_ids)}
+    return {row.item_id: bytes(row.attributes or b"") for row in await tx.all(_ATTRIBUTES, params)}
+
+
+async def mark_sent(tx: WriteSession, brand: BrandId, attempt: UUID) -> None:
+    """Keep what an attempt carries, for the read-back after it."""
+    await tx.execute(_MARK_SENT, {"attempt_id": attempt, "brand_id": brand})
+
+
+async def sent(tx: ReadSession, brand: BrandId, attempt: UUID) -> Sequence[tuple[str, str, bytes, bytes]]:
+    """(item id, platform item id, packed hashes, attributes) of everything in flight with the attempt."""
+    rows = await tx.all(_SENT, {"attempt_id": attempt, "brand_id": brand})
+    return [(r.item_id, r.platform_item_id, bytes(r.flight), bytes(r.sent_attributes or b"")) for r in rows]
+
+
+async def read_back_due(
+    tx: ReadSession, channel: Channel, *, now: datetime, limit: int
+) -> Sequence[tuple[str, str, bytes, bytes]]:
+    """(item id, platform item id, packed confirmed hashes, attributes) of items to look at now."""
+    params = {"brand_id": channel.brand_id, "channel_id": channel.channel_id, "now": now, "limit": limit}
+    rows = await tx.all(_READ_BACK, params)
+    return [
+        (r.item_id, r.platform_item_id, bytes(r.confirmed or b""), bytes(r.sent_attributes or b""))
+        for r in rows
+    ]
+
+
+async def stop_read_back(tx: WriteSession, channel: Channel) -> None:
+    await tx.execute(_STOP_READ_BACK, {"brand_id": channel.brand_id, "channel_id": channel.channel_id})
+
+
+async def next_due(
+    tx: ReadSession, brand: BrandId, channel: ChannelId
+) -> tuple[datetime | None, datetime | None]:
+    """Since when something waits to be sent, and when the next read-back is due."""
+    row = await tx.one_or_none(_NEXT_DUE, {"brand_id": brand, "channel_id": channel})
+    return (row.pending_at, row.read_back_at) if row else (None, None)
+
+
+async def save(tx: WriteSession, rows: Sequence[ChannelItem], now: datetime) -> None:
+    """Insert or replace; the replica's or the row's own lock is held."""
+    if rows:
+        await tx.execute(_SAVE, transpose(_STORED, [_stored(row, now) for row in rows]))
+
+
+async def take_ids(
+    tx: WriteSession, wishes: Sequence[tuple[BrandId, ChannelId, str, str]]
+) -> dict[tuple[ChannelId, str], str]:
+    """Claim (brand, channel, platform item id, item id), first come first served.
+
+    Answers who owns each platform item id: (channel, platform item id) -> item id.
+    """
+    if not wishes:
+        return {}
+    await tx.execute(_TAKE_IDS, transpose(_IDS, wishes))
+    params = {
+        "brand_ids": list({wish[0] for wish in wishes}),
+        "channel_ids": [wish[1] for wish in wishes],
+        "platform_item_ids": [wish[2] for wish in wishes],
+    }
+    return {(row.channel_id, row.platform_item_id): row.item_id for row in await tx.all(_OWNERS, params)}

@@ -1,0 +1,192 @@
+"""Desired state: what each channel of a brand should show of the items that changed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+
+from vitrin.kit.db.session import WriteSession
+from vitrin.kit.ids import ChannelId
+from vitrin.kit.logs import get_logger
+from vitrin.platforms.base import CatalogChannel, ChannelMisconfigured
+from vitrin.protos.catalog.v1.events_pb2 import ItemContent, OfferChanged
+from vitrin.shop_sync.domain import decide, sync
+from vitrin.shop_sync.domain.decide import Desired, Excluded, Invalid, Wanted
+from vitrin.shop_sync.domain.replica import ItemReplica, Stamp
+from vitrin.shop_sync.domain.values import Channel, ChannelItem, Times
+from vitrin.shop_sync.repository import items
+from vitrin.shop_sync.repository.replica import Key
+from vitrin.shop_sync.service.catalogs import Catalogs
+from vitrin.shop_sync.service.mapping import is_gift_card, platform_item, reasons_of
+from vitrin.shop_sync.service.recording import Recorder
+
+_log = get_logger("vitrin.shop_sync.desired")
+
+
+@dataclass(slots=True)
+class _Subject:
+    """One item on one channel, while it is being decided."""
+
+    channel: Channel
+    catalog: CatalogChannel
+    replica: ItemReplica
+    content: ItemContent
+    row: ChannelItem
+    desired: Desired
+    attributes: bytes | None = None
+
+
+class Desires:
+    """Sets desired states; the caller holds the locks of the replicas and saves in the same transaction."""
+
+    def __init__(self, catalogs: Catalogs) -> None:
+        self._catalogs = catalogs
+
+    async def set(
+        self,
+        tx: WriteSession,
+        *,
+        channels: Sequence[Channel],
+        replicas: Mapping[Key, ItemReplica],
+        now: datetime,
+        backlog: bool = False,
+    ) -> list[ChannelId]:
+        """Answers the channels that have something to send now."""
+        subjects = await self._subjects(tx, channels, replicas)
+        await self._identify(tx, subjects)
+        recorder = Recorder({channel.channel_id: channel for channel in channels}, now)
+        for subject in subjects:
+            self._move(recorder, subject, backlog=backlog)
+        await recorder.flush(tx)
+        return sorted({s.channel.channel_id for s in subjects if s.row.settled.lane is not None})
+
+    async def _subjects(
+        self, tx: WriteSession, channels: Sequence[Channel], replicas: Mapping[Key, ItemReplica]
+    ) -> list[_Subject]:
+        contents = {key: ItemContent.FromString(replica.content.payload) for key, replica in replicas.items()}
+        pairs = [
+            (channel, catalog, key)
+            for channel, catalog in self._openable(channels)
+            for key in replicas
+            if key[0] == channel.brand_id
+        ]
+        brands = sorted({channel.brand_id for channel, _, _ in pairs})
+        rows = await items.lock(tx, brands, [(channel.channel_id, key[1]) for channel, _, key in pairs])
+        subjects = []
+        for channel, catalog, key in pairs:
+            row = rows.get((channel.channel_id, key[1])) or ChannelItem(
+                brand_id=channel.brand_id, channel_id=channel.channel_id, item_id=key[1]
+            )
+            if row.version or replicas[key].content.version:
+                subjects.append(_decide(channel, catalog, replicas[key], contents[key], row))
+        return subjects
+
+    def _openable(self, channels: Sequence[Channel]) -> list[tuple[Channel, CatalogChannel]]:
+        found = []
+        for channel in channels:
+            try:
+                found.append((channel, self._catalogs.renderer(channel)))
+            except ChannelMisconfigured as error:
+                _log.warning("channel_misconfigured", channel=str(channel.channel_id), code=error.code)
+        return found
+
+    async def _identify(self, tx: WriteSession, subjects: Sequence[_Subject]) -> None:
+        """Give wanted items their id on the channel: stored once, first come first served, never changed."""
+        wishes: dict[tuple[ChannelId, str], tuple[str, _Subject]] = {}
+        for subject in subjects:
+            if not isinstance(subject.desired, Wanted) or subject.row.platform_item_id is not None:
+                continue
+            channel = subject.channel
+            raw = decide.raw_id(channel.id_template, item_id=subject.row.item_id, sku=subject.content.sku)
+            if raw is None:
+                subject.desired = Invalid((decide.MISSING_SKU,))
+                continue
+            wish = subject.catalog.platform_item_id(raw)
+            wishes[(channel.channel_id, subject.row.item_id)] = (wish, subject)
+        owners = await items.take_ids(
+            tx,
+            [(s.channel.brand_id, s.channel.channel_id, wish, s.row.item_id) for wish, s in wishes.values()],
+        )
+        for wish, subject in wishes.values():
+            owner = owners[(subject.channel.channel_id, wish)]
+            if owner == subject.row.item_id:
+                subject.row.platform_item_id = wish
+            else:
+                subject.desired = Invalid((decide.id_taken(wish, owner),))
+
+    def _move(self, recorder: Recorder, subject: _Subject, *, backlog: bool) -> None:
+        row, replica = subject.row, subject.replica
+        offer = replica.offers.get(subject.channel.market)
+        times = _change_times(subject, backlog=backlog)
+        before = row.facts
+        row.actor = _actor(subject)
+        row.content_version = replica.content.version
+        row.offer_version = offer.version if offer else replica.offer_floor
+        match subject.desired:
+            case Wanted(hashes=hashes):
+                facts = sync.desire_present(before, hashes, backlog=backlog)
+                row.attributes = subject.attributes
+            case Invalid(problems=problems):
+                facts = sync.hold(before, problems)
+            case Excluded(reason=reason):
+                facts = sync.desire_absent(before, reason)
+        recorder.move(row, facts)
+        if facts.desired != before.desired and times is not None:
+            row.changed = times.oldest(row.changed)
+        if row.settled.lane is None and facts.in_flight is None:
+            row.changed = None
+
+
+def _decide(
+    channel: Channel, catalog: CatalogChannel, replica: ItemReplica, content: ItemContent, row: ChannelItem
+) -> _Subject:
+    offer = replica.offers.get(channel.market)
+    reason = decide.exclusion(
+        exists=replica.exists,
+        status=content.status,
+        gift_card=is_gift_card(content),
+        offered=offer is not None,
+        market=channel.market,
+    )
+    subject = _Subject(channel, catalog, replica, content, row, Invalid(()))
+    if reason is not None or offer is None:
+        assert reason is not None
+        subject.desired = Excluded(reason)
+        return subject
+    item = platform_item(row.item_id, content, OfferChanged.FromString(offer.payload))
+    rendered = catalog.render(item)
+    if rendered.problems:
+        subject.desired = Invalid(reasons_of(rendered.problems))
+        return subject
+    partial = catalog.render_offer(item)
+    subject.desired = decide.wanted(rendered.attributes, partial)
+    subject.attributes = orjson.dumps({"full": dict(rendered.attributes), "offer": dict(partial)})
+    return subject
+
+
+def _newer(subject: _Subject) -> list[Stamp]:
+    """Stamps of what this channel had not seen before, content first."""
+    row, replica = subject.row, subject.replica
+    offer = replica.offers.get(subject.channel.market)
+    stamps = []
+    if replica.content.version > row.content_version:
+        stamps.append(replica.content.stamp)
+    if offer is not None and offer.version > row.offer_version:
+        stamps.append(offer.stamp)
+    return stamps
+
+
+def _change_times(subject: _Subject, *, backlog: bool) -> Times | None:
+    """The oldest change that is new to the channel. Items of a first sync count from the channel's opening."""
+    if backlog:
+        return Times(subject.channel.opened_occurred_at, subject.channel.created_at)
+    times: Times | None = None
+    for stamp in _newer(subject):
+        times = Times(stamp.occurred_at, stamp.received_at).oldest(times)
+    return times
+
+
+def _actor(subject: _Subject) -> str:
+    stamps = _newer(subject)
+    return stamps[-1].actor if stamps else subject.row.actor

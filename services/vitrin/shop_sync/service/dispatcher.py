@@ -1,0 +1,165 @@
+"""The loop that finds channels with due work over all brands and runs a session for each, several at once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from vitrin.kit.clock import Clock
+from vitrin.kit.db.database import WorkerDatabase
+from vitrin.kit.ids import ChannelId
+from vitrin.kit.logs import get_logger
+from vitrin.shop_sync.domain.values import Claim
+from vitrin.shop_sync.repository import work
+from vitrin.shop_sync.service import metrics
+from vitrin.shop_sync.service.session import Session
+
+IDLE_POLL_S: Final = 1.0
+CLAIM_TIME: Final = timedelta(seconds=30)
+RENEW_EVERY_S: Final = 10.0
+HOUSEKEEPING_EVERY_S: Final = 3600.0
+TROUBLE_PAUSE_S: Final = 1.0
+DRAIN_S: Final = 10.0
+MakeSession = Callable[[Claim], Session]
+_log = get_logger("vitrin.shop_sync.dispatcher")
+
+
+class Dispatcher:
+    """`worker` is the stable name of this process: starting again, it lets go of what it held before."""
+
+    def __init__(
+        self,
+        *,
+        worker: str,
+        database: WorkerDatabase,
+        make_session: MakeSession,
+        clock: Clock,
+        channels_max: int,
+    ) -> None:
+        self._worker = worker
+        self._database = database
+        self._make_session = make_session
+        self._clock = clock
+        self._channels_max = channels_max
+        self._woken = asyncio.Event()
+        self._sessions: dict[ChannelId, Session] = {}
+        self._tasks: dict[ChannelId, asyncio.Task[None]] = {}
+
+    def wake(self, channels: Sequence[ChannelId]) -> None:
+        """Work was left for these channels, by a commit of this process."""
+        for channel in channels:
+            session = self._sessions.get(channel)
+            if session is not None:
+                session.wake.set()
+        self._woken.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`; then open sessions finish their step. What is cut off is looked at by the next worker."""
+        stopping = asyncio.create_task(self._on_stop(stop))
+        keepers = [
+            asyncio.create_task(self._every(RENEW_EVERY_S, self._renew)),
+            asyncio.create_task(self._every(HOUSEKEEPING_EVERY_S, self._housekeeping)),
+        ]
+        try:
+            await self._start(stop)
+            while not stop.is_set():
+                try:
+                    await self._turn(stop)
+                except (DBAPIError, PoolTimeout, OSError) as error:
+                    _log.warning("database_away", reason=str(error).splitlines()[0])
+                    await asyncio.sleep(TROUBLE_PAUSE_S)
+        finally:
+            for task in (stopping, *keepers):
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks.values(), timeout=DRAIN_S)
+            for task in list(self._tasks.values()):
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), *keepers, stopping, return_exceptions=True)
+
+    async def _on_stop(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self.wake(list(self._sessions))
+
+    async def _start(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                async with self._database.write() as tx:
+                    await work.release_all(tx, worker=self._worker, now=self._clock())
+                return
+            except (DBAPIError, PoolTimeout, OSError) as error:
+                _log.warning("database_away", reason=str(error).splitlines()[0])
+                await asyncio.sleep(TROUBLE_PAUSE_S)
+
+    async def _turn(self, stop: asyncio.Event) -> None:
+        self._woken.clear()
+        now = self._clock()
+        free = self._channels_max - len(self._tasks)
+        wait_s = IDLE_POLL_S
+        if free > 0:
+            async with self._database.read() as tx:
+                due_at = await work.next_due(tx)
+            if due_at is not None and due_at <= now:
+                await self._claim(stop, free)
+                return
+            if due_at is not None:
+                wait_s = min(IDLE_POLL_S, (due_at - now).total_seconds())
+        try:
+            await asyncio.wait_for(self._woken.wait(), wait_s)
+        except TimeoutError:
+            return
+
+    async def _claim(self, stop: asyncio.Event, free: int) -> None:
+        now = self._clock()
+        async with self._database.write() as tx:
+            claims = await work.claim(tx, worker=self._worker, now=now, until=now + CLAIM_TIME, limit=free)
+        for claim in claims:
+            session = self._make_session(claim)
+            self._sessions[claim.channel_id] = session
+            task = asyncio.create_task(self._guard(session, stop), name=f"channel-{claim.channel_id}")
+            self._tasks[claim.channel_id] = task
+        metrics.SESSIONS.set(len(self._tasks))
+
+    async def _guard(self, session: Session, stop: asyncio.Event) -> None:
+        """A session that breaks keeps its claim until it expires: a pause that grows no log storm."""
+        channel = session.claim.channel_id
+        try:
+            await session.run(stop)
+        except Exception:
+            _log.exception("session_broke", channel=str(channel))
+            await asyncio.sleep(TROUBLE_PAUSE_S)
+            await self._give_back(session)
+        finally:
+            self._sessions.pop(channel, None)
+            self._tasks.pop(channel, None)
+            metrics.SESSIONS.set(len(self._tasks))
+            self._woken.set()
+
+    async def _give_back(self, session: Session) -> None:
+        try:
+            async with self._database.write() as tx:
+                await work.release(tx, session.claim, self._clock() + timedelta(seconds=TROUBLE_PAUSE_S))
+        except (DBAPIError, PoolTimeout, OSError) as error:
+            _log.warning("database_away", reason=str(error).splitlines()[0])
+
+    async def _every(self, seconds: float, job: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await job()
+            except (DBAPIError, PoolTimeout, OSError) as error:
+                _log.warning("database_away", reason=str(error).splitlines()[0])
+            await asyncio.sleep(seconds)
+
+    async def _renew(self) -> None:
+        held: dict[UUID, Session] = {session.claim.claim_id: session for session in self._sessions.values()}
+        if held:
+            async with self._database.write() as tx:
+                await work.renew(tx, list(held), self._clock() + CLAIM_TIME)
+
+    async def _housekeeping(self) -> None:
+        async with self._database.write() as tx:
+            await work.keep_partitions(tx, self._clock())

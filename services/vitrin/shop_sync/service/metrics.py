@@ -1,0 +1,25 @@
+"""What shop_sync counts. Labels are bounded: platforms, states, outcomes."""
+
+from typing import Final
+
+from vitrin.kit.metrics import counter, gauge, histogram
+
+TRANSITIONS: Final = counter(
+    "vitrin_shop_sync_transitions_total", "Items that came into a state on a platform.", ("platform", "state")
+)
+ATTEMPTS: Final = counter(
+    "vitrin_shop_sync_attempts_total",
+    "Calls with a batch, by how they ended: answered, handle, or the kind of failure.",
+    ("platform", "outcome"),
+)
+LAG: Final = histogram(
+    "vitrin_shop_sync_lag_seconds",
+    "From receiving a change to the platform's acceptance (accepted) and to being seen there (seen).",
+    ("platform", "kind"),
+)
+QUEUE_AGE: Final = histogram(
+    "vitrin_shop_sync_queue_seconds",
+    "How long the oldest item of a batch had waited when the batch was taken.",
+    ("platform",),
+)
+SESSIONS: Final = gauge("vitrin_shop_sync_channels_busy", "Channels that this process works on now.")

@@ -1,0 +1,253 @@
+"""What an answer of a platform means for the items: verdicts, failures, read-backs. One transaction each."""
+
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from sqlalchemy.exc import DBAPIError
+
+from vitrin.kit.clock import Clock
+from vitrin.kit.db.database import WorkerDatabase
+from vitrin.kit.db.session import WriteSession
+from vitrin.kit.ids import BrandId
+from vitrin.platforms.base import FailureKind, Outcome, PlatformFailure, Seen, Verdict
+from vitrin.shop_sync.domain import schedule, sync
+from vitrin.shop_sync.domain.batching import halves
+from vitrin.shop_sync.domain.sync import Facts, Reason
+from vitrin.shop_sync.domain.values import Attempt, Channel, ChannelItem, Claim, pack
+from vitrin.shop_sync.domain.words import LOST_ANSWER, NOT_SHOWN_YET, NOT_THERE
+from vitrin.shop_sync.repository import channels, items, work
+from vitrin.shop_sync.service.mapping import reasons_of
+from vitrin.shop_sync.service.recording import Recorder
+
+ROWS_PER_TRANSACTION: Final = 1000
+TRANSACTION_TRIES_MAX: Final = 5
+LOOK_FIRST: Final = timedelta(seconds=2)
+LOOKS_MAX: Final = 3
+NOT_SHOWN_TRIES: Final = 5
+_REPEATABLE: Final = frozenset({"40P01", "40001"})
+T = TypeVar("T")
+Decision = Callable[[ChannelItem], Facts | None]
+"""New facts of an item in flight; None leaves it in flight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """Answers by platform item id. `final`: items without an answer are unknown, else they are still on their way."""
+
+    by_id: Mapping[str, Verdict]
+    final: bool
+    read_back: bool
+
+
+class Outcomes:
+    def __init__(self, *, database: WorkerDatabase, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def transaction(self, brand: BrandId, work_of: Callable[[WriteSession], Awaitable[T]]) -> T:
+        """One transaction, repeated when PostgreSQL chose it as the victim of a deadlock."""
+        for attempt in range(TRANSACTION_TRIES_MAX):
+            try:
+                async with self._database.write([brand]) as tx:
+                    return await work_of(tx)
+            except DBAPIError as error:
+                state = getattr(error.orig, "sqlstate", None)
+                if state not in _REPEATABLE or attempt == TRANSACTION_TRIES_MAX - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def decide(self, channel: Channel, attempt: Attempt, decision: Decision) -> int:
+        """Apply a decision to everything in flight with the attempt, in key order; answers how many stay in flight."""
+        after, left = "", 0
+        while True:
+            start = after
+
+            async def chunk(tx: WriteSession, start: str = start) -> tuple[str, int, int]:
+                rows = await items.lock_attempt(
+                    tx, channel.brand_id, attempt.attempt_id, after=start, limit=ROWS_PER_TRANSACTION
+                )
+                recorder = Recorder({channel.channel_id: channel}, self._clock())
+                stay = 0
+                for row in rows:
+                    stay += self._decide_row(recorder, row, decision)
+                await recorder.flush(tx)
+                return (rows[-1].item_id if rows else start), len(rows), stay
+
+            after, count, stay = await self.transaction(channel.brand_id, chunk)
+            left += stay
+            if count < ROWS_PER_TRANSACTION:
+                return left
+
+    def _decide_row(self, recorder: Recorder, row: ChannelItem, decision: Decision) -> bool:
+        flight = row.facts.in_flight
+        facts = decision(row)
+        if facts is None or flight is None:
+            return True
+        now = self._clock()
+        lag_ms = None
+        if facts.in_flight is None and (
+            facts.confirmed == flight.hashes or (flight.deletes and not facts.exposed)
+        ):
+            lag_ms = recorder.measure(row, "accepted")
+            row.read_back_tries = 0
+            row.read_back_at = None
+            if not flight.deletes:
+                row.read_back_at = None if facts.seen else schedule.next_read_back(now, 0)
+            if facts.seen or flight.deletes:
+                recorder.measure(row, "seen")
+                row.flight = None
+        elif facts.in_flight is None and facts.refused != flight.hashes and row.flight is not None:
+            row.changed = row.flight.oldest(row.changed)
+            row.flight = None
+        recorder.move(row, facts, attempt_id=flight.attempt_id, lag_ms=lag_ms)
+        return facts.in_flight is not None
+
+    async def verdicts(self, channel: Channel, attempt: Attempt, verdicts: Verdicts) -> None:
+        """Store the answers; the attempt ends when nothing of it is open."""
+
+        def decision(row: ChannelItem) -> Facts | None:
+            verdict = verdicts.by_id.get(row.platform_item_id or "")
+            if verdict is None and not verdicts.final:
+                return None
+            if verdict is None or verdict.outcome is Outcome.UNKNOWN:
+                return sync.unknown(row.facts, LOST_ANSWER)
+            if verdict.outcome is Outcome.REFUSED:
+                return sync.refused(row.facts, reasons_of(verdict.reasons))
+            return sync.accepted(row.facts, seen=not verdicts.read_back)
+
+        left = await self.decide(channel, attempt, decision)
+        if verdicts.final:
+            await self._close(channel, attempt, unknown=left > 0)
+
+    async def _close(self, channel: Channel, attempt: Attempt, *, unknown: bool) -> None:
+        due_at = self._clock() + LOOK_FIRST
+
+        async def close(tx: WriteSession) -> None:
+            if unknown:
+                await work.move(tx, attempt, stage="unknown", due_at=due_at)
+            else:
+                await work.end(tx, attempt)
+
+        await self.transaction(channel.brand_id, close)
+
+    async def unknown(self, channel: Channel, attempt: Attempt, reason: Reason) -> None:
+        """Nobody knows what became of the call: look before anything is repeated."""
+        await self.decide(channel, attempt, lambda row: sync.unknown(row.facts, reason))
+        await self._close(channel, attempt, unknown=True)
+
+    async def requeue(self, channel: Channel, attempt: Attempt, note: tuple[Reason, ...] = ()) -> None:
+        await self.decide(channel, attempt, lambda row: sync.requeue(row.facts, note))
+        await self._close(channel, attempt, unknown=False)
+
+    async def send_failed(
+        self, channel: Channel, attempt: Attempt, claim: Claim, failure: PlatformFailure
+    ) -> None:
+        """A whole call failed: wait, halve, refuse the single guilty item, or look."""
+        if failure.kind is FailureKind.UNKNOWN_OUTCOME:
+            await self.unknown(channel, attempt, replace(LOST_ANSWER, message=failure.message))
+            return
+        reason = Reason(failure.code, ",".join(failure.fields), failure.message, failure.fix)
+        if failure.kind in {FailureKind.INVALID_REQUEST, FailureKind.TOO_LARGE}:
+            if attempt.items == 1:
+                await self.decide(channel, attempt, lambda row: sync.refused(row.facts, (reason,)))
+                await self._close(channel, attempt, unknown=False)
+                return
+            await self.requeue(channel, attempt)
+            smaller = len(halves(range(attempt.items))[0])
+            await self.change_gate(channel, claim, items_max=smaller)
+            return
+        await self.requeue(channel, attempt)
+        if failure.kind not in {FailureKind.AUTH, FailureKind.PERMISSION}:
+            await self.back_off(channel, claim, retry_after_s=failure.retry_after_s)
+
+    async def back_off(self, channel: Channel, claim: Claim, *, retry_after_s: float | None = None) -> None:
+        """The channel sends nothing until the platform's time is over, or a doubling one."""
+
+        async def wait(tx: WriteSession) -> None:
+            gate = await work.lock(tx, claim)
+            if gate is not None:
+                jitter = random.random()  # noqa: S311
+                until = schedule.next_try(
+                    self._clock(), gate.failures, jitter=jitter, retry_after_s=retry_after_s
+                )
+                await work.set_gate(
+                    tx, channel.channel_id, replace(gate, send_after=until, failures=gate.failures + 1)
+                )
+
+        await self.transaction(channel.brand_id, wait)
+
+    async def change_gate(self, channel: Channel, claim: Claim, *, items_max: int | None) -> None:
+        async def change(tx: WriteSession) -> None:
+            gate = await work.lock(tx, claim)
+            if gate is not None:
+                await work.set_gate(tx, channel.channel_id, replace(gate, failures=0, items_max=items_max))
+
+        await self.transaction(channel.brand_id, change)
+
+    async def needs_attention(self, channel: Channel, reason: str) -> None:
+        await self.transaction(
+            channel.brand_id, lambda tx: channels.set_state(tx, channel, "needs_attention", reason)
+        )
+
+    async def looked(self, channel: Channel, attempt: Attempt, seen: Mapping[str, Seen]) -> None:
+        """After an unknown outcome: what is there arrived; the rest is sent again, after a few looks."""
+        last = attempt.tries + 1 >= LOOKS_MAX
+
+        def decision(row: ChannelItem) -> Facts | None:
+            shown = seen.get(row.platform_item_id or "")
+            flight = row.facts.in_flight
+            if shown is None or flight is None:
+                return sync.requeue(row.facts, (NOT_THERE,)) if last else None
+            arrived = not shown.present if flight.deletes else shown.matches
+            if arrived:
+                return sync.accepted(row.facts, seen=True)
+            return sync.requeue(row.facts, (NOT_THERE,)) if last else None
+
+        left = await self.decide(channel, attempt, decision)
+        if left == 0:
+            await self._close(channel, attempt, unknown=False)
+            return
+        due_at = self._clock() + LOOK_FIRST * 2 ** (attempt.tries + 1)
+        await self.transaction(
+            channel.brand_id,
+            lambda tx: work.move(tx, attempt, stage="unknown", due_at=due_at, tries=attempt.tries + 1),
+        )
+
+    async def read_back(
+        self, channel: Channel, asked: Sequence[tuple[str, str, bytes, bytes]], seen: Mapping[str, Seen]
+    ) -> None:
+        """Accepted items that were looked at: shown, refused by a review, or not shown yet."""
+        expected = {item_id: (platform_id, confirmed) for item_id, platform_id, confirmed, _ in asked}
+
+        async def store(tx: WriteSession) -> None:
+            now = self._clock()
+            keys = [(channel.channel_id, item_id) for item_id in sorted(expected)]
+            rows = await items.lock(tx, [channel.brand_id], keys)
+            recorder = Recorder({channel.channel_id: channel}, now)
+            for row in rows.values():
+                platform_id, confirmed = expected[row.item_id]
+                if row.facts.in_flight is None and pack(row.facts.confirmed) == confirmed:
+                    _read_back_row(recorder, row, seen.get(platform_id), now)
+            await recorder.flush(tx)
+
+        await self.transaction(channel.brand_id, store)
+
+
+def _read_back_row(recorder: Recorder, row: ChannelItem, shown: Seen | None, now: datetime) -> None:
+    if shown is not None and shown.matches and not shown.problems:
+        lag_ms = recorder.measure(row, "seen")
+        row.flight = None
+        row.read_back_at = None
+        recorder.move(row, sync.seen(row.facts), lag_ms=lag_ms)
+        return
+    row.read_back_tries += 1
+    row.read_back_at = schedule.next_read_back(now, row.read_back_tries)
+    if shown is not None and shown.problems:
+        recorder.move(row, sync.disapproved(row.facts, reasons_of(shown.problems)))
+    elif row.read_back_tries >= NOT_SHOWN_TRIES:
+        recorder.move(row, sync.not_seen(row.facts, NOT_SHOWN_YET))
+    else:
+        recorder.move(row, row.facts)
