@@ -1,0 +1,84 @@
+"""Refusals of accounts."""
+
+from vitrin.kit.errors import Conflict, Forbidden, NotFound, Refused, Unauthenticated
+
+
+class BrandInvalid(Refused):
+    code, title = "brand_invalid", "The brand cannot be saved like this"
+    fix = "Correct the fields named in 'errors'."
+
+
+class SlugTaken(Conflict):
+    code, title = "slug_taken", "Another brand has this slug"
+    fix = "Choose another slug."
+
+
+class OperatorTokenNotConfigured(Forbidden):
+    code, title = "operator_token_not_configured", "Brands cannot be created here"
+    fix = "Start accounts with VITRIN_OPERATOR_TOKEN (at least 16 characters) and send it as a bearer token."
+
+
+class OperatorTokenWrong(Unauthenticated):
+    code, title = "operator_token_wrong", "This needs the operator token"
+    fix = (
+        "Send 'Authorization: Bearer <VITRIN_OPERATOR_TOKEN>' with the value that accounts was started with."
+    )
+
+
+class BrandNotFound(NotFound):
+    code, title = "brand_not_found", "There is no such brand"
+
+
+class KeyNotFound(NotFound):
+    code, title = "key_not_found", "There is no such key"
+
+
+class KeyInvalid(Refused):
+    code, title = "key_invalid", "The key cannot be created like this"
+    fix = "Correct the fields named in 'errors'."
+
+
+class KeyTooPowerful(Forbidden):
+    code, title = "key_too_powerful", "A key cannot create a key with more power than its own"
+    fix = "Use a key with at least the power of the new one."
+
+
+class ConnectionNotFound(NotFound):
+    code, title = "connection_not_found", "There is no such connection"
+
+
+class PlatformUnknown(Refused):
+    code, title = "platform_unknown", "There is no such platform"
+
+
+class ConnectionInvalid(Refused):
+    code, title = "connection_invalid", "The connection cannot be saved like this"
+    fix = "Correct the fields named in 'errors'."
+
+
+class LiveNeedsLiveKey(Forbidden):
+    code, title = "live_needs_live_key", "A test key cannot make a live connection"
+    fix = "Use a live key, or mode 'sandbox'."
+
+
+class AlreadyConnected(Conflict):
+    code, title = "already_connected", "This catalog is connected already"
+    fix = "Change the connection that is there with PATCH, or delete it first."
+
+
+class TokenExpired(Conflict):
+    code, title = "token_expired", "The access token has expired"
+    fix = "Connect the platform again: PATCH /v1/connections/{id} with a new access_token."
+
+
+class TokenExpiresSoon(TokenExpired):
+    code, title = "token_expires_soon", "The access token does not live as long as was asked for"
+
+
+class ConnectionRefused(Conflict):
+    code, title = "connection_refused", "The platform has refused this connection"
+    fix = "See last_error, then PATCH /v1/connections/{id} with a new access_token."
+
+
+class StateUnknown(Refused):
+    code, title = "state_unknown", "There is no such state"

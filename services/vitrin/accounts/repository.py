@@ -1,0 +1,141 @@
+"""All SQL of accounts. Every statement names the brand; the policies of the tables say the same again."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, exists, insert, select, text, update
+
+from vitrin.accounts.models import api_keys, audit_entries, brands, connections
+from vitrin.kit.access.install import LOOKUP_KEY
+from vitrin.kit.db.session import ReadSession, WriteSession
+from vitrin.kit.ids import BrandId, ConnectionId, KeyId
+
+_NAME_THE_KEY = text(f"select set_config('{LOOKUP_KEY}', :key_id, true)")
+
+
+async def brand(session: ReadSession, brand_id: BrandId) -> Any | None:
+    return await session.one_or_none(select(brands).where(brands.c.brand_id == brand_id))
+
+
+async def lock_brand(session: WriteSession, brand_id: BrandId) -> Any | None:
+    """Taken before any row of the brand's connections, always in this order."""
+    return await session.one_or_none(select(brands).where(brands.c.brand_id == brand_id).with_for_update())
+
+
+async def insert_brand(session: WriteSession, row: dict[str, Any]) -> Any:
+    """IntegrityError on `brands_slug_is_unique`."""
+    return (await session.execute(insert(brands).values(row).returning(brands))).one()
+
+
+async def update_brand(session: WriteSession, brand_id: BrandId, changes: dict[str, Any]) -> Any:
+    statement = (
+        update(brands)
+        .where(brands.c.brand_id == brand_id)
+        .values(**changes, version=brands.c.version + 1)
+        .returning(brands)
+    )
+    return (await session.execute(statement)).one()
+
+
+async def find_key(session: ReadSession, key_id: KeyId) -> tuple[Any, Any] | None:
+    """The key and its brand, in a transaction without a brand; sees this one key only."""
+    await session.execute(_NAME_THE_KEY, {"key_id": key_id})
+    key = await session.one_or_none(select(api_keys).where(api_keys.c.key_id == key_id))
+    if key is None:
+        return None
+    found = await session.one_or_none(select(brands).where(brands.c.brand_id == key.brand_id))
+    return None if found is None else (key, found)
+
+
+async def key(
+    session: ReadSession, brand_id: BrandId, key_id: KeyId, *, modes: tuple[str, ...]
+) -> Any | None:
+    return await session.one_or_none(_keys(brand_id, modes).where(api_keys.c.key_id == key_id))
+
+
+async def lock_key(
+    session: WriteSession, brand_id: BrandId, key_id: KeyId, *, modes: tuple[str, ...]
+) -> Any | None:
+    statement = _keys(brand_id, modes).where(api_keys.c.key_id == key_id).with_for_update()
+    return await session.one_or_none(statement)
+
+
+async def keys_page(
+    session: ReadSession, brand_id: BrandId, *, modes: tuple[str, ...], after: str, limit: int
+) -> list[Any]:
+    statement = _keys(brand_id, modes).where(api_keys.c.key_id > after)
+    return list(await session.all(statement.order_by(api_keys.c.key_id).limit(limit)))
+
+
+async def insert_key(session: WriteSession, row: dict[str, Any]) -> Any:
+    return (await session.execute(insert(api_keys).values(row).returning(api_keys))).one()
+
+
+async def revoke_key(session: WriteSession, brand_id: BrandId, key_id: KeyId, *, at: datetime) -> Any:
+    statement = (
+        update(api_keys)
+        .where(api_keys.c.brand_id == brand_id, api_keys.c.key_id == key_id)
+        .values(revoked_at=at, version=api_keys.c.version + 1)
+        .returning(api_keys)
+    )
+    return (await session.execute(statement)).one()
+
+
+async def connection(
+    session: ReadSession, brand_id: BrandId, connection_id: ConnectionId, *, modes: tuple[str, ...]
+) -> Any | None:
+    """None for a deleted one too."""
+    statement = _connections(brand_id, modes).where(connections.c.connection_id == connection_id)
+    return await session.one_or_none(statement)
+
+
+async def lock_connection(
+    session: WriteSession, brand_id: BrandId, connection_id: ConnectionId, *, modes: tuple[str, ...]
+) -> Any | None:
+    statement = _connections(brand_id, modes).where(connections.c.connection_id == connection_id)
+    return await session.one_or_none(statement.with_for_update())
+
+
+async def connections_page(
+    session: ReadSession, brand_id: BrandId, *, modes: tuple[str, ...], after: UUID | None, limit: int
+) -> list[Any]:
+    statement = _connections(brand_id, modes)
+    if after is not None:
+        statement = statement.where(connections.c.connection_id > after)
+    return list(await session.all(statement.order_by(connections.c.connection_id).limit(limit)))
+
+
+async def insert_connection(session: WriteSession, row: dict[str, Any]) -> Any:
+    """IntegrityError on `connections_one_per_catalog`."""
+    return (await session.execute(insert(connections).values(row).returning(connections))).one()
+
+
+async def update_connection(
+    session: WriteSession, brand_id: BrandId, connection_id: ConnectionId, changes: dict[str, Any]
+) -> Any:
+    statement = (
+        update(connections)
+        .where(connections.c.brand_id == brand_id, connections.c.connection_id == connection_id)
+        .values(**changes, version=connections.c.version + 1)
+        .returning(connections)
+    )
+    return (await session.execute(statement)).one()
+
+
+async def has_live_connection(session: ReadSession, brand_id: BrandId) -> bool:
+    live = _connections(brand_id, ("live",))
+    return bool(await session.scalar(select(exists(live))))
+
+
+async def insert_audit(session: WriteSession, row: dict[str, Any]) -> None:
+    await session.execute(insert(audit_entries).values(row))
+
+
+def _keys(brand_id: BrandId, modes: tuple[str, ...]) -> Select[Any]:
+    return select(api_keys).where(api_keys.c.brand_id == brand_id, api_keys.c.mode.in_(modes))
+
+
+def _connections(brand_id: BrandId, modes: tuple[str, ...]) -> Select[Any]:
+    mine: ColumnElement[bool] = connections.c.brand_id == brand_id
+    return select(connections).where(mine, connections.c.deleted_at.is_(None), connections.c.mode.in_(modes))

@@ -1,0 +1,70 @@
+"""What accounts takes from the environment: the shared groups and `ACCOUNTS_*` of its own."""
+
+from dataclasses import dataclass
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from vitrin.kit.settings import (
+    DatabaseSettings,
+    GrpcSettings,
+    HttpSettings,
+    KafkaSettings,
+    ProcessSettings,
+    load,
+)
+
+HTTP_PORT = 8001
+GRPC_PORT = 9001
+
+
+class SecretsSettings(BaseSettings):
+    """Secrets and hosts that only accounts needs."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ACCOUNTS_",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    token_keys: SecretStr = Field(
+        description="Key ring for platform tokens: key-id:base64 of 32 bytes, comma separated, first is current."
+    )
+    operator_token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        validation_alias="VITRIN_OPERATOR_TOKEN",
+        description="Whoever knows it may create brands. Without it nobody can.",
+    )
+    sandbox_url: str = Field(
+        "http://127.0.0.1:8090",
+        description="Where the sandbox is, for connections in mode sandbox without a base_url.",
+    )
+    sandbox_hosts: str = Field(
+        "", description="Hosts beside loopback that a sandbox connection may name, comma separated."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AccountsSettings:
+    process: ProcessSettings
+    database: DatabaseSettings
+    kafka: KafkaSettings
+    http: HttpSettings
+    grpc: GrpcSettings
+    secrets: SecretsSettings
+
+
+def load_settings() -> AccountsSettings:
+    """Raises SettingsInvalid, which names the variable."""
+    return AccountsSettings(
+        process=load(ProcessSettings),
+        database=load(DatabaseSettings),
+        kafka=load(KafkaSettings),
+        http=load(lambda: HttpSettings.of("accounts", port=HTTP_PORT)),
+        grpc=load(lambda: GrpcSettings.of("accounts", port=GRPC_PORT)),
+        secrets=load(SecretsSettings),
+    )
