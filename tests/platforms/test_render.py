@@ -9,13 +9,17 @@ import jsonschema
 import pytest
 
 from tests.platforms.items import MUG, mug
+from vitrin.kit.http_client import PlatformHttp
 from vitrin.kit.money import Money
-from vitrin.platforms.base import Rendered
+from vitrin.platforms.base import OperationKind, Rendered
+from vitrin.platforms.meta.read import FIELDS as META_READ_FIELDS
 from vitrin.platforms.meta.render import render as render_meta
 from vitrin.platforms.meta.render import render_offer as offer_for_meta
+from vitrin.platforms.pinterest.channel import PinterestCatalog
+from vitrin.platforms.pinterest.channel import open_channel as open_pinterest
 from vitrin.platforms.pinterest.render import render as render_pinterest
 from vitrin.platforms.pinterest.render import render_offer as offer_for_pinterest
-from vitrin.platforms.pinterest.rules import locale_of
+from vitrin.platforms.pinterest.rules import LANGUAGES, LOCALES, locale_of
 from vitrin.platforms.rendering import stable_item_id
 
 RENDERERS = {"meta": render_meta, "pinterest": render_pinterest}
@@ -356,22 +360,87 @@ def test_limits_and_enums_are_those_of_the_published_rules(platform: str) -> Non
         assert published.get("max", limit) == limit
 
 
-def test_pinterest_items_are_valid_by_its_openapi_description() -> None:
+def _pinterest_document() -> Any:
     path = SPECS / "pinterest" / "openapi-5.23.0.json"
     if not path.exists():
         pytest.skip(f"NOT CHECKED against Pinterest's OpenAPI description: {path} is missing")
-    document = json.loads(path.read_text())
-    validator = jsonschema.Draft4Validator(
-        _json_schema(
-            {"$ref": "#/components/schemas/ItemAttributesRequest", "components": document["components"]}
-        ),
-    )
+    return json.loads(path.read_text())
+
+
+def _validator(document: Any, name: str) -> jsonschema.Draft4Validator:
+    reference = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+    return jsonschema.Draft4Validator(_json_schema(reference))
+
+
+def test_pinterest_items_are_valid_by_its_openapi_description() -> None:
+    document = _pinterest_document()
+    validator = _validator(document, "ItemAttributesRequest")
     names = set(_property_names(document["components"]["schemas"], "ItemAttributesRequest"))
     for item in (MUG, mug(sale_price=Money(999, "USD"), video_link="https://cdn.example/mug.mp4")):
         attributes = dict(render_pinterest(item, currency="USD").attributes)
         assert list(validator.iter_errors(attributes)) == []
         assert set(attributes) <= names
     assert list(validator.iter_errors({"image_link": []})) != []
+
+
+async def test_pinterest_batches_are_valid_by_its_openapi_description() -> None:
+    document = _pinterest_document()
+    validator = _validator(document, "CatalogsRetailBatchRequest")
+    async with PlatformHttp() as http:
+        channel = open_pinterest(
+            http=http,
+            access_token="t",
+            external_ids={"ad_account_id": "549755885175", "catalog_id": "2680059592705"},
+            market="US",
+            language="en",
+            currency="USD",
+        )
+        assert isinstance(channel, PinterestCatalog)
+        on_sale = mug(item_id="mug-2", sale_price=Money(999, "USD"))
+        batch = [
+            channel.operation(
+                kind=OperationKind.UPSERT, platform_item_id="a", attributes=channel.render(MUG).attributes
+            ),
+            channel.operation(
+                kind=OperationKind.OFFER, platform_item_id="b", attributes=channel.render_offer(MUG)
+            ),
+            channel.operation(
+                kind=OperationKind.OFFER, platform_item_id="c", attributes=channel.render_offer(on_sale)
+            ),
+            channel.operation(kind=OperationKind.DELETE, platform_item_id="d"),
+        ]
+        body = json.loads(json.dumps(channel.batch_body(batch)))
+    assert list(validator.iter_errors(body)) == []
+    assert [item["operation"] for item in body["items"]] == ["UPSERT", "UPDATE", "UPSERT", "DELETE"]
+    mask = document["components"]["schemas"]["UpdateMaskFieldType"]["enum"]
+    assert body["items"][1]["update_mask"] == ["availability", "price", "sale_price"]
+    assert set(body["items"][1]["update_mask"]) <= set(mask)
+    assert list(validator.iter_errors({**body, "country": "XX"})) != []
+    batch_limit = document["components"]["schemas"]["CatalogsRetailBatchRequest"]["properties"]["items"][
+        "maxItems"
+    ]
+    assert channel.capabilities.batch_items_max == batch_limit
+
+
+def test_pinterest_words_are_those_of_its_openapi_description() -> None:
+    schemas = _pinterest_document()["components"]["schemas"]
+    assert set(schemas["CatalogsLocale"]["enum"]) == LOCALES
+    assert set(schemas["Language"]["enum"]) == LANGUAGES
+
+
+async def test_meta_reads_only_fields_that_the_sdk_knows() -> None:
+    path = SPECS / "meta" / "sdk_v26_core.derived.json"
+    if not path.exists():
+        pytest.skip(f"NOT CHECKED against Meta's SDK: {path} is missing")
+    nodes = json.loads(path.read_text())["nodes"]
+    assert set(META_READ_FIELDS.split(",")) <= set(nodes["ProductItem"]["fields"])
+    edges = {
+        f"{endpoint['method']} {endpoint['edge']}": endpoint["params"]
+        for endpoint in nodes["ProductCatalog"]["endpoints"]
+    }
+    assert {"item_type", "allow_upsert", "requests"} <= set(edges["POST /items_batch"])
+    assert {"handle", "load_ids_of_invalid_requests"} <= set(edges["GET /check_batch_request_status"])
+    assert "filter" in edges["GET /products"]
 
 
 def _property_names(schemas: Any, name: str) -> list[str]:

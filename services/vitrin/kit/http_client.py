@@ -15,7 +15,8 @@ log line or metric; a connector never puts one in a URL, since URLs are logged.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final
@@ -162,6 +163,14 @@ class Reply:
         return decoded
 
 
+@dataclass(slots=True)
+class _Place:
+    """The concurrency of one account; forgotten when nobody uses it."""
+
+    semaphore: asyncio.Semaphore
+    users: int = 0
+
+
 class PlatformHttp:
     """One per process. Clock, randomness and sleep are arguments; closing it closes the connections."""
 
@@ -180,7 +189,7 @@ class PlatformHttp:
         self._sleep = sleep
         self._total_timeout_s = total_timeout_s
         self._buckets: dict[tuple[str, str, str], TokenBucket] = {}
-        self._places: dict[tuple[str, str], asyncio.Semaphore] = {}
+        self._places: dict[tuple[str, str], _Place] = {}
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(
                 connect=CONNECT_TIMEOUT_S, read=read_timeout_s, write=WRITE_TIMEOUT_S, pool=POOL_TIMEOUT_S
@@ -287,9 +296,15 @@ class PlatformHttp:
             bucket = self._buckets[key] = TokenBucket.full(call.rate, now_s)
         return bucket
 
-    def _place(self, call: Call) -> asyncio.Semaphore:
+    @asynccontextmanager
+    async def _place(self, call: Call) -> AsyncIterator[None]:
         key = (call.platform, call.account)
-        place = self._places.get(key)
-        if place is None:
-            place = self._places[key] = asyncio.Semaphore(call.concurrency_max)
-        return place
+        place = self._places.setdefault(key, _Place(asyncio.Semaphore(call.concurrency_max)))
+        place.users += 1
+        try:
+            async with place.semaphore:
+                yield
+        finally:
+            place.users -= 1
+            if place.users == 0:
+                del self._places[key]

@@ -15,6 +15,7 @@ from vitrin.platforms.base import (
     Endpoint,
     Operation,
     OperationKind,
+    PlatformFailure,
     PlatformSpec,
     PollResult,
     Rendered,
@@ -91,7 +92,14 @@ class MetaCatalog:
     async def poll(self, handle: str, sent: Sequence[str]) -> PollResult:
         call = self._call(Endpoint.POLL, "GET", "check_batch_request_status", safe=True)
         call = replace(call, params={"handle": handle, "load_ids_of_invalid_requests": "true"})
-        return poll_result(await answered(self.http, call, classify=classify), sent)
+        try:
+            answer = await answered(self.http, call, classify=classify)
+        except PlatformFailure as failure:
+            # The handle is the only thing that the call names besides the catalog.
+            if failure.code == "invalid_parameter":
+                return poll_result({}, sent)
+            raise
+        return poll_result(answer, sent)
 
     async def read_back(self, expected: Mapping[str, Mapping[str, object]]) -> Mapping[str, Seen]:
         found: dict[str, Mapping[str, Any]] = {}

@@ -71,10 +71,9 @@ class PinterestCatalog:
             platform="pinterest", account=self.ad_account_id, rate=self.capabilities.rates[endpoint]
         )
 
-    async def send(self, operations: Sequence[Operation]) -> SendResult:
-        """UPSERT, masked UPDATE and DELETE in one batch. UPSERT is for accounts without a feed data source."""
-        check_batch(operations, self.capabilities)
-        body = {
+    def batch_body(self, operations: Sequence[Operation]) -> dict[str, object]:
+        """The body of POST /catalogs/items/batch, a CatalogsRetailBatchRequest. Pure."""
+        return {
             "catalog_type": CATALOG_TYPE,
             "country": self.country,
             "language": self.locale,
@@ -84,6 +83,11 @@ class PinterestCatalog:
                 for operation in operations
             ],
         }
+
+    async def send(self, operations: Sequence[Operation]) -> SendResult:
+        """UPSERT, masked UPDATE and DELETE in one batch. UPSERT is for accounts without a feed data source."""
+        check_batch(operations, self.capabilities)
+        body = self.batch_body(operations)
         call = replace(self._call(Endpoint.SEND, "POST", _BATCH_PATH, safe=False), content=orjson.dumps(body))
         answer = await answered(self.http, call, classify=classify)
         return send_result(answer, [operation.platform_item_id for operation in operations])
