@@ -46,7 +46,7 @@ def _html(field: str, value: object) -> str:
             f"the HTML has {len(html)} characters; the limit is {limits.DESCRIPTION_HTML_CHARS_MAX}",
             "Shorten the description.",
         )
-    return readers.read_description("description", html_to_text(html))
+    return readers.read_description(field, html_to_text(html))
 
 
 _title = partial(readers.read_line, chars_max=limits.TITLE_CHARS_MAX)

@@ -20,6 +20,11 @@ _ID_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _LINK_COMMA = re.compile(r"\s*,\s*(?=https?://)", re.IGNORECASE)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
+_TOO_LONG = {
+    "title": "title_too_long",
+    "description": "description_too_long",
+    "description_html": "description_too_long",
+}
 _URL_FORBIDDEN = re.compile(r"[\x00-\x20\x7f<>\"]")
 
 
@@ -58,7 +63,7 @@ def _within(field: str, text: str, *, chars_max: int) -> str:
     if len(text) > chars_max:
         raise Invalid(
             field,
-            f"{field}_too_long" if field in {"title", "description"} else "text_too_long",
+            _TOO_LONG.get(field, "text_too_long"),
             f"{field} has {len(text)} characters; the limit is {chars_max}",
             f"Shorten it to {chars_max} characters.",
         )
