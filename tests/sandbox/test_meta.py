@@ -133,7 +133,9 @@ def test_each_rule_refuses(meta: PlatformAccount, field: str, value: Any) -> Non
     answer = meta.batch(create("sku-1", **{field: value})).json()
     assert answer["handles"] == []
     (offender,) = answer["validation_status"]
-    assert [one["message"].startswith(f"Invalid value for field {field}:") for one in offender["errors"]] == [True]
+    assert [one["message"].startswith(f"Invalid value for field {field}:") for one in offender["errors"]] == [
+        True
+    ]
     assert meta.products()["data"] == []
 
 
@@ -169,7 +171,11 @@ def test_delete_and_delete_of_nothing(meta: PlatformAccount) -> None:
 
 @pytest.mark.parametrize("encoding", ["form", "multipart", "query_token"])
 def test_the_encodings_of_the_sdk(meta: PlatformAccount, encoding: str) -> None:
-    fields = {"item_type": "PRODUCT_ITEM", "allow_upsert": "true", "requests": orjson.dumps([create("é1")]).decode()}
+    fields = {
+        "item_type": "PRODUCT_ITEM",
+        "allow_upsert": "true",
+        "requests": orjson.dumps([create("é1")]).decode(),
+    }
     url = f"{meta.url}/{meta.catalog_id}/items_batch"
     if encoding == "form":
         answer = httpx.post(url, data={**fields, "access_token": meta.token})
@@ -226,7 +232,10 @@ def test_refusals_before_the_edge(meta: PlatformAccount) -> None:
         error = error_of(answer)
         assert (answer.status_code, error["code"], error.get("error_subcode")) == (status, code, subcode), url
         assert "x-app-usage" in answer.headers
-    assert httpx.get(f"{root}/v25.0/{catalog}", headers={"Authorization": f"OAuth {meta.token}"}).status_code == 200
+    assert (
+        httpx.get(f"{root}/v25.0/{catalog}", headers={"Authorization": f"OAuth {meta.token}"}).status_code
+        == 200
+    )
 
 
 def test_another_accounts_catalog_is_not_there(sandbox: httpx.Client, meta: PlatformAccount) -> None:
@@ -242,18 +251,26 @@ def test_another_accounts_catalog_is_not_there(sandbox: httpx.Client, meta: Plat
 
 
 @pytest.mark.parametrize(("state", "status", "subcode"), [("expired", 401, 463), ("removed", 400, 458)])
-def test_token_states(sandbox: httpx.Client, meta: PlatformAccount, state: str, status: int, subcode: int) -> None:
+def test_token_states(
+    sandbox: httpx.Client, meta: PlatformAccount, state: str, status: int, subcode: int
+) -> None:
     command = {"platform": "meta", "access_token": meta.token}
     sandbox.post("/_sandbox/tokens", json={**command, "state": state}).raise_for_status()
     answer = meta.batch(create("a"))
-    assert (answer.status_code, error_of(answer)["code"], error_of(answer)["error_subcode"]) == (status, 190, subcode)
+    assert (answer.status_code, error_of(answer)["code"], error_of(answer)["error_subcode"]) == (
+        status,
+        190,
+        subcode,
+    )
     sandbox.post("/_sandbox/tokens", json={**command, "state": "valid"}).raise_for_status()
     assert meta.products()["data"] == []
 
 
 def test_catalogs_can_be_made_and_read(meta: PlatformAccount) -> None:
     business = meta.ids["business_id"]
-    made = meta.http.post(f"/{business}/owned_product_catalogs", json={"name": "Second", "vertical": "commerce"}).json()
+    made = meta.http.post(
+        f"/{business}/owned_product_catalogs", json={"name": "Second", "vertical": "commerce"}
+    ).json()
     read = meta.http.get(f"/{made['id']}", params={"fields": "id,name,product_count,vertical"}).json()
     assert read == {"id": made["id"], "name": "Second", "product_count": 0, "vertical": "commerce"}
     listed = meta.http.get(f"/{business}/owned_product_catalogs").json()["data"]
@@ -280,7 +297,10 @@ def test_pages_and_filters(meta: PlatformAccount) -> None:
     assert ids({"retailer_id": {"is_any": ["sku-5", "sku-2", "sku-1"]}}) == ["sku-1", "sku-5"]
     assert ids({"retailer_id": {"eq": "sku-6"}}) == ["sku-6"]
     assert ids({"name": {"i_contains": "SHIRT 4"}}) == ["sku-4"]
-    assert ids({"or": [{"name": {"eq": "Shirt 0"}}, {"retailer_id": {"contains": "-3"}}]}) == ["sku-0", "sku-3"]
+    assert ids({"or": [{"name": {"eq": "Shirt 0"}}, {"retailer_id": {"contains": "-3"}}]}) == [
+        "sku-0",
+        "sku-3",
+    ]
     answer = meta.http.get(f"/{meta.catalog_id}/products", params={"filter": '{"name":{"like":"x"}}'})
     assert error_of(answer)["code"] == 100
 
@@ -293,9 +313,9 @@ def test_status_counts_polls() -> None:
             body = {"item_type": "PRODUCT_ITEM", "requests": [create("a")]}
             handle = client.post(f"{catalog}/items_batch", json=body).json()["handles"][0]
             seen = [
-                client.get(f"{catalog}/check_batch_request_status", params={"handle": handle}).json()["data"][0][
-                    "status"
-                ]
+                client.get(f"{catalog}/check_batch_request_status", params={"handle": handle}).json()["data"][
+                    0
+                ]["status"]
                 for _ in range(3)
             ]
             assert seen == ["scheduled", "started", "finished"]
@@ -377,7 +397,12 @@ def test_parameters_fields_and_enums_are_those_of_the_sdk() -> None:
     assert set(edges.CATALOG_FIELDS) <= set(nodes[catalog]["fields"])
     assert set(nodes["CheckBatchRequestStatus"]["fields"]) == set(edges.STATUS_FIELDS)
     assert set(item["fields"]) >= FIELD_NAMES
-    enums = {"availability": "Availability", "condition": "Condition", "gender": "Gender", "age_group": "AgeGroup"}
+    enums = {
+        "availability": "Availability",
+        "condition": "Condition",
+        "gender": "Gender",
+        "age_group": "AgeGroup",
+    }
     for name, theirs in enums.items():
         assert set(item["enums"][theirs]) == rules.ENUMS[name], name
     assert set(item["enums"]["Visibility"]) <= rules.ENUMS["visibility"]

@@ -7,14 +7,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal, TypeVar
 
 import orjson
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from vitrin.kit.metrics import CONTENT_TYPE, exposition
 from vitrin.sandbox.accounts import Account, TokenState
 from vitrin.sandbox.faults import FaultSpec
+from vitrin.sandbox.metrics import ITEMS
 from vitrin.sandbox.page import render_fragment, render_page
 from vitrin.sandbox.state import StoredItem
 from vitrin.sandbox.timing import iso
@@ -184,6 +185,7 @@ class Control:
     async def drift(self, request: Request) -> Response:
         """Change an item silently."""
         command = await _body(request, DriftCommand)
+        self.world.settle()
         platform = self._platform(command.platform, command.catalog_id)
         catalog = platform.catalogs[command.catalog_id]
         key = platform.item_key(command.item_id, catalog_id=command.catalog_id)
@@ -269,7 +271,9 @@ class Control:
     async def metrics(self, request: Request) -> Response:
         """Prometheus text format."""
         self.world.settle()
-        return Response(generate_latest(self.world.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        for name, platform in self.world.platforms.items():
+            ITEMS.labels(name).set(sum(len(catalog) for catalog in platform.catalogs.values()))
+        return Response(exposition(), headers={"content-type": CONTENT_TYPE})
 
     def _account(self, account: Account, *, base: str) -> dict[str, Any]:
         host = self.world.platforms[account.platform].host

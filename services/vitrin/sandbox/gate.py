@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from vitrin.sandbox.faults import ActiveFault, FaultKind
+from vitrin.sandbox.metrics import FAULTS, ITEMS_RECEIVED, REQUEST_SECONDS, REQUESTS
 from vitrin.sandbox.request_log import LogEntry, without_secrets
 from vitrin.sandbox.wire import Call, Platform, Reply
 from vitrin.sandbox.world import World
@@ -42,7 +43,7 @@ class PlatformGate:
         if fault is None:
             reply = self._answer(call)
             return self._finish(call, reply, fault=None, seconds=perf_counter() - started)
-        self._world.metrics.faults.labels(self._platform.name, fault.spec.kind).inc()
+        FAULTS.labels(self._platform.name, fault.spec.kind).inc()
         return await self._misbehave(request, call, fault, started=started)
 
     async def _misbehave(
@@ -119,10 +120,10 @@ class PlatformGate:
             fault=f"{fault.fault_id}:{fault.spec.kind}" if fault else None,
         )
         world.log.add(entry)
-        world.metrics.requests.labels(name, reply.outcome).inc()
-        world.metrics.duration.labels(name).observe(seconds)
+        REQUESTS.labels(name, reply.outcome).inc()
+        REQUEST_SECONDS.labels(name).observe(seconds)
         if reply.operations:
-            world.metrics.items_received.labels(name).inc(len(reply.item_ids))
+            ITEMS_RECEIVED.labels(name).inc(len(reply.item_ids))
         return Response(
             b"" if reply.body is None else orjson.dumps(reply.body),
             status_code=reply.status,

@@ -1,58 +1,22 @@
-"""What the sandbox measures about itself; a registry per application, so that tests can start many."""
+"""What the sandbox measures about itself."""
 
-from collections.abc import Iterable, Mapping
-
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
-
-from vitrin.sandbox.wire import Platform
+from vitrin.kit.metrics import counter, gauge, histogram
 
 DURATION_BUCKETS_SECONDS = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
 
-
-class _Holdings(Collector):
-    def __init__(self, platforms: Mapping[str, Platform]) -> None:
-        self._platforms = platforms
-
-    def collect(self) -> Iterable[Metric]:
-        """Items per platform, counted when somebody scrapes."""
-        family = GaugeMetricFamily(
-            "vitrin_sandbox_items", "Items that the platform holds now.", labels=["platform"]
-        )
-        for name, platform in self._platforms.items():
-            family.add_metric([name], sum(len(catalog) for catalog in platform.catalogs.values()))
-        return [family]
-
-
-class SandboxMetrics:
-    """The metrics of one application."""
-
-    def __init__(self, platforms: Mapping[str, Platform]) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "vitrin_sandbox_requests",
-            "Requests to the platforms.",
-            ["platform", "outcome"],
-            registry=self.registry,
-        )
-        self.items_received = Counter(
-            "vitrin_sandbox_items_received",
-            "Items named by write requests.",
-            ["platform"],
-            registry=self.registry,
-        )
-        self.faults = Counter(
-            "vitrin_sandbox_faults",
-            "Requests that met a fault.",
-            ["platform", "kind"],
-            registry=self.registry,
-        )
-        self.duration = Histogram(
-            "vitrin_sandbox_request_seconds",
-            "Time to answer, without what a fault adds.",
-            ["platform"],
-            buckets=DURATION_BUCKETS_SECONDS,
-            registry=self.registry,
-        )
-        self.registry.register(_Holdings(platforms))
+REQUESTS = counter(
+    "vitrin_sandbox_requests_total", "Requests to the stand-in platforms.", ("platform", "outcome")
+)
+ITEMS_RECEIVED = counter(
+    "vitrin_sandbox_items_received_total", "Items that write requests named.", ("platform",)
+)
+FAULTS = counter("vitrin_sandbox_faults_total", "Requests that met a fault.", ("platform", "kind"))
+REQUEST_SECONDS = histogram(
+    "vitrin_sandbox_request_seconds",
+    "Time to answer a request to a stand-in platform.",
+    ("platform",),
+    buckets=DURATION_BUCKETS_SECONDS,
+)
+ITEMS = gauge(
+    "vitrin_sandbox_items", "Items that the stand-in platform holds, set at each scrape.", ("platform",)
+)

@@ -1,11 +1,10 @@
-"""Everything one sandbox holds: platforms, accounts, faults, log and metrics. Built once per application."""
+"""Everything one sandbox holds: platforms, accounts, faults and log. Built once per application."""
 
 from dataclasses import dataclass
 
 from vitrin.sandbox.accounts import Account, AccountBook
 from vitrin.sandbox.faults import FaultBook
 from vitrin.sandbox.meta.platform import MetaPlatform
-from vitrin.sandbox.metrics import SandboxMetrics
 from vitrin.sandbox.pinterest.platform import PinterestPlatform
 from vitrin.sandbox.request_log import RequestLog
 from vitrin.sandbox.settings import SandboxSettings
@@ -23,7 +22,6 @@ class World:
     platforms: dict[str, Platform]
     faults: FaultBook
     log: RequestLog
-    metrics: SandboxMetrics
 
     def now_ms(self) -> int:
         """The clock's time in milliseconds since 1970."""
@@ -60,7 +58,6 @@ def build_world(settings: SandboxSettings, *, clock: Clock) -> World:
         platforms=platforms,
         faults=FaultBook(faults_max=settings.faults_max),
         log=RequestLog(entries_max=settings.log_entries_max),
-        metrics=SandboxMetrics(platforms),
     )
     for name in platforms:
         world.open_account(name)
