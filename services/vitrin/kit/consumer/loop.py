@@ -24,15 +24,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from vitrin.events.envelope import InvalidMessage, Message
 from vitrin.kit.clock import Clock
 from vitrin.kit.consumer import store
-from vitrin.kit.consumer.client import GroupLock, LogReader
+from vitrin.kit.consumer.lock import GroupLock
 from vitrin.kit.consumer.records import parse
-from vitrin.kit.consumer.store import Place, TakenOver
+from vitrin.kit.consumer.store import TakenOver
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.db.urls import libpq_url, role_url
 from vitrin.kit.ids import BrandId
-from vitrin.kit.kafka.client import BrokerUnavailable, KafkaFault, Probe
+from vitrin.kit.kafka.client import BrokerUnavailable, KafkaFault, Place, Probe
 from vitrin.kit.kafka.hints import FALLBACK_S, HintListener
+from vitrin.kit.kafka.reader import LogReader
 from vitrin.kit.logs import get_logger
 from vitrin.kit.metrics import counter, gauge
 from vitrin.kit.settings import KafkaSettings
@@ -323,6 +324,7 @@ class Consumer:
     async def _close_reader(self) -> None:
         reader, self._reader = self._reader, None
         self._ticked_at_s = float("-inf")
+        self._probe.forget()
         if reader is not None:
             with suppress(KafkaFault, OSError):
                 await reader.close()

@@ -1,18 +1,16 @@
 """Offsets by compare-and-set, and dead letters. The database is the truth about where a group stands."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
 
 from sqlalchemy import text
 
 from vitrin.kit.consumer.records import readable_headers
 from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.ids import new_uuid
-from vitrin.kit.kafka.client import TopicInfo
+from vitrin.kit.kafka.client import Place, TopicInfo
 
 _LOAD = text(
     """
@@ -50,15 +48,6 @@ _DEAD_COUNT = text(
 
 class TakenOver(Exception):
     """Another member has advanced this partition: roll back, load the offsets again, seek."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A partition of one incarnation of a topic."""
-
-    topic: str
-    topic_id: UUID
-    partition: int
 
 
 async def load(session: ReadSession, *, group: str, topics: Mapping[str, TopicInfo]) -> dict[Place, int]:
@@ -121,11 +110,3 @@ async def bury(
 
 async def buried_since(session: ReadSession, *, group: str, since: datetime) -> int:
     return int(await session.scalar(_DEAD_COUNT, {"consumer_group": group, "since": since}))
-
-
-def places_of(topics: Mapping[str, TopicInfo]) -> Sequence[Place]:
-    return [
-        Place(info.name, info.topic_id, partition)
-        for info in topics.values()
-        for partition in range(info.partitions)
-    ]

@@ -23,6 +23,9 @@ REQUEST_TIMEOUT_MS: Final = 4_000
 DELIVERY_TIMEOUT_MS: Final = 5_000
 RECONNECT_MAX_MS: Final = 1_000
 RECORD_BYTES_MAX: Final = 1_000_000
+BOOTSTRAP_MS: Final = {"group": 5_000, "lock": 1_500}
+"""A first contact that takes longer is begun anew: after a restart of the embedded broker a fresh client is there at
+once, while one that met the closed port waits on."""
 FETCH_WAIT_HINTED_MS: Final = 20
 FETCH_WAIT_MS: Final = 500
 POLL_RECORDS_MAX: Final = 500
@@ -44,6 +47,15 @@ class TopicInfo:
     partitions: int
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A partition of one incarnation of a topic."""
+
+    topic: str
+    topic_id: UUID
+    partition: int
+
+
 def make_producer(settings: KafkaSettings, *, client_id: str) -> Any:
     """Idempotent, acks=all; a send that is not acknowledged within DELIVERY_TIMEOUT_MS fails."""
     return KafkaProducer(
@@ -55,7 +67,7 @@ def make_producer(settings: KafkaSettings, *, client_id: str) -> Any:
         delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         max_block_ms=DELIVERY_TIMEOUT_MS,
-        bootstrap_timeout_ms=DELIVERY_TIMEOUT_MS,
+        bootstrap_timeout_ms=BOOTSTRAP_MS[settings.membership],
         reconnect_backoff_max_ms=RECONNECT_MAX_MS,
         linger_ms=0,
         batch_size=256 * 1024,
@@ -80,7 +92,7 @@ def make_consumer(settings: KafkaSettings, *, client_id: str, group: str | None)
         max_poll_records=POLL_RECORDS_MAX,
         fetch_max_wait_ms=FETCH_WAIT_HINTED_MS if group is None else FETCH_WAIT_MS,
         request_timeout_ms=max(REQUEST_TIMEOUT_MS, settings.session_timeout_ms + 5_000),
-        bootstrap_timeout_ms=DELIVERY_TIMEOUT_MS,
+        bootstrap_timeout_ms=BOOTSTRAP_MS[settings.membership],
         reconnect_backoff_max_ms=RECONNECT_MAX_MS,
         metrics_enabled=False,
     )
@@ -123,6 +135,10 @@ class Probe:
         async with self._lock:
             await self._run(lambda admin: admin.describe_cluster())
 
+    def forget(self) -> None:
+        """The next question goes to the broker: somebody has seen that what we know is old."""
+        self._known.clear()
+
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._executor, self._drop)
         self._executor.shutdown(wait=False)
@@ -142,7 +158,7 @@ class Probe:
                 bootstrap_servers=self._settings.bootstrap.split(","),
                 client_id="vitrin-probe",
                 request_timeout_ms=REQUEST_TIMEOUT_MS,
-                bootstrap_timeout_ms=REQUEST_TIMEOUT_MS,
+                bootstrap_timeout_ms=BOOTSTRAP_MS[self._settings.membership],
             )
         return call(self._admin, *args)
 

@@ -116,6 +116,7 @@ class Relay:
         except (SQLAlchemyError, BrokerUnavailable, OSError) as error:
             log.warning("relay_waits", service=self._service, reason=str(error).splitlines()[0])
             self._ticked_at_s = float("-inf")
+            self._probe.forget()
             await asyncio.sleep(RETRY_S)
             return False
 
