@@ -30,6 +30,7 @@ LEASE_S_MAX: Final = 24 * 3600
 URL_LENGTH_MAX: Final = 2_048
 EXTERNAL_ID_LENGTH_MAX: Final = 128
 LAST_ERROR_LENGTH_MAX: Final = 500
+_EXTERNAL_ID: Final = re.compile(rf"[\x21-\x7e]{{1,{EXTERNAL_ID_LENGTH_MAX}}}")
 SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?")
 
 
@@ -170,7 +171,7 @@ def external_id_errors(
                     field, "external_id_unknown", "This platform has no such id.", f"Its ids: {known}."
                 )
             )
-        elif value and not re.fullmatch(r"[\x21-\x7e]{1,%d}" % EXTERNAL_ID_LENGTH_MAX, value):
+        elif value and not _EXTERNAL_ID.fullmatch(value):
             message = f"An id has at most {EXTERNAL_ID_LENGTH_MAX} visible ASCII characters and no spaces."
             errors.append(FieldError(field, "external_id_invalid", message, "Copy it from the platform."))
     return errors

@@ -1,0 +1,7 @@
+"""The HTTP door: parse, call one use case, answer."""
+
+from vitrin.accounts.api.brands import router as brands_router
+from vitrin.accounts.api.connections import router as connections_router
+from vitrin.accounts.api.keys import router as keys_router
+
+ROUTERS = (brands_router, keys_router, connections_router)

@@ -1,0 +1,70 @@
+"""The gRPC door: other services check keys and borrow tokens here."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import grpc
+
+from vitrin.accounts import events
+from vitrin.accounts.errors import ConnectionNotFound
+from vitrin.accounts.service_leases import Leases, OwnDirectory
+from vitrin.kit.clock import to_us
+from vitrin.kit.ids import BrandId, ConnectionId, KeyId
+from vitrin.protos.accounts.v1 import access_pb2, access_pb2_grpc, connection_pb2, connection_pb2_grpc
+
+ACTOR = "service"
+Context = grpc.aio.ServicerContext
+
+
+class AccessServicer(access_pb2_grpc.AccessServiceServicer):
+    def __init__(self, directory: OwnDirectory) -> None:
+        self._directory = directory
+
+    async def CheckKey(  # type: ignore[override]  # noqa: N802 - the name of the rpc
+        self, request: access_pb2.CheckKeyRequest, context: Context[Any, Any]
+    ) -> access_pb2.CheckKeyResponse:
+        found = await self._directory.find(KeyId(request.key_id))
+        if found is None:
+            return access_pb2.CheckKeyResponse(found=False)
+        key, brand = found
+        return access_pb2.CheckKeyResponse(
+            found=True, key=events.key_message(key), brand=events.brand_message(brand)
+        )
+
+
+class ConnectionServicer(connection_pb2_grpc.ConnectionServiceServicer):
+    def __init__(self, leases: Leases) -> None:
+        self._leases = leases
+
+    async def LeaseToken(  # type: ignore[override]  # noqa: N802 - the name of the rpc
+        self, request: connection_pb2.LeaseTokenRequest, context: Context[Any, Any]
+    ) -> connection_pb2.LeaseTokenResponse:
+        brand_id, connection_id = _ids(request.brand_id, request.connection_id)
+        leased = await self._leases.lease(
+            brand_id, connection_id, min_valid_s=request.min_valid_s, actor=ACTOR
+        )
+        return connection_pb2.LeaseTokenResponse(
+            access_token=leased.access_token,
+            base_url=leased.row.base_url,
+            lease_until_us=to_us(leased.until),
+            expires_at_us=to_us(leased.row.expires_at),
+            external_ids=leased.row.external_ids,
+        )
+
+    async def ReportState(  # type: ignore[override]  # noqa: N802 - the name of the rpc
+        self, request: connection_pb2.ReportStateRequest, context: Context[Any, Any]
+    ) -> connection_pb2.ReportStateResponse:
+        brand_id, connection_id = _ids(request.brand_id, request.connection_id)
+        error = ": ".join(part for part in (request.code, request.message) if part)
+        await self._leases.report(brand_id, connection_id, state=request.state, error=error, actor=ACTOR)
+        return connection_pb2.ReportStateResponse()
+
+
+def _ids(brand_id: str, connection_id: str) -> tuple[BrandId, ConnectionId]:
+    """What is no id at all cannot be found either."""
+    try:
+        return BrandId(UUID(brand_id)), ConnectionId(UUID(connection_id))
+    except ValueError:
+        raise ConnectionNotFound from None

@@ -1,0 +1,220 @@
+"""Request and response models of accounts."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+from uuid import UUID
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
+
+from vitrin.accounts.domain import ConnectionMode, KeyKind, KeyMode, Role, effective_state
+from vitrin.kit.access.tokens import Token
+
+NAME_LENGTH_MAX = 200
+TOKEN_LENGTH_MAX = 8_192
+EXTERNAL_IDS_MAX = 20
+SCOPES_MAX = 50
+T = TypeVar("T")
+
+
+def _without_null(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("The text must not contain the character U+0000.")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_without_null)]
+Name = Annotated[Text, Field(min_length=1, max_length=NAME_LENGTH_MAX)]
+Code = Annotated[Text, Field(max_length=64)]
+Moment = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+Scopes = Annotated[list[Code], Field(max_length=SCOPES_MAX)]
+AccessToken = Annotated[SecretStr, Field(min_length=1, max_length=TOKEN_LENGTH_MAX)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True)
+
+
+class Page(BaseModel, Generic[T]):
+    data: list[T]
+    next_cursor: str | None
+
+
+class BrandCreate(_Request):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "North & Pine",
+                    "slug": "north-and-pine",
+                    "storefront_url": "https://shop.example.com",
+                    "default_currency": "EUR",
+                    "default_market": "DE",
+                    "language": "en",
+                    "time_zone": "Europe/Berlin",
+                }
+            ]
+        }
+    )
+    name: Name
+    slug: Code
+    storefront_url: Text
+    default_currency: Code = Field(description="ISO 4217")
+    default_market: Code = Field(description="ISO 3166-1 alpha-2")
+    language: Code = Field("en", description="BCP 47")
+    time_zone: Code = Field("UTC", description="IANA")
+
+
+class BrandPatch(_Request):
+    """What is left out stays. The slug never changes."""
+
+    name: Name | None = None
+    storefront_url: Text | None = None
+    default_currency: Code | None = None
+    default_market: Code | None = None
+    language: Code | None = None
+    time_zone: Code | None = None
+
+
+class Brand(BaseModel):
+    id: UUID
+    version: int
+    name: str
+    slug: str
+    storefront_url: str
+    default_currency: str
+    default_market: str
+    language: str
+    time_zone: str
+    has_live_connection: bool
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: Any) -> "Brand":
+        return cls(id=row.brand_id, **{name: getattr(row, name) for name in cls.model_fields if name != "id"})
+
+
+class KeyCreate(_Request):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"name": "Shop import", "kind": "secret", "mode": "live", "role": "editor"}]
+        }
+    )
+    name: Name
+    kind: KeyKind = "secret"
+    mode: KeyMode = "test"
+    role: Role = "editor"
+    scopes: Scopes | None = Field(None, description="A subset of the role's; all of them by default.")
+    expires_at: Moment | None = None
+
+
+class Key(BaseModel):
+    id: str
+    name: str
+    kind: KeyKind
+    mode: KeyMode
+    role: str
+    scopes: list[str]
+    hint: str = Field(description="Beginning and last four characters of the key.")
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+    @classmethod
+    def fields_of(cls, row: Any) -> dict[str, Any]:
+        prefix = "pk" if row.kind == "publishable" else "vk"
+        return {
+            "id": row.key_id,
+            "name": row.name,
+            "kind": row.kind,
+            "mode": row.mode,
+            "role": row.role,
+            "scopes": sorted(row.scopes),
+            "hint": f"{prefix}_{row.mode}_{row.key_id}_…{row.secret_end}",
+            "created_at": row.created_at,
+            "created_by": row.created_by,
+            "expires_at": row.expires_at,
+            "revoked_at": row.revoked_at,
+        }
+
+    @classmethod
+    def of(cls, row: Any) -> "Key":
+        return cls(**cls.fields_of(row))
+
+
+class NewKey(Key):
+    """Shown once: the only time that `key` is readable."""
+
+    key: str
+
+    @classmethod
+    def shown(cls, row: Any, token: Token) -> "NewKey":
+        return cls(key=token.text(), **cls.fields_of(row))
+
+
+class NewBrand(BaseModel):
+    """The brand with its first owner keys, one live and one test; the keys are shown this once."""
+
+    brand: Brand
+    keys: list[NewKey]
+
+
+class ConnectionCreate(_Request):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "platform": "meta",
+                    "mode": "sandbox",
+                    "external_ids": {"catalog_id": "1234567890"},
+                    "access_token": "EAAB...",
+                    "id_template": "{id}",
+                }
+            ]
+        }
+    )
+    platform: Code
+    mode: ConnectionMode
+    base_url: Text | None = Field(None, description="Sandbox only; the local sandbox by default.")
+    external_ids: dict[str, Text] = Field(max_length=EXTERNAL_IDS_MAX)
+    access_token: AccessToken
+    expires_at: Moment | None = None
+    scopes: Scopes | None = None
+    market: Code | None = None
+    language: Code | None = None
+    currency: Code | None = None
+    id_template: Code = "{id}"
+
+
+class ConnectionPatch(_Request):
+    """A new token makes the connection active again. Null for `expires_at`: the token does not expire."""
+
+    access_token: AccessToken | None = None
+    expires_at: Moment | None = None
+    scopes: Scopes | None = None
+
+
+class Connection(BaseModel):
+    id: UUID
+    version: int
+    platform: str
+    mode: ConnectionMode
+    base_url: str
+    external_ids: dict[str, str]
+    scopes: list[str]
+    market: str
+    language: str
+    currency: str
+    id_template: str
+    state: Literal["active", "token_expired", "refused", "deleted"]
+    last_error: str
+    expires_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: Any, now: datetime) -> "Connection":
+        fields = {name: getattr(row, name) for name in cls.model_fields if name != "id"}
+        fields["state"] = effective_state(row.state, row.expires_at, now)
+        return cls(id=row.connection_id, **fields)

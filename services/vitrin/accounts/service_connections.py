@@ -1,0 +1,269 @@
+"""Use cases of platform connections. The brand's row is locked before the connection's, always."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError
+
+from vitrin.accounts import audit, domain, events, places, repository
+from vitrin.accounts.errors import (
+    AlreadyConnected,
+    BrandNotFound,
+    ConnectionInvalid,
+    ConnectionNotFound,
+    LiveNeedsLiveKey,
+    PlatformUnknown,
+)
+from vitrin.kit.access import Principal
+from vitrin.kit.clock import Clock
+from vitrin.kit.crypto import TokenCipher
+from vitrin.kit.db.database import AppDatabase
+from vitrin.kit.db.session import WriteSession
+from vitrin.kit.errors import FieldError
+from vitrin.kit.ids import BrandId, ConnectionId, new_uuid
+from vitrin.platforms.base import PlatformSpec
+from vitrin.platforms.registry import PLATFORMS
+
+
+def visible_modes(caller: Principal) -> tuple[str, ...]:
+    """A test key does not see live connections."""
+    return ("sandbox", "live") if caller.mode == "live" else ("sandbox",)
+
+
+def sealed_columns(cipher: TokenCipher, connection_id: UUID, token: str) -> dict[str, Any]:
+    sealed = cipher.seal(token, connection_id.bytes)
+    return {
+        "token_key_id": sealed.key_id,
+        "token_nonce": sealed.nonce,
+        "token_ciphertext": sealed.ciphertext,
+    }
+
+
+class Connections:
+    def __init__(
+        self,
+        database: AppDatabase,
+        clock: Clock,
+        cipher: TokenCipher,
+        *,
+        sandbox_url: str,
+        sandbox_hosts: frozenset[str],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._cipher = cipher
+        self._sandbox_url = sandbox_url
+        self._sandbox_hosts = sandbox_hosts
+
+    async def create(self, caller: Principal, wanted: Mapping[str, Any]) -> Any:
+        """PlatformUnknown, ConnectionInvalid, LiveNeedsLiveKey, AlreadyConnected."""
+        now = self._clock()
+        spec = _platform(wanted["platform"])
+        if wanted["mode"] == "live" and caller.mode == "test":
+            raise LiveNeedsLiveKey
+        self._check(wanted, spec, now)
+        connection_id = ConnectionId(new_uuid())
+        try:
+            async with self._database.write(caller.brand_id) as tx:
+                brand = await repository.lock_brand(tx, caller.brand_id)
+                if brand is None:
+                    raise BrandNotFound
+                values = self._row(wanted, spec, brand, connection_id, now)
+                row = await repository.insert_connection(tx, values)
+                tx.publish(events.connection_changed(row, at=now))
+                await self._record(tx, row, at=now, actor=caller.actor, action="create", before=None)
+                await self._follow_live(tx, brand, at=now, actor=caller.actor)
+        except IntegrityError as error:
+            if "connections_one_per_catalog" in str(error.orig):
+                raise AlreadyConnected(
+                    f"The brand has a {wanted['mode']} connection to this catalog of {spec.title}.",
+                    field="external_ids.catalog_id",
+                ) from error
+            raise
+        return row
+
+    async def page(self, caller: Principal, *, after: UUID | None, limit: int) -> list[Any]:
+        async with self._database.read(caller.brand_id) as session:
+            return await repository.connections_page(
+                session, caller.brand_id, modes=visible_modes(caller), after=after, limit=limit
+            )
+
+    async def get(self, caller: Principal, connection_id: ConnectionId) -> Any:
+        async with self._database.read(caller.brand_id) as session:
+            row = await repository.connection(
+                session, caller.brand_id, connection_id, modes=visible_modes(caller)
+            )
+        if row is None:
+            raise ConnectionNotFound
+        return row
+
+    async def change(self, caller: Principal, connection_id: ConnectionId, changes: Mapping[str, Any]) -> Any:
+        """A new token (whose end is unknown unless it is given) makes the connection active again."""
+        now = self._clock()
+        _check_expiry(changes, now)
+        columns = {name: value for name, value in changes.items() if name != "access_token"}
+        if "access_token" in changes:
+            columns |= sealed_columns(self._cipher, connection_id, changes["access_token"])
+            columns |= {"state": "active", "last_error": "", "expires_at": changes.get("expires_at")}
+        async with self._database.write(caller.brand_id) as tx:
+            before = await repository.lock_connection(
+                tx, caller.brand_id, connection_id, modes=visible_modes(caller)
+            )
+            if before is None:
+                raise ConnectionNotFound
+            if not columns:
+                return before
+            after = await repository.update_connection(
+                tx, caller.brand_id, connection_id, {**columns, "updated_at": now}
+            )
+            tx.publish(events.connection_changed(after, at=now))
+            await self._record(tx, after, at=now, actor=caller.actor, action="change", before=before)
+        return after
+
+    async def delete(self, caller: Principal, connection_id: ConnectionId) -> None:
+        """The sealed token is destroyed with it. Again: ConnectionNotFound."""
+        now = self._clock()
+        async with self._database.write(caller.brand_id) as tx:
+            brand = await repository.lock_brand(tx, caller.brand_id)
+            before = await repository.lock_connection(
+                tx, caller.brand_id, connection_id, modes=visible_modes(caller)
+            )
+            if brand is None or before is None:
+                raise ConnectionNotFound
+            gone = {
+                "state": "deleted",
+                "deleted_at": now,
+                "updated_at": now,
+                "token_key_id": None,
+                "token_nonce": None,
+                "token_ciphertext": None,
+            }
+            after = await repository.update_connection(tx, caller.brand_id, connection_id, gone)
+            tx.publish(events.connection_changed(after, at=now))
+            await self._record(tx, after, at=now, actor=caller.actor, action="delete", before=before)
+            await self._follow_live(tx, brand, at=now, actor=caller.actor)
+
+    async def _follow_live(self, tx: WriteSession, brand: Any, *, at: datetime, actor: str) -> None:
+        """The brand says whether it has a live connection; the guard against test keys depends on it."""
+        brand_id = BrandId(brand.brand_id)
+        live = await repository.has_live_connection(tx, brand_id)
+        if live == brand.has_live_connection:
+            return
+        changes = {"has_live_connection": live, "updated_at": at}
+        after = await repository.update_brand(tx, brand_id, changes)
+        tx.publish(events.brand_changed(after, at=at))
+        await audit.record(
+            tx,
+            brand_id=brand_id,
+            at=at,
+            actor=actor,
+            action="brand.change",
+            subject=f"brand:{brand_id}",
+            before=brand,
+            after=after,
+        )
+
+    async def _record(
+        self, tx: WriteSession, row: Any, *, at: datetime, actor: str, action: str, before: Any | None
+    ) -> None:
+        await audit.record(
+            tx,
+            brand_id=BrandId(row.brand_id),
+            at=at,
+            actor=actor,
+            action=f"connection.{action}",
+            subject=f"connection:{row.connection_id}",
+            before=before,
+            after=row,
+        )
+
+    def _check(self, wanted: Mapping[str, Any], spec: PlatformSpec, now: datetime) -> None:
+        found = [
+            domain.base_url_error(wanted["mode"], wanted.get("base_url"), self._sandbox_hosts),
+            *domain.external_id_errors(
+                wanted["external_ids"],
+                required=spec.required_external_ids,
+                optional=spec.optional_external_ids,
+            ),
+        ]
+        for field, check in (
+            ("market", places.market_error),
+            ("language", places.language_error),
+            ("currency", places.currency_error),
+        ):
+            if wanted.get(field) is not None:
+                found.append(check(field, wanted[field]))
+        if wanted["id_template"] not in domain.ID_TEMPLATES:
+            choices = " or ".join(domain.ID_TEMPLATES)
+            found.append(
+                FieldError("id_template", "id_template_unknown", f"It is {choices}.", "Choose one of them.")
+            )
+        found.append(_expiry_error(wanted, now))
+        _refuse([error for error in found if error is not None])
+
+    def _row(
+        self,
+        wanted: Mapping[str, Any],
+        spec: PlatformSpec,
+        brand: Any,
+        connection_id: ConnectionId,
+        now: datetime,
+    ) -> dict[str, Any]:
+        base_url = wanted.get("base_url")
+        if base_url is None and wanted["mode"] == "sandbox":
+            base_url = domain.sandbox_base_url(self._sandbox_url, spec.default_base_url)
+        return {
+            "connection_id": connection_id,
+            "brand_id": brand.brand_id,
+            "version": 1,
+            "platform": spec.name,
+            "mode": wanted["mode"],
+            "base_url": (base_url or spec.default_base_url).rstrip("/"),
+            "external_ids": {name: value for name, value in wanted["external_ids"].items() if value},
+            **sealed_columns(self._cipher, connection_id, wanted["access_token"]),
+            "scopes": sorted(set(wanted.get("scopes") or spec.required_scopes)),
+            "market": wanted.get("market") or brand.default_market,
+            "language": wanted.get("language") or brand.language,
+            "currency": wanted.get("currency") or brand.default_currency,
+            "id_template": wanted["id_template"],
+            "state": "active",
+            "last_error": "",
+            "expires_at": wanted.get("expires_at"),
+            "created_at": now,
+            "updated_at": now,
+            "deleted_at": None,
+        }
+
+
+def _platform(name: str) -> PlatformSpec:
+    spec = PLATFORMS.get(name)
+    if spec is None:
+        known = sorted(PLATFORMS)
+        raise PlatformUnknown(
+            f"There is no platform {name!r}.",
+            field="platform",
+            fix=f"Choose one of: {', '.join(known)}.",
+            known_platforms=known,
+        )
+    return spec
+
+
+def _expiry_error(fields: Mapping[str, Any], now: datetime) -> FieldError | None:
+    expires_at = fields.get("expires_at")
+    if expires_at is None or expires_at > now:
+        return None
+    return FieldError(
+        "expires_at", "token_expired", "The access token has expired already.", "Get a new one first."
+    )
+
+
+def _check_expiry(changes: Mapping[str, Any], now: datetime) -> None:
+    error = _expiry_error(changes, now)
+    _refuse([] if error is None else [error])
+
+
+def _refuse(errors: list[FieldError]) -> None:
+    if errors:
+        raise ConnectionInvalid(errors[0].message, field=errors[0].field, errors=errors)

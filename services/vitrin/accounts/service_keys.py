@@ -1,0 +1,145 @@
+"""Use cases of API keys."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from vitrin.accounts import audit, domain, events, repository
+from vitrin.accounts.domain import Power
+from vitrin.accounts.errors import KeyInvalid, KeyNotFound, KeyTooPowerful
+from vitrin.kit.access import Principal
+from vitrin.kit.access.tokens import Token, new_token
+from vitrin.kit.clock import Clock
+from vitrin.kit.db.database import AppDatabase
+from vitrin.kit.errors import FieldError
+from vitrin.kit.ids import BrandId, KeyId
+
+HINT_CHARACTERS = 4
+PUBLISHABLE_ROLE = "viewer"
+
+
+def new_key_row(
+    wanted: Mapping[str, Any], *, brand_id: BrandId, scopes: Collection[str], now: datetime, actor: str
+) -> tuple[dict[str, Any], Token]:
+    """The row, and the token that is shown once."""
+    token = new_token(wanted["kind"], wanted["mode"])
+    row = {
+        "key_id": token.key_id,
+        "brand_id": brand_id,
+        "version": 1,
+        "name": wanted["name"],
+        "kind": wanted["kind"],
+        "mode": wanted["mode"],
+        "role": wanted["role"],
+        "scopes": sorted(scopes),
+        "secret_hash": token.secret_hash(),
+        "secret_end": token.secret[-HINT_CHARACTERS:],
+        "created_at": now,
+        "created_by": actor,
+        "expires_at": wanted.get("expires_at"),
+        "revoked_at": None,
+    }
+    return row, token
+
+
+def visible_modes(caller: Principal) -> tuple[str, ...]:
+    """A test key does not see live keys."""
+    return ("live", "test") if caller.mode == "live" else ("test",)
+
+
+class Keys:
+    def __init__(self, database: AppDatabase, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def create(self, caller: Principal, wanted: Mapping[str, Any]) -> tuple[Any, Token]:
+        """KeyInvalid, KeyTooPowerful."""
+        now = self._clock()
+        if wanted["kind"] == "publishable":
+            wanted = {**wanted, "role": PUBLISHABLE_ROLE}
+        scopes = _checked_scopes(wanted, now)
+        async with self._database.write(caller.brand_id) as tx:
+            creator = await repository.lock_key(tx, caller.brand_id, caller.key_id, modes=(caller.mode,))
+            if creator is None or creator.revoked_at is not None:
+                raise KeyNotFound("The creating key is gone.")
+            reason = domain.excess(
+                Power(
+                    mode=caller.mode,
+                    role=creator.role,
+                    scopes=frozenset(creator.scopes),
+                    expires_at=creator.expires_at,
+                ),
+                Power(
+                    mode=wanted["mode"],
+                    role=wanted["role"],
+                    scopes=scopes,
+                    expires_at=wanted.get("expires_at"),
+                ),
+            )
+            if reason is not None:
+                raise KeyTooPowerful(f"Not possible: {reason}.")
+            values, token = new_key_row(
+                wanted, brand_id=caller.brand_id, scopes=scopes, now=now, actor=caller.actor
+            )
+            row = await repository.insert_key(tx, values)
+            tx.publish(events.api_key_changed(row, at=now))
+            await audit.record(
+                tx,
+                brand_id=caller.brand_id,
+                at=now,
+                actor=caller.actor,
+                action="key.create",
+                subject=f"key:{row.key_id}",
+                before=None,
+                after=row,
+            )
+        return row, token
+
+    async def page(self, caller: Principal, *, after: str, limit: int) -> list[Any]:
+        async with self._database.read(caller.brand_id) as session:
+            return await repository.keys_page(
+                session, caller.brand_id, modes=visible_modes(caller), after=after, limit=limit
+            )
+
+    async def get(self, caller: Principal, key_id: KeyId) -> Any:
+        async with self._database.read(caller.brand_id) as session:
+            row = await repository.key(session, caller.brand_id, key_id, modes=visible_modes(caller))
+        if row is None:
+            raise KeyNotFound
+        return row
+
+    async def revoke(self, caller: Principal, key_id: KeyId) -> Any:
+        """Again is the same: the first moment stays, nothing is published twice."""
+        now = self._clock()
+        async with self._database.write(caller.brand_id) as tx:
+            before = await repository.lock_key(tx, caller.brand_id, key_id, modes=visible_modes(caller))
+            if before is None:
+                raise KeyNotFound
+            if before.revoked_at is not None:
+                return before
+            after = await repository.revoke_key(tx, caller.brand_id, key_id, at=now)
+            tx.publish(events.api_key_changed(after, at=now))
+            await audit.record(
+                tx,
+                brand_id=caller.brand_id,
+                at=now,
+                actor=caller.actor,
+                action="key.revoke",
+                subject=f"key:{key_id}",
+                before=before,
+                after=after,
+            )
+        return after
+
+
+def _checked_scopes(wanted: Mapping[str, Any], now: datetime) -> frozenset[str]:
+    scopes = domain.scopes_of_new_key(kind=wanted["kind"], role=wanted["role"], asked=wanted.get("scopes"))
+    errors = domain.scope_errors(kind=wanted["kind"], role=wanted["role"], scopes=scopes)
+    expires_at = wanted.get("expires_at")
+    if expires_at is not None and expires_at <= now:
+        errors.append(
+            FieldError("expires_at", "in_the_past", "The key would have expired already.", "Choose later.")
+        )
+    if errors:
+        raise KeyInvalid(errors[0].message, field=errors[0].field, errors=errors)
+    return scopes

@@ -1,0 +1,128 @@
+"""Use cases of the other services: check a key, lend a token, hear what a platform said of it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from vitrin.accounts import audit, domain, events, repository
+from vitrin.accounts.errors import (
+    ConnectionNotFound,
+    ConnectionRefused,
+    StateUnknown,
+    TokenExpired,
+    TokenExpiresSoon,
+)
+from vitrin.kit.access import Principal
+from vitrin.kit.access.directory import Known, admit
+from vitrin.kit.access.records import defaults_record, key_record
+from vitrin.kit.access.tokens import parse_token
+from vitrin.kit.clock import Clock
+from vitrin.kit.crypto import Sealed, TokenCipher
+from vitrin.kit.db.database import AppDatabase
+from vitrin.kit.ids import BrandId, ConnectionId, KeyId
+from vitrin.kit.logs import mask_text
+
+ALL_MODES = ("sandbox", "live")
+
+
+class OwnDirectory:
+    """The KeyDirectory of accounts: its own tables, no cache, so a revoked key is refused at once."""
+
+    def __init__(self, database: AppDatabase, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def authenticate(self, token: str) -> Principal:
+        parsed = parse_token(token)
+        found = await self.find(parsed.key_id)
+        known = None if found is None else Known(key_record(found[0]), defaults_record(found[1]))
+        return admit(parsed, known, self._clock())
+
+    async def find(self, key_id: KeyId) -> tuple[Any, Any] | None:
+        """The rows of key and brand."""
+        async with self._database.lookup() as session:
+            return await repository.find_key(session, key_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeasedToken:
+    row: Any
+    access_token: str
+    until: datetime
+
+    def __repr__(self) -> str:
+        return f"LeasedToken(connection={self.row.connection_id}, until={self.until})"
+
+
+class Leases:
+    def __init__(self, database: AppDatabase, clock: Clock, cipher: TokenCipher) -> None:
+        self._database = database
+        self._clock = clock
+        self._cipher = cipher
+
+    async def lease(
+        self, brand_id: BrandId, connection_id: ConnectionId, *, min_valid_s: int, actor: str
+    ) -> LeasedToken:
+        """ConnectionNotFound, TokenExpired (moves the state), TokenExpiresSoon, ConnectionRefused."""
+        now = self._clock()
+        async with self._database.read(brand_id) as session:
+            row = await repository.connection(session, brand_id, connection_id, modes=ALL_MODES)
+        if row is None:
+            raise ConnectionNotFound
+        lease = domain.decide_lease(
+            state=row.state, expires_at=row.expires_at, min_valid_s=min_valid_s, now=now
+        )
+        match lease.outcome:
+            case "refused":
+                raise ConnectionRefused(row.last_error)
+            case "too_short":
+                raise TokenExpiresSoon(f"The token ends at {row.expires_at.isoformat()}.")
+            case "expired":
+                await self._expire(brand_id, connection_id, actor=actor)
+                raise TokenExpired
+        assert lease.until is not None
+        sealed = Sealed(row.token_key_id, bytes(row.token_nonce), bytes(row.token_ciphertext))
+        token = self._cipher.open(sealed, connection_id.bytes)
+        return LeasedToken(row=row, access_token=token, until=lease.until)
+
+    async def report(
+        self, brand_id: BrandId, connection_id: ConnectionId, *, state: str, error: str, actor: str
+    ) -> None:
+        """What a platform said. ConnectionNotFound, StateUnknown. The same again changes nothing."""
+        if state not in domain.REPORTABLE_STATES:
+            choices = ", ".join(domain.REPORTABLE_STATES)
+            raise StateUnknown(f"{state!r} is no state.", field="state", fix=f"Choose from: {choices}.")
+        last_error = "" if state == "active" else mask_text(error)[: domain.LAST_ERROR_LENGTH_MAX]
+        await self._move(brand_id, connection_id, state=state, last_error=last_error, actor=actor)
+
+    async def _expire(self, brand_id: BrandId, connection_id: ConnectionId, *, actor: str) -> None:
+        async with self._database.read(brand_id) as session:
+            row = await repository.connection(session, brand_id, connection_id, modes=ALL_MODES)
+        if row is not None and row.state == "active":
+            await self._move(
+                brand_id, connection_id, state="token_expired", last_error=TokenExpired.title, actor=actor
+            )
+
+    async def _move(
+        self, brand_id: BrandId, connection_id: ConnectionId, *, state: str, last_error: str, actor: str
+    ) -> None:
+        now = self._clock()
+        async with self._database.write(brand_id) as tx:
+            before = await repository.lock_connection(tx, brand_id, connection_id, modes=ALL_MODES)
+            if before is None:
+                raise ConnectionNotFound
+            if (before.state, before.last_error) == (state, last_error):
+                return
+            changes = {"state": state, "last_error": last_error, "updated_at": now}
+            after = await repository.update_connection(tx, brand_id, connection_id, changes)
+            tx.publish(events.connection_changed(after, at=now))
+            await audit.record(
+                tx,
+                brand_id=brand_id,
+                at=now,
+                actor=actor,
+                action="connection.state",
+                subject=f"connection:{connection_id}",
+                before=before,
+                after=after,
+            )
