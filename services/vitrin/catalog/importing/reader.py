@@ -210,10 +210,11 @@ class CsvFile:
                 f"the last row (line {row.line}) has {row.ragged} of {width} fields: it was cut off", row.line
             )
         if not self._last_line_ended and self._announced is None:
-            raise truncated(
-                f"the last row (line {row.line}) does not end in a line break, and the length of the file was not"
-                " announced",
-                row.line,
+            raise FileRefused(
+                "file_truncated",
+                f"the last row (line {row.line}) does not end in a line break: its last field may be cut off",
+                "If the file is complete, end its last row with a line break; otherwise export it again.",
+                line=row.line,
             )
 
     def _not_shaped(self, counts: _Counts) -> FileRefused:
