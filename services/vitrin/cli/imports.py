@@ -15,7 +15,8 @@ CHUNK_BYTES = 256 * 1024
 POLL_S = 0.15
 DEADLINE_S = 3600.0
 REFUSED_SHOWN_MAX = 20
-FINAL_STATES = ("done", "completed", "refused", "failed")
+BROKEN_STATES = ("refused", "failed", "aborted")
+FINAL_STATES = ("done", *BROKEN_STATES)
 Progress = Callable[[str, int, int], None]
 """Called with a phase, how much is done and how much there is."""
 
@@ -29,7 +30,7 @@ def import_(
         Path, typer.Argument(exists=True, dir_okay=False, help="CSV: a Shopify export or a feed.")
     ],
     format_: Annotated[
-        str | None, typer.Option("--format", help="shopify or feed; found out by default.")
+        str | None, typer.Option("--format", help="shopify or common; found out by default.")
     ] = None,
     key: Key = None,
     as_json: AsJson = False,
@@ -46,7 +47,7 @@ def import_(
         output.json(report | {"refused": refused})
     else:
         show_report(output, report, refused)
-    if report["state"] in ("refused", "failed"):
+    if report["state"] in BROKEN_STATES:
         raise SystemExit(int(Exit.REFUSED))
 
 
@@ -55,7 +56,7 @@ def run_import(catalog: Any, file: Path, *, format_: str | None, progress: Progr
     import time
 
     size = file.stat().st_size
-    parameters = {"filename": file.name} | ({"format": format_} if format_ else {})
+    parameters = {"file_name": file.name} | ({"format": format_} if format_ else {})
     with file.open("rb") as source:
         report: dict[str, Any] = catalog.call(
             "POST",
@@ -70,10 +71,10 @@ def run_import(catalog: Any, file: Path, *, format_: str | None, progress: Progr
             raise CliFailure(
                 f"the import {report['id']} has no end after {DEADLINE_S:.0f} s", code="import_slow"
             )
-        progress("rows", int(report.get("rows_done") or 0), int(report.get("rows_total") or 0))
+        progress("rows", report["rows"]["done"], report["rows"]["total"])
         time.sleep(POLL_S)
         report = catalog.get(f"/v1/imports/{report['id']}")
-    progress("rows", int(report.get("rows_done") or 0), int(report.get("rows_total") or 0))
+    progress("rows", report["rows"]["done"], report["rows"]["total"])
     return report
 
 
@@ -84,19 +85,40 @@ def refused_rows(catalog: Any, import_id: str) -> Iterator[dict[str, Any]]:
 
 
 def codes_of(row: dict[str, Any]) -> list[str]:
-    """The codes that a refused row carries, whether it has one or several."""
-    errors = row.get("errors") or row.get("problems")
-    if isinstance(errors, list) and errors:
-        return [str(error["code"]) for error in errors]
-    return [str(row.get("code"))]
+    """The codes of all problems of a row."""
+    return [str(problem["code"]) for problem in row["problems"]]
 
 
 def show_report(output: Output, report: dict[str, Any], refused: list[dict[str, Any]]) -> None:
-    output.record({name: value for name, value in report.items() if not isinstance(value, dict | list)})
+    """What became of the file: counts, then the refused rows by code, the first of them one by one."""
+    output.record(
+        {"import": report["id"], "state": report["state"], "format": report["format"], **report["rows"]}
+    )
+    if report.get("problem"):
+        output.record(report["problem"], title="the file was refused as a whole")
     counted = Counter(code for row in refused for code in codes_of(row))
-    if counted:
-        rows = [{"code": code, "rows": number} for code, number in counted.most_common()]
-        output.table(rows, columns={"code": "refused because", "rows": "rows"})
+    if not counted:
+        return
+    rows = [{"code": code, "rows": number} for code, number in counted.most_common()]
+    output.table(rows, columns={"code": "refused because", "rows": "rows"})
+    details = [
+        {"row": row["row"], "id": row["id"], **problem}
+        for row in refused[:REFUSED_SHOWN_MAX]
+        for problem in row["problems"]
+    ]
+    columns = {
+        "row": "row",
+        "id": "item",
+        "field": "field",
+        "code": "code",
+        "message": "what",
+        "fix": "to do",
+    }
+    output.table(
+        details,
+        columns=columns,
+        title=f"the first {REFUSED_SHOWN_MAX}" if len(refused) > REFUSED_SHOWN_MAX else "",
+    )
 
 
 def _chunks(source: Any, *, size: int, progress: Progress) -> Iterator[bytes]:

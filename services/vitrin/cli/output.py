@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, object]
 
+PIPE_COLUMNS = 400
+
 
 class Output:
     """People read stdout; with `as_json` stdout holds JSON alone, and everything else goes to stderr."""
@@ -26,7 +28,10 @@ class Output:
         if self._console is None:
             from rich.console import Console
 
-            self._console = Console(stderr=self.as_json, highlight=False, soft_wrap=True)
+            console = Console(stderr=self.as_json, highlight=False, soft_wrap=True)
+            if not console.is_terminal:
+                console.width = PIPE_COLUMNS  # what is copied or searched must not be cut into lines
+            self._console = console
         return self._console
 
     def json(self, document: object) -> None:

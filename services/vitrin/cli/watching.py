@@ -10,13 +10,20 @@ from vitrin.cli.output import Output
 
 LAG_COLUMNS = {
     "platform": "platform",
-    "hop": "from the change until",
+    "kind": "from the change until",
     "count": "changes",
-    "p50_ms": "p50 ms",
-    "p95_ms": "p95 ms",
-    "p99_ms": "p99 ms",
+    "p50": "p50 ms",
+    "p95": "p95 ms",
+    "p99": "p99 ms",
 }
-TIMELINE_COLUMNS = {"at": "time", "platform": "platform", "what": "what", "actor": "by", "detail": "detail"}
+TIMELINE_COLUMNS = {
+    "at": "time",
+    "platform": "platform",
+    "step": "state",
+    "summary": "what happened",
+    "actor": "by",
+    "lag_ms": "lag ms",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -68,10 +75,10 @@ def why(
     if as_json:
         output.json(answer)
         return
-    for channel in answer.get("channels", []):
+    output.console.print(f"{answer['item_id']}: {answer['title']}", style="bold", markup=False)
+    for channel in answer["channels"]:
         _show_channel(output, channel)
-    steps = [step | {"what": step.get("what") or step.get("kind")} for step in answer.get("data", [])]
-    output.table(steps, columns=TIMELINE_COLUMNS, title="timeline")
+    output.table(answer["data"], columns=TIMELINE_COLUMNS, title="timeline, newest first")
 
 
 def lag(
@@ -92,12 +99,15 @@ def lag(
 
 def lag_rows(answer: Mapping[str, Any]) -> list[dict[str, object]]:
     """One row per channel and hop, of the answer of `GET /v1/lag`."""
-    rows: list[dict[str, object]] = []
-    for channel in answer["data"]:
-        for hop in ("accepted", "seen"):
-            figures = channel.get(hop) or {}
-            rows.append({"platform": channel["platform"], "hop": hop, **figures})
-    return rows
+    return [
+        {
+            "platform": entry["platform"],
+            "kind": entry["kind"],
+            "count": entry["count"],
+            **{name: round(value, 1) for name, value in entry["from_change_ms"].items()},
+        }
+        for entry in answer["data"]
+    ]
 
 
 def _show_channel(output: Output, channel: Mapping[str, Any]) -> None:
@@ -105,11 +115,11 @@ def _show_channel(output: Output, channel: Mapping[str, Any]) -> None:
         channel["state"], "yellow"
     )
     output.note(f"[bold]{channel['platform']}[/bold]: [{colour}]{channel['state']}[/{colour}]")
-    reasons: Sequence[Mapping[str, Any]] = channel.get("reasons") or ()
-    for reason in reasons:
-        output.note(f"  {reason.get('code')}: {reason.get('message')}")
-        if reason.get("fix"):
-            output.note(f"  to do: {reason['fix']}")
+    reasons: Sequence[Mapping[str, Any]] = channel["reasons"]
+    lines = [f"{reason['code']}: {reason['message']}" for reason in reasons]
+    lines += [f"to do: {reason['fix']}" for reason in reasons if reason.get("fix")]
+    for line in lines or [channel["summary"]]:
+        output.console.print(f"  {line}", markup=False)
 
 
 def _show_status(output: Output, state: Mapping[str, Any]) -> None:

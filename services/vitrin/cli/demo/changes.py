@@ -55,7 +55,7 @@ def show_changes(
     for change in chosen:
         answer = catalog.post("/v1/offers:batch", {"items": [change.entry]})
         result = answer["results"][0]
-        if result["status"] not in ("updated", "unchanged"):
+        if result["outcome"] not in ("updated", "unchanged"):
             raise CliFailure(f"{change.words}: {result}", code="change_refused")
         output.note(f"changed: {change.words}")
         rows += _follow(shop_sync, change, offer_version=int(result["offer_version"]), platforms=list(board))
@@ -120,15 +120,20 @@ def _follow(
 
 
 def arrival(answer: Mapping[str, Any], words: str, platform: str, offer_version: int) -> dict[str, object]:
-    """What the timeline says about one version on one platform: lag to accepted and to seen, in milliseconds."""
+    """What the timeline says about one version on one platform: lag to accepted and to seen, in milliseconds.
+
+    A platform whose batch verdict is the proof goes to `live` at once: accepted and seen are one moment there.
+    """
     row: dict[str, object] = {"change": words, "platform": platform, "accepted_ms": None, "seen_ms": None}
-    for step in answer["data"]:
-        newer = int(step.get("offer_version") or 0) >= offer_version
-        if step["platform"] == platform and newer and step["step"] in ("accepted", "seen", "live"):
-            hop = "accepted_ms" if step["step"] == "accepted" else "seen_ms"
-            row[hop] = step.get("lag_ms")
-    states = {channel["platform"]: channel["state"] for channel in answer.get("channels", [])}
-    row["arrived"] = states.get(platform) == "live" and (
-        row["accepted_ms"] is not None or row["seen_ms"] is not None
-    )
+    for step in reversed(answer["data"]):  # oldest first
+        if step["platform"] == platform and int(step["offer_version"]) >= offer_version:
+            if step["step"] in ("accepted", "live") and row["accepted_ms"] is None:
+                row["accepted_ms"] = step["lag_ms"]
+            if step["step"] == "live" and row["seen_ms"] is None:
+                row["seen_ms"] = step["lag_ms"]
+    for channel in answer["channels"]:
+        if channel["platform"] == platform:
+            there = channel["state"] == "live" and channel["up_to_date"]
+            row["arrived"] = there and int(channel["offer_version"]) >= offer_version
+    row.setdefault("arrived", False)
     return row

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -15,16 +16,19 @@ from vitrin.cli.demo.changes import show_changes
 from vitrin.cli.demo.memory import Memory, file_digest
 from vitrin.cli.demo.verdicts import (
     MISMATCHES_SHOWN_MAX,
+    OPEN_STATES,
     Board,
     Judgement,
     Verdict,
+    Versions,
     judge_expected,
     judge_given,
     settled,
     summary_rows,
+    versions_of,
 )
 from vitrin.cli.failures import CliFailure, Exit, ProblemAnswer
-from vitrin.cli.imports import codes_of, refused_rows, run_import
+from vitrin.cli.imports import BROKEN_STATES, codes_of, refused_rows, run_import
 from vitrin.cli.output import Output
 from vitrin.cli.progress import bar
 from vitrin.cli.sandbox import sandbox_accounts
@@ -65,8 +69,9 @@ def tell(var: Var, output: Output, catalog: Path | None) -> int:
         _wait_for_key(stage)
         _connect(stage)
         _import(stage, path)
-        item_ids = [item["id"] for item in items.pages("/v1/items")]
-        _wait_for_verdicts(stage, item_ids)
+        versions = versions_of(items.pages("/v1/items"))
+        item_ids = list(versions)
+        _wait_for_verdicts(stage, versions)
         changes = show_changes(
             stage.output, catalog=items, shop_sync=sync, memory=memory, board=_board(stage)
         )
@@ -123,17 +128,18 @@ def _wait_for_key(stage: Stage) -> None:
 
 
 def _connect(stage: Stage) -> None:
-    there = {connection["platform"]: connection for connection in stage.accounts.pages("/v1/connections")}
+    connections = stage.accounts.pages("/v1/connections")
+    there = {one["platform"]: one for one in connections if one["state"] != "deleted"}
     ready = sandbox_accounts()
     for platform in PLATFORMS:
         body = sandbox_connection(ready[platform])
-        if platform not in there:
-            stage.accounts.post("/v1/connections", {"platform": platform, "mode": "sandbox", **body})
-            stage.output.note(f"[green]✓[/green] connected {platform} (sandbox)")
-        elif there[platform].get("base_url") != body["base_url"]:
-            change = {"base_url": body["base_url"], "access_token": body["access_token"]}
-            stage.accounts.call("PATCH", f"/v1/connections/{there[platform]['id']}", json=change)
-            stage.output.note(f"{platform} is connected; the sandbox has moved to {body['base_url']}")
+        old = there.get(platform)
+        if old is not None and old["base_url"] == body["base_url"]:
+            continue
+        if old is not None:  # another port than last time: another sandbox as far as anybody can tell
+            stage.accounts.call("DELETE", f"/v1/connections/{old['id']}")
+        stage.accounts.post("/v1/connections", {"platform": platform, "mode": "sandbox", **body})
+        stage.output.note(f"[green]✓[/green] connected {platform} (sandbox)")
 
     def open_channels() -> bool:
         return set(PLATFORMS) <= {channel["platform"] for channel in _channels(stage)}
@@ -149,7 +155,7 @@ def _import(stage: Stage, path: Path) -> None:
     with bar(stage.output, title=f"import {path.name}") as progress:
         report = run_import(stage.catalog, path, format_=None, progress=progress)
         memory.refused = list(refused_rows(stage.catalog, str(report["id"])))
-    if report["state"] in ("refused", "failed"):
+    if report["state"] in BROKEN_STATES:
         problem = report.get("problem")
         raise CliFailure(
             f"{path.name} was refused as a whole: {json.dumps(problem, default=str)}", code="import_refused"
@@ -158,16 +164,16 @@ def _import(stage: Stage, path: Path) -> None:
     memory.first_price = {}
     memory.save(stage.var)
     stage.output.note(
-        f"[green]✓[/green] imported {path.name}: {report.get('rows_total')} rows, {len(memory.refused)} refused"
+        f"[green]✓[/green] imported {path.name}: {report['rows']['total']} rows, {len(memory.refused)} refused"
     )
 
 
-def _wait_for_verdicts(stage: Stage, item_ids: Sequence[str]) -> None:
+def _wait_for_verdicts(stage: Stage, items: Versions) -> None:
     """Until every item has a final verdict on every channel, or nothing moves any more."""
-    total = len(item_ids) * len(PLATFORMS)
+    total = len(items) * len(PLATFORMS)
     moved_at, last = time.monotonic(), -1
     with bar(stage.output, title="verdicts") as progress:
-        while (done := settled(_board(stage), item_ids=item_ids)) < total:
+        while (done := _settled(stage, items)) < total:
             progress("of items on platforms", done, total)
             if done != last:
                 moved_at, last = time.monotonic(), done
@@ -178,6 +184,15 @@ def _wait_for_verdicts(stage: Stage, item_ids: Sequence[str]) -> None:
                 return
             time.sleep(POLL_S)
         progress("of items on platforms", total, total)
+
+
+def _settled(stage: Stage, items: Versions) -> int:
+    """Counted by the channels while much is open; item by item, with versions, once they say that all is done."""
+    counts = [Counter(channel["counts"]) for channel in _channels(stage)]
+    final = sum(number for count in counts for state, number in count.items() if state not in OPEN_STATES)
+    if final < len(items) * len(PLATFORMS):
+        return final
+    return settled(_board(stage), items)
 
 
 def _channels(stage: Stage) -> list[dict[str, Any]]:

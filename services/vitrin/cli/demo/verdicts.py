@@ -1,7 +1,7 @@
 """Pure judgement over what the services said: which state each item has, and whether that is what it must be."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,15 +16,30 @@ class Verdict:
 
     state: str
     codes: tuple[str, ...] = ()
+    content_version: int = 0
+    offer_version: int = 0
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "Verdict":
         reasons = document.get("reasons") or ()
-        return cls(state=document["state"], codes=tuple(reason["code"] for reason in reasons))
+        return cls(
+            state=document["state"],
+            codes=tuple(reason["code"] for reason in reasons),
+            content_version=int(document["content_version"]),
+            offer_version=int(document["offer_version"]),
+        )
+
+    def is_final(self, versions: tuple[int, int]) -> bool:
+        """Closed, and what is live is the version that the catalog has."""
+        current = self.content_version >= versions[0] and self.offer_version >= versions[1]
+        return self.state not in OPEN_STATES and (self.state != "live" or current)
 
 
 Board = Mapping[str, Mapping[str, Verdict]]
 """Platform -> item id -> verdict."""
+
+Versions = Mapping[str, tuple[int, int]]
+"""Item id -> content version and offer version in the catalog."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +53,18 @@ class Judgement:
         return not self.problems
 
 
-def settled(board: Board, *, item_ids: Sequence[str]) -> int:
-    """How many (item, platform) pairs have a final verdict."""
+def versions_of(items: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
+    """Of items as the catalog lists them."""
+    return {str(item["id"]): (int(item["content_version"]), int(item["offer_version"])) for item in items}
+
+
+def settled(board: Board, items: Versions) -> int:
+    """How many (item, platform) pairs have a final verdict about the version that the catalog has."""
     return sum(
         1
         for verdicts in board.values()
-        for item_id in item_ids
-        if item_id in verdicts and verdicts[item_id].state not in OPEN_STATES
+        for item_id, versions in items.items()
+        if item_id in verdicts and verdicts[item_id].is_final(versions)
     )
 
 
@@ -88,9 +108,9 @@ def judge_given(
     """Somebody's own catalog: every row has an outcome, something was accepted, and every item is live on every
     platform, or kept out of it for a reason that has a name."""
     problems: list[str] = []
-    if report["state"] in ("refused", "failed"):
-        problems.append(f"the file was refused as a whole: {report.get('problem')}")
-    rows, done = int(report.get("rows_total") or 0), int(report.get("rows_done") or 0)
+    if report["state"] != "done":
+        problems.append(f"the import ended as {report['state']}: {report.get('problem')}")
+    rows, done = int(report["rows"]["total"]), int(report["rows"]["done"])
     if done != rows:
         problems.append(f"{rows - done} of {rows} rows have no outcome")
     if not item_ids:

@@ -86,6 +86,7 @@ def service_environment(
         "VITRIN_ACCOUNTS_GRPC": f"{HOST}:{settings.accounts_grpc.number}",
         "VITRIN_CATALOG_GRPC": f"{HOST}:{settings.catalog_grpc.number}",
         **{port.setting: str(port.number) for port in settings.ports},
+        "ACCOUNTS_SANDBOX_URL": f"http://{HOST}:{settings.sandbox_http.number}",
         "SANDBOX_STATE_PATH": str(settings.var.root / "sandbox.state"),
         "PYTHONUNBUFFERED": "1",
     }
