@@ -110,7 +110,7 @@ def topics(
     output = Output(as_json=as_json)
     settings = settings_group(KafkaSettings)
     try:
-        specs = admin.load_topics(file) if file is not None else admin.load_topics()
+        specs = admin.load_topics(file if file is not None else settings.topics_file)
         created = admin.ensure_topics(settings, specs)
     except BrokerUnavailable as silence:
         raise CliFailure(

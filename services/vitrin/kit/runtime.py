@@ -99,7 +99,9 @@ class Runtime:
     def topics_ready(self) -> Callable[[], Awaitable[None]]:
         """Readiness: the broker has the topics that this service produces or consumes, in their declared shape."""
         mine: list[TopicSpec] = [
-            spec for spec in load_topics() if self.service == spec.producer or self.service in spec.consumers
+            spec
+            for spec in load_topics(self.kafka.topics_file)
+            if self.service == spec.producer or self.service in spec.consumers
         ]
         return lambda: check_topics(self.probe, mine)
 

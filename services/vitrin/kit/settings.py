@@ -7,6 +7,7 @@ process at its start with `SettingsInvalid`, which names the variable and never 
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
@@ -15,6 +16,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 T = TypeVar("T")
 
 MEBIBYTE = 1024 * 1024
+TOPICS_FILE = Path(__file__).resolve().parents[3] / "deploy" / "kafka" / "topics.yaml"
+"""Where a checkout has it; an image sets VITRIN_TOPICS_FILE."""
 
 
 class SettingsInvalid(Exception):
@@ -81,6 +84,9 @@ class KafkaSettings(_Group):
     )
     topic_prefix: str = Field(
         "", validation_alias="VITRIN_KAFKA_TOPIC_PREFIX", description="Put before every topic name."
+    )
+    topics_file: Path = Field(
+        TOPICS_FILE, validation_alias="VITRIN_TOPICS_FILE", description="Declarations of all topics."
     )
 
 

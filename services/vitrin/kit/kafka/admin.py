@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import yaml
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from vitrin.kit.kafka.client import REQUEST_TIMEOUT_MS, BrokerUnavailable, Probe
-from vitrin.kit.settings import KafkaSettings
-
-DEFAULT_TOPICS_FILE: Final = Path(__file__).resolve().parents[4] / "deploy" / "kafka" / "topics.yaml"
+from vitrin.kit.settings import TOPICS_FILE, KafkaSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +31,7 @@ class TopicShapeWrong(Exception):
     """The broker has a topic with another number of partitions than topics.yaml declares."""
 
 
-def load_topics(path: Path = DEFAULT_TOPICS_FILE) -> list[TopicSpec]:
+def load_topics(path: Path = TOPICS_FILE) -> list[TopicSpec]:
     """Every declared topic. OSError or KeyError when the file is not what it should be."""
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     return [_spec(name, {**document["defaults"], **entry}) for name, entry in document["topics"].items()]
@@ -59,7 +57,7 @@ def _spec(name: str, entry: dict[str, Any]) -> TopicSpec:
 
 def ensure_topics(settings: KafkaSettings, specs: Sequence[TopicSpec] | None = None) -> list[str]:
     """Create the topics that the broker lacks; returns their names. BrokerUnavailable, TopicShapeWrong."""
-    specs = load_topics() if specs is None else specs
+    specs = load_topics(settings.topics_file) if specs is None else specs
     try:
         admin = KafkaAdminClient(
             bootstrap_servers=settings.bootstrap.split(","),

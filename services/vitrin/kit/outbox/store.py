@@ -60,7 +60,10 @@ _SEND_AGAIN = text(
     """
 )
 _AGE = text(
-    "select min(created_at) as oldest, count(*) as unsent from (select created_at from outbox where sent_at is null limit 10000) o"
+    """
+    select min(created_at) as oldest, count(*) as unsent
+    from (select created_at from outbox where sent_at is null limit 10000) o
+    """
 )
 
 
