@@ -20,6 +20,8 @@ async def serving(app: ASGIApp, settings: HttpSettings) -> AsyncIterator[httpx.A
     running.add_done_callback(lambda task: listening.done() or listening.cancel())
     port = await listening
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-        yield client
-    stop.set()
-    await running
+        try:
+            yield client
+        finally:
+            stop.set()
+            await running

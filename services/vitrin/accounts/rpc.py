@@ -22,7 +22,7 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
     def __init__(self, directory: OwnDirectory) -> None:
         self._directory = directory
 
-    async def CheckKey(  # type: ignore[override]  # noqa: N802 - the name of the rpc
+    async def CheckKey(  # noqa: N802 - the name of the rpc
         self, request: access_pb2.CheckKeyRequest, context: Context[Any, Any]
     ) -> access_pb2.CheckKeyResponse:
         found = await self._directory.find(KeyId(request.key_id))
@@ -38,7 +38,7 @@ class ConnectionServicer(connection_pb2_grpc.ConnectionServiceServicer):
     def __init__(self, leases: Leases) -> None:
         self._leases = leases
 
-    async def LeaseToken(  # type: ignore[override]  # noqa: N802 - the name of the rpc
+    async def LeaseToken(  # noqa: N802 - the name of the rpc
         self, request: connection_pb2.LeaseTokenRequest, context: Context[Any, Any]
     ) -> connection_pb2.LeaseTokenResponse:
         brand_id, connection_id = _ids(request.brand_id, request.connection_id)
@@ -53,7 +53,7 @@ class ConnectionServicer(connection_pb2_grpc.ConnectionServiceServicer):
             external_ids=leased.row.external_ids,
         )
 
-    async def ReportState(  # type: ignore[override]  # noqa: N802 - the name of the rpc
+    async def ReportState(  # noqa: N802 - the name of the rpc
         self, request: connection_pb2.ReportStateRequest, context: Context[Any, Any]
     ) -> connection_pb2.ReportStateResponse:
         brand_id, connection_id = _ids(request.brand_id, request.connection_id)

@@ -1,6 +1,6 @@
 """Use cases of brands."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
@@ -13,6 +13,7 @@ from vitrin.kit.access.errors import TestKeyOnLiveBrand
 from vitrin.kit.access.tokens import Token
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import AppDatabase
+from vitrin.kit.errors import FieldError
 from vitrin.kit.ids import BrandId, new_uuid
 
 OPERATOR = "operator"
@@ -115,7 +116,7 @@ class Brands:
 
 
 def _check(fields: Mapping[str, Any]) -> None:
-    checks = {
+    checks: dict[str, Callable[[str], FieldError | None]] = {
         "slug": domain.slug_error,
         "storefront_url": lambda value: domain.url_error("storefront_url", value),
         "default_currency": lambda value: places.currency_error("default_currency", value),

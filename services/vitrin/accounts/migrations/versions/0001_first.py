@@ -1,6 +1,7 @@
 """Brands, keys, connections and the audit log; outbox."""
 
 from alembic import op
+from alembic.operations import Operations
 
 from vitrin.kit.access.install import LOOKUP_KEY
 from vitrin.kit.db.migration import brand_table, install_outbox, role
@@ -95,18 +96,19 @@ TABLES = (
 
 
 def upgrade() -> None:
+    operations = Operations(op.get_context())
     for statement in TABLES:
-        op.execute(statement)
+        operations.execute(statement)
     for table in ("brands", "api_keys", "connections"):
-        brand_table(op, table, worker="none", app_privileges="select, insert, update")
-    brand_table(op, "audit_entries", worker="none", app_privileges="select, insert")
-    app = role(op, "app")
-    op.execute(
+        brand_table(operations, table, worker="none", app_privileges="select, insert, update")
+    brand_table(operations, "audit_entries", worker="none", app_privileges="select, insert")
+    app = role(operations, "app")
+    operations.execute(
         f"create policy lookup on api_keys for select to {app}"
         f" using (key_id = nullif(current_setting('{LOOKUP_KEY}', true), ''))"
     )
-    op.execute(
+    operations.execute(
         f"create policy lookup on brands for select to {app} using (brand_id in"
         f" (select brand_id from api_keys where key_id = nullif(current_setting('{LOOKUP_KEY}', true), '')))"
     )
-    install_outbox(op)
+    install_outbox(operations)

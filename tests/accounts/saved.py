@@ -1,0 +1,46 @@
+"""What accounts has saved for a brand, read by the superuser: audit rows and outbox events."""
+
+from typing import Any
+
+import psycopg
+
+from vitrin.accounts.settings import AccountsSettings
+from vitrin.events.registry import EVENT_TYPES
+from vitrin.protos.kit.v1.outbox_pb2 import OutboxBatch
+
+
+def _connect(settings: AccountsSettings) -> psycopg.Connection[Any]:
+    url = settings.database.url.get_secret_value().replace("/postgres?", "/vitrin_accounts?")
+    return psycopg.connect(url)
+
+
+def audit_of(settings: AccountsSettings, brand_id: str) -> list[Any]:
+    """(actor, action, subject, before, after) in order."""
+    with _connect(settings) as connection:
+        return connection.execute(
+            "select actor, action, subject, before, after from audit_entries where brand_id = %s order by at, audit_id",
+            (brand_id,),
+        ).fetchall()
+
+
+def events_of(settings: AccountsSettings, brand_id: str) -> list[Any]:
+    """The decoded messages in the order of the outbox."""
+    with _connect(settings) as connection:
+        rows = connection.execute(
+            "select payload from outbox where brand_id = %s order by id", (brand_id,)
+        ).fetchall()
+    found = []
+    for (payload,) in rows:
+        for record in OutboxBatch.FromString(bytes(payload)).events:
+            found.append(EVENT_TYPES[record.type].message.FromString(record.payload))
+    return found
+
+
+def whole_text(settings: AccountsSettings) -> str:
+    """Every row of every table as text, to look for what must not be there."""
+    with _connect(settings) as connection:
+        text = ""
+        for table in ("brands", "api_keys", "connections", "audit_entries", "outbox"):
+            for (row,) in connection.execute(f"select t::text from {table} t").fetchall():
+                text += row + "\n"
+    return text
