@@ -5,6 +5,7 @@ from starlette.routing import BaseRoute, Route
 
 from vitrin.sandbox.control import Control
 from vitrin.sandbox.gate import PlatformGate
+from vitrin.sandbox.saving import keeping
 from vitrin.sandbox.settings import SandboxSettings
 from vitrin.sandbox.timing import Clock, utc_clock
 from vitrin.sandbox.world import build_world
@@ -19,4 +20,5 @@ def create_app(settings: SandboxSettings, *, clock: Clock = utc_clock) -> Starle
     for platform in world.platforms.values():
         gate = PlatformGate(world=world, platform=platform)
         routes.append(Route(f"/{platform.host}/{{path:path}}", gate.serve, methods=METHODS))
-    return Starlette(routes=routes)
+    lifespan = keeping(world, settings.state_path) if settings.state_path is not None else None
+    return Starlette(routes=routes, lifespan=lifespan)

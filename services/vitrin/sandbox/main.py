@@ -35,7 +35,7 @@ def server(settings: SandboxSettings) -> uvicorn.Server:
         http=DroppingProtocol,
         loop="uvloop",
         ws="none",
-        lifespan="off",
+        lifespan="auto",
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,

@@ -1,5 +1,6 @@
 """Settings of the sandbox, read from ``SANDBOX_*``. Limits marked *unverified* are guesses about the platform."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -13,6 +14,10 @@ class SandboxSettings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on; loopback only by default.")
     port: int = Field(default=8090, ge=0, le=65535, description="TCP port to listen on; 0 picks a free one.")
+    state_path: Path | None = Field(
+        default=None,
+        description="File that keeps what the platforms hold over a restart; none keeps nothing.",
+    )
     quota: bool = Field(
         default=True, description="Whether calls are limited as on the platform; off for benchmarks."
     )
