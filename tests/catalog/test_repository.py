@@ -181,11 +181,11 @@ async def test_two_writers_of_the_same_new_items_make_distinct_versions_in_outbo
             titles[message.content.item_id] = message.content.title  # type: ignore[attr-defined]
         else:
             offer_lane[message.item_id].append(message.offer_version)  # type: ignore[attr-defined]
-    expected = dict.fromkeys(ids, list(range(1, last + 1)))
+    expected = {one: list(range(1, last + 1)) for one in ids}
     assert content_lane == expected
     assert offer_lane == expected
     stored = admin_rows(settings, "select item_id, content->>'title' from items where brand_id = %s", brand)
-    assert dict(stored) == titles
+    assert {str(item_id): title for item_id, title in stored} == titles
 
 
 async def test_a_query_without_a_brand_filter_shows_only_the_own_brand(

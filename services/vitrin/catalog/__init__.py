@@ -1,6 +1,6 @@
-"""Owns: item groups, items, offers, imports of one brand.
-
-Publishes: catalog.item.v1 (content), catalog.offer.v1 (price and stock).
-Consumes: accounts.brand.v1, accounts.api_key.v1.
-Serves: HTTP /v1/items, /v1/offers, /v1/imports; gRPC CatalogService.
+"""Owns: item groups, items, offers, stock, markets and locations of each brand, and the imports that fill them.
+Publishes: catalog.item_changed and catalog.item_deleted (catalog.item.v1), catalog.offer_changed (catalog.offer.v1).
+Consumes: accounts.brand.v1 and accounts.api_key.v1, for its replica of brands and keys.
+Serves: HTTP /v1/items, /v1/items:batch, /v1/offers:batch, /v1/imports; gRPC CatalogService.StreamItems.
+Runs: relay, access consumer and import loop as worker; the HTTP and gRPC doors as api.
 """

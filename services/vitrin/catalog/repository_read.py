@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, String, and_, cast, func, literal, select, tuple_
+from sqlalchemy import Row, Select, String, and_, cast, func, literal, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from vitrin.catalog.domain import Availability, ExternalRefs, ItemContent, Offer, Status
-from vitrin.catalog.models import items, offers, stock_levels
+from vitrin.catalog.models import items, markets, offers, stock_levels
 from vitrin.catalog.repository_write import decode_content, fold_title, offer_of, refs_of
 from vitrin.kit.db.session import ReadSession
 from vitrin.kit.ids import BrandId
@@ -28,6 +28,7 @@ class ItemRow:
     market: str
     content_version: int
     offer_version: int
+    offer_row_version: int
     created_at: datetime
     updated_at: datetime
 
@@ -76,6 +77,7 @@ _COLUMNS: Final = (
     offers.c.cost_minor,
     offers.c.availability,
     offers.c.inventory_policy,
+    offers.c.offer_version.label("offer_row_version"),
     _QUANTITY,
 )
 _SAME_ITEM: Final = and_(offers.c.brand_id == items.c.brand_id, offers.c.item_id == items.c.item_id)
@@ -128,21 +130,26 @@ def _conditions(wanted: ItemFilter) -> list[ColumnElement[bool]]:
     return conditions
 
 
-async def snapshot_page(
-    tx: ReadSession, *, after: tuple[BrandId, str] | None, brand: BrandId | None, limit: int
-) -> list[ItemRow]:
-    """Items with tombstones by (brand, id). The session's own brands are the outer bound."""
+async def snapshot_page(tx: ReadSession, *, brand: BrandId, after: str | None, limit: int) -> list[ItemRow]:
+    """Items of a brand in the order of their ids, tombstones included."""
     statement = (
-        _base().where(items.c.content_version > 0).order_by(items.c.brand_id, items.c.item_id).limit(limit)
+        _base()
+        .where(items.c.brand_id == brand, items.c.content_version > 0)
+        .order_by(items.c.item_id)
+        .limit(limit)
     )
-    if brand is not None:
-        statement = statement.where(items.c.brand_id == brand)
     if after is not None:
-        statement = statement.where(
-            tuple_(items.c.brand_id, items.c.item_id)
-            > tuple_(literal(after[0], items.c.brand_id.type), literal(after[1]))
-        )
+        statement = statement.where(items.c.item_id > after)
     return [_item(row) for row in await tx.all(statement)]
+
+
+async def next_brand(tx: ReadSession, *, after: BrandId | None) -> BrandId | None:
+    """Brands that have a market here, in the order of their ids; for the worker role, which may list them."""
+    statement = select(markets.c.brand_id).where(markets.c.is_default).order_by(markets.c.brand_id).limit(1)
+    if after is not None:
+        statement = statement.where(markets.c.brand_id > after)
+    found = await tx.scalar(statement)
+    return None if found is None else BrandId(found)
 
 
 def _item(row: Row[Any]) -> ItemRow:
@@ -155,6 +162,7 @@ def _item(row: Row[Any]) -> ItemRow:
         market=row.market or "",
         content_version=row.content_version,
         offer_version=row.offer_version,
+        offer_row_version=row.offer_row_version or 0,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )

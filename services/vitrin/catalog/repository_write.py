@@ -133,7 +133,7 @@ _INSERT_GROUPS: Final = text(
 _content_decoder: Final = msgspec.json.Decoder(ItemContent)
 _options_decoder: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 _CONTENT_FIELDS: Final = tuple(field.name for field in fields(ItemContent))
-_NOTHING: Final = (None, "", (), {})
+_NOTHING: Final[tuple[object, ...]] = (None, "", (), {})
 
 
 def encode_content(content: ItemContent) -> str:
@@ -196,14 +196,16 @@ async def save(
     """Write the decisions that change something."""
     keys: dict[str, Any] = {"brand": brand, "now": now}
     whole = [one for one in decisions if one.content_changed or one.refs_changed]
-    await _run(tx, "items", _UPDATE_ITEMS, _ITEM_COLUMNS, [_item_row(one) for one in whole], keys)
+    await _run(
+        tx, "items", _UPDATE_ITEMS, columns=_ITEM_COLUMNS, rows=[_item_row(one) for one in whole], params=keys
+    )
     versions = [
         (one.change.item_id, one.offer_version)
         for one in decisions
         if one.offer_changed and not (one.content_changed or one.refs_changed)
     ]
     types = {"item_id": "text", "offer_version": "bigint"}
-    await _run(tx, "versions", _UPDATE_OFFER_VERSIONS, types, versions, keys)
+    await _run(tx, "versions", _UPDATE_OFFER_VERSIONS, columns=types, rows=versions, params=keys)
     await _save_offers(tx, decisions, market=market, location=location, keys=keys)
     groups = {one.content.item_group_id for one in whole if one.content is not None}
     if groups - {""}:
@@ -215,10 +217,12 @@ async def _save_offers(
 ) -> None:
     offered = [(one, one.offer) for one in decisions if one.offer_changed and one.offer is not None]
     rows = [_offer_row(one, offer) for one, offer in offered]
-    await _run(tx, "offers", _UPSERT_OFFERS, _OFFER_TYPES, rows, {**keys, "market": market})
+    await _run(
+        tx, "offers", _UPSERT_OFFERS, columns=_OFFER_TYPES, rows=rows, params={**keys, "market": market}
+    )
     stock = [(one.change.item_id, offer.quantity) for one, offer in offered if offer.quantity is not None]
     types = {"item_id": "text", "quantity": "bigint"}
-    await _run(tx, "stock", _UPSERT_STOCK, types, stock, {**keys, "location": location})
+    await _run(tx, "stock", _UPSERT_STOCK, columns=types, rows=stock, params={**keys, "location": location})
     untracked = [
         one.change.item_id
         for one in decisions
@@ -235,6 +239,7 @@ async def _run(
     tx: WriteSession,
     name: str,
     statement: str,
+    *,
     columns: Mapping[str, str],
     rows: Sequence[Sequence[object]],
     params: Mapping[str, Any],

@@ -81,8 +81,8 @@ class ItemService:
             raise ItemUnknown(f"There is no item {item_id!r}.", field="id")
         return row
 
-    async def list(
-        self, brand: BrandId, wanted: ItemFilter, after: str | None, limit: int
+    async def page(
+        self, brand: BrandId, *, wanted: ItemFilter, after: str | None, limit: int
     ) -> tuple[list[ItemRow], bool]:
         """A page, and whether there is more behind it."""
         async with self._database.read(brand) as tx:
@@ -122,15 +122,18 @@ class ItemService:
         first_index: dict[str, int] = {}
         for start in range(0, len(entries), CHANGES_PER_TRANSACTION_MAX):
             part = entries[start : start + CHANGES_PER_TRANSACTION_MAX]
-            results += await self._batch_part(brand, actor, start, part, parse, first_index)
+            results += await self._batch_part(
+                brand, actor, part, start=start, parse=parse, first_index=first_index
+            )
         return results
 
     async def _batch_part(
         self,
         brand: BrandId,
         actor: str,
-        start: int,
         entries: Sequence[object],
+        *,
+        start: int,
         parse: Callable[..., Parsed],
         first_index: dict[str, int],
     ) -> list[EntryResult]:

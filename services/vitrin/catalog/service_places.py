@@ -7,7 +7,7 @@ from typing import Final, Protocol
 from vitrin.catalog import repository_write
 from vitrin.catalog.errors import BrandUnprepared
 from vitrin.kit.clock import Clock
-from vitrin.kit.db.session import WriteSession
+from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.ids import BrandId
 
 DEFAULT_LOCATION: Final = "default"
@@ -21,9 +21,12 @@ class BrandWords(Protocol):
     def default_currency(self) -> str: ...
     @property
     def default_market(self) -> str: ...
+    @property
+    def storefront_url(self) -> str: ...
 
 
-BrandSource = Callable[[BrandId], Awaitable[BrandWords]]
+BrandSource = Callable[[ReadSession, BrandId], Awaitable[BrandWords]]
+"""Raises an Unavailable error while the brand's own data has not arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Places:
             return known
         found = await repository_write.default_market(tx, brand)
         if found is None:
-            defaults = await self._brands(brand)
+            defaults = await self._brands(tx, brand)
             await repository_write.insert_places(
                 tx,
                 brand=brand,

@@ -5,7 +5,9 @@ Ages: import_chunks go when their import ends (a day after its last byte where t
 """
 
 from alembic import op
+from alembic.operations import Operations
 
+from vitrin.kit.access import install_access
 from vitrin.kit.db.migration import brand_table, install_consumer, install_outbox
 
 revision = "catalog_0001"
@@ -15,14 +17,16 @@ depends_on = None
 
 
 def upgrade() -> None:
-    install_outbox(op)
-    install_consumer(op)
-    _places()
-    _items()
-    _imports()
+    operations = Operations(op.get_context())
+    install_outbox(operations)
+    install_consumer(operations)
+    install_access(operations)
+    _places(operations)
+    _items(operations)
+    _imports(operations)
 
 
-def _places() -> None:
+def _places(operations: Operations) -> None:
     op.execute(
         """
         create table markets (
@@ -48,11 +52,11 @@ def _places() -> None:
         """
     )
     op.execute("create unique index locations_one_default on locations (brand_id) where is_default")
-    brand_table(op, "markets")
-    brand_table(op, "locations")
+    brand_table(operations, "markets", worker="all")
+    brand_table(operations, "locations")
 
 
-def _items() -> None:
+def _items(operations: Operations) -> None:
     op.execute(
         """
         create table item_groups (
@@ -129,10 +133,10 @@ def _items() -> None:
         """
     )
     for table in ("item_groups", "items", "offers", "stock_levels"):
-        brand_table(op, table)
+        brand_table(operations, table)
 
 
-def _imports() -> None:
+def _imports(operations: Operations) -> None:
     op.execute(
         """
         create table imports (
@@ -200,6 +204,6 @@ def _imports() -> None:
     op.execute(
         "create index import_rows_refused on import_rows (brand_id, import_id, row_number) where outcome = 'refused'"
     )
-    brand_table(op, "imports", worker="all")
-    brand_table(op, "import_chunks")
-    brand_table(op, "import_rows")
+    brand_table(operations, "imports", worker="all")
+    brand_table(operations, "import_chunks")
+    brand_table(operations, "import_rows")

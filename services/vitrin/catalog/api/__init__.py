@@ -1,0 +1,7 @@
+"""The HTTP doors: parse, call one use case, answer."""
+
+from vitrin.catalog.api.imports import router as imports_router
+from vitrin.catalog.api.items import router as items_router
+from vitrin.catalog.api.offers import router as offers_router
+
+__all__ = ["imports_router", "items_router", "offers_router"]

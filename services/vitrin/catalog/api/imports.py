@@ -1,0 +1,120 @@
+"""`/v1/imports`: a file goes in, a state and a report per row come out."""
+
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from vitrin.catalog import schemas
+from vitrin.catalog.api.common import Cursor, Limit, Reader, Writer, answer, filter_text, page_limit
+from vitrin.catalog.api.upload import MultipartFile, announced_by, body_of, is_multipart
+from vitrin.catalog.service_imports import ImportService
+from vitrin.catalog.service_uploads import UploadService
+from vitrin.kit.http import CursorInvalid, decode_cursor, encode_cursor
+from vitrin.kit.ids import ImportId
+
+router = APIRouter(prefix="/v1", tags=["imports"])
+_ROW_NUMBER_MAX = 2**31 - 1
+
+
+class RowOutcome(StrEnum):
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"
+    IMAGE = "image"
+
+
+def _imports(request: Request) -> ImportService:
+    service: ImportService = request.app.state.imports
+    return service
+
+
+@router.post(
+    "/imports",
+    status_code=202,
+    summary="Upload a catalog file",
+    openapi_extra=schemas.body_of({"type": "string", "format": "binary"}, "text/csv"),
+    responses={202: schemas.answer_of(schemas.IMPORT, "Staged; follow its state")},
+)
+async def create_import(
+    request: Request,
+    principal: Writer,
+    format: Annotated[str, Query(description="shopify, common or auto.")] = "auto",  # noqa: A002
+    file_name: Annotated[str, Query(description="Shown in lists.")] = "",
+) -> Response:
+    """The body is the file, or a multipart form with one file. It is applied only after its end was verified, and
+    never removes what it does not name. `X-Content-SHA256` or `Content-Digest` are checked where they are sent."""
+    uploads: UploadService = request.app.state.uploads
+    announced = announced_by(request)
+    filter_text("format", format)
+    form = MultipartFile(request) if is_multipart(request) else None
+    import_id = await uploads.receive(
+        principal.brand_id,
+        principal.actor,
+        body_of(request) if form is None else form.stream(),
+        requested_format=format,
+        file_name=file_name,
+        announced=announced,
+    )
+    return answer(await _imports(request).get(principal.brand_id, import_id), 202)
+
+
+@router.get(
+    "/imports",
+    summary="List imports, the newest first",
+    responses={200: schemas.answer_of(schemas.IMPORT_PAGE, "A page of imports")},
+)
+async def list_imports(
+    request: Request, principal: Reader, limit: Limit = None, cursor: Cursor = None
+) -> Response:
+    position = decode_cursor(cursor, ("import",))
+    try:
+        before = None if position is None else ImportId(UUID(str(position["import"])))
+    except ValueError:
+        raise CursorInvalid("The cursor is not one of ours.", field="cursor") from None
+    documents, more = await _imports(request).page(
+        principal.brand_id, before=before, limit=page_limit(request, limit)
+    )
+    next_cursor = None if more is None else encode_cursor({"import": str(more)})
+    return answer({"data": documents, "next_cursor": next_cursor})
+
+
+@router.get(
+    "/imports/{import_id}",
+    summary="State and progress of an import",
+    responses={200: schemas.answer_of(schemas.IMPORT, "The import")},
+)
+async def get_import(request: Request, principal: Reader, import_id: UUID) -> Response:
+    return answer(await _imports(request).get(principal.brand_id, ImportId(import_id)))
+
+
+@router.get(
+    "/imports/{import_id}/rows",
+    summary="Report per row",
+    responses={200: schemas.answer_of(schemas.IMPORT_ROWS, "A page of rows")},
+)
+async def list_import_rows(
+    request: Request,
+    principal: Reader,
+    import_id: UUID,
+    *,
+    outcome: RowOutcome | None = None,
+    limit: Limit = None,
+    cursor: Cursor = None,
+) -> Response:
+    position = decode_cursor(cursor, ("row",))
+    after = 0 if position is None else position["row"]
+    if not isinstance(after, int) or not 0 <= after <= _ROW_NUMBER_MAX:
+        raise CursorInvalid("The cursor is not one of ours.", field="cursor")
+    documents, more = await _imports(request).rows(
+        principal.brand_id,
+        ImportId(import_id),
+        outcome=None if outcome is None else str(outcome),
+        after=after,
+        limit=page_limit(request, limit),
+    )
+    next_cursor = None if more is None else encode_cursor({"row": more})
+    return answer({"data": documents, "next_cursor": next_cursor})
