@@ -63,8 +63,8 @@ class ChannelItem:
     brand_id: BrandId
     channel_id: ChannelId
     item_id: str
-    facts: Facts = Facts(want=Want.ABSENT)
-    settled: Settled = Settled(State.EXCLUDED)
+    facts: Facts = field(default_factory=lambda: Facts(want=Want.ABSENT))
+    settled: Settled = field(default_factory=lambda: Settled(State.EXCLUDED))
     version: int = 0
     platform_item_id: str | None = None
     content_version: int = 0
@@ -140,15 +140,6 @@ class Gate:
     send_after: datetime | None = None
     items_max: int | None = None
     failures: int = 0
-
-
-@dataclass(slots=True)
-class Recorded:
-    """What one transaction wants to save."""
-
-    items: dict[tuple[ChannelId, str], ChannelItem] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
-    lags: list[LagSample] = field(default_factory=list)
 
 
 def pack(hashes: Hashes | None) -> bytes | None:

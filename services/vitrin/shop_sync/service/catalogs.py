@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import grpc
@@ -15,8 +15,10 @@ from vitrin.kit.logs import get_logger
 from vitrin.platforms.base import CatalogChannel, ChannelMisconfigured
 from vitrin.platforms.registry import PLATFORMS
 from vitrin.protos.accounts.v1.connection_pb2 import LeaseTokenRequest, LeaseTokenResponse, ReportStateRequest
-from vitrin.protos.accounts.v1.connection_pb2_grpc import ConnectionServiceAsyncStub
 from vitrin.shop_sync.domain.values import Channel
+
+if TYPE_CHECKING:
+    from vitrin.protos.accounts.v1.connection_pb2_grpc import ConnectionServiceAsyncStub
 
 FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
 LEASE_MARGIN: Final = timedelta(seconds=60)
@@ -47,7 +49,7 @@ def _config(channel: Channel) -> tuple[object, ...]:
 class Catalogs:
     """Open catalogs, cached: for rendering as long as their settings last, for talking as long as the lease."""
 
-    def __init__(self, *, http: PlatformHttp, accounts: ConnectionServiceAsyncStub, clock: Clock) -> None:
+    def __init__(self, *, http: PlatformHttp, accounts: "ConnectionServiceAsyncStub", clock: Clock) -> None:
         self._http = http
         self._accounts = accounts
         self._clock = clock

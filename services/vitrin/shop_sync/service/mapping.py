@@ -49,7 +49,7 @@ def platform_item(item_id: str, content: ItemContent, offer: OfferChanged) -> Pl
         pattern=content.pattern,
         checkout_url=content.checkout_url,
         custom_labels=tuple(labels) if any(labels) else (),
-        availability=offer.availability.replace("_", " "),
+        availability=offer.availability,
         price=_money(offer.price) if offer.HasField("price") else None,
         sale_price=_money(offer.sale_price) if offer.HasField("sale_price") else None,
         sale_start=from_us(offer.sale_start_us),

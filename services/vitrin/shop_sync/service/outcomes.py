@@ -24,7 +24,6 @@ from vitrin.shop_sync.service.recording import Recorder
 
 ROWS_PER_TRANSACTION: Final = 1000
 TRANSACTION_TRIES_MAX: Final = 5
-LOOK_FIRST: Final = timedelta(seconds=2)
 LOOKS_MAX: Final = 3
 NOT_SHOWN_TRIES: Final = 5
 _REPEATABLE: Final = frozenset({"40P01", "40001"})
@@ -43,9 +42,12 @@ class Verdicts:
 
 
 class Outcomes:
-    def __init__(self, *, database: WorkerDatabase, clock: Clock) -> None:
+    """`look_first`: after an unknown outcome, so long until the first look; each further look waits twice as long."""
+
+    def __init__(self, *, database: WorkerDatabase, clock: Clock, look_first: timedelta) -> None:
         self._database = database
         self._clock = clock
+        self._look_first = look_first
 
     async def transaction(self, brand: BrandId, work_of: Callable[[WriteSession], Awaitable[T]]) -> T:
         """One transaction, repeated when PostgreSQL chose it as the victim of a deadlock."""
@@ -118,12 +120,14 @@ class Outcomes:
                 return sync.refused(row.facts, reasons_of(verdict.reasons))
             return sync.accepted(row.facts, seen=not verdicts.read_back)
 
+        if not verdicts.final and not verdicts.by_id:
+            return
         left = await self.decide(channel, attempt, decision)
         if verdicts.final:
             await self._close(channel, attempt, unknown=left > 0)
 
     async def _close(self, channel: Channel, attempt: Attempt, *, unknown: bool) -> None:
-        due_at = self._clock() + LOOK_FIRST
+        due_at = self._clock() + self._look_first
 
         async def close(tx: WriteSession) -> None:
             if unknown:
@@ -210,7 +214,7 @@ class Outcomes:
         if left == 0:
             await self._close(channel, attempt, unknown=False)
             return
-        due_at = self._clock() + LOOK_FIRST * 2 ** (attempt.tries + 1)
+        due_at = self._clock() + self._look_first * 2 ** (attempt.tries + 1)
         await self.transaction(
             channel.brand_id,
             lambda tx: work.move(tx, attempt, stage="unknown", due_at=due_at, tries=attempt.tries + 1),

@@ -41,6 +41,8 @@ from vitrin.shop_sync.service.recording import Recorder
 
 LINGER_S: Final = 1.0
 """What is due within this time is waited for without giving the claim back."""
+SHORTEST_SLEEP_S: Final = 0.01
+"""Between looks at items that somebody else holds."""
 READ_BACK_ITEMS_MAX: Final = 200
 _log = get_logger("vitrin.shop_sync.session")
 
@@ -114,11 +116,10 @@ class Session:
         await self._release()
 
     async def _sleep(self, seconds: float) -> None:
-        if seconds > 0:
-            try:
-                await asyncio.wait_for(self.wake.wait(), seconds)
-            except TimeoutError:
-                return
+        try:
+            await asyncio.wait_for(self.wake.wait(), max(seconds, SHORTEST_SLEEP_S))
+        except TimeoutError:
+            return
 
     async def _look(self) -> Situation | None:
         async with self._database.read([self.claim.brand_id]) as tx:

@@ -1,0 +1,33 @@
+"""Errors of shop_sync's HTTP door. VitrinError <- NotFound, Conflict, Refused <- these."""
+
+from vitrin.kit.errors import Conflict, NotFound, Refused
+
+
+class ChannelNotFound(NotFound):
+    code, title = "channel_not_found", "There is no such channel"
+    fix = "List the channels with GET /v1/channels."
+
+
+class ItemNotFound(NotFound):
+    code, title = "item_not_found", "There is no such item"
+    fix = "Use the item's id or SKU as the catalog has it; a new item takes a second to arrive here."
+
+
+class SkuAmbiguous(Conflict):
+    code, title = "sku_ambiguous", "Several items have this SKU"
+    fix = "Ask with one of the ids in 'item_ids'."
+
+
+class IdTemplateFrozen(Conflict):
+    code, title = "id_template_frozen", "The id template cannot change any more"
+    fix = "Delete the connection and connect again with the template that you want."
+
+
+class IdTemplateUnknown(Refused):
+    code, title = "id_template_unknown", "There is no such id template"
+    fix = "Choose {id} or {sku}."
+
+
+class ChannelClosed(Conflict):
+    code, title = "channel_closed", "The channel's connection was deleted"
+    fix = "Connect the platform again: that opens a new channel."

@@ -1,0 +1,60 @@
+"""Environment of shop_sync: `SHOP_SYNC_*` and the shared `VITRIN_*`."""
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from vitrin.kit.settings import (
+    DatabaseSettings,
+    GrpcSettings,
+    HttpSettings,
+    KafkaSettings,
+    ProcessSettings,
+    load,
+)
+
+SERVICE = "shop_sync"
+
+
+class DispatchSettings(BaseSettings):
+    """How batches are sent: `SHOP_SYNC_<NAME>`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SHOP_SYNC_", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+    window_ms: int = Field(
+        250, ge=0, le=60_000, description="After a send, the next one waits so long and gathers changes."
+    )
+    batch_items_max: int = Field(5_000, ge=1, le=10_000, description="Most items in one call.")
+    channels_max: int = Field(8, ge=1, le=100, description="Channels that one process works on at once.")
+    look_first_ms: int = Field(
+        1_000, ge=10, le=600_000, description="After an unknown outcome, so long until the first look."
+    )
+    verdict_timeout_s: int = Field(
+        600, ge=1, description="Longest wait for a verdict before looking at what the platform shows."
+    )
+
+
+class ShopSyncSettings(BaseModel):
+    """Everything that the process needs."""
+
+    model_config = ConfigDict(frozen=True)
+    process: ProcessSettings
+    database: DatabaseSettings
+    kafka: KafkaSettings
+    http: HttpSettings
+    grpc: GrpcSettings
+    dispatch: DispatchSettings
+
+
+def load_settings() -> ShopSyncSettings:
+    """Raises SettingsInvalid, which names the variable."""
+    return load(
+        lambda: ShopSyncSettings(
+            process=ProcessSettings(),
+            database=DatabaseSettings(),
+            kafka=KafkaSettings(),
+            http=HttpSettings.of(SERVICE, port=8003),
+            grpc=GrpcSettings.of(SERVICE, port=9003),
+            dispatch=DispatchSettings(),
+        )
+    )

@@ -1,0 +1,214 @@
+"""From messages to platforms: the real PostgreSQL, the sandbox over sockets."""
+
+from typing import Any
+
+from tests.shop_sync.conftest import Connected, Shop, until
+
+
+async def seed(shop: Shop, *item_ids: str) -> None:
+    for item_id in item_ids:
+        await shop.hear(shop.content(item_id), shop.offer(item_id))
+
+
+async def live(shop: Shop, *item_ids: str, platform: str = "meta") -> Connected:
+    await seed(shop, *item_ids)
+    connected = await shop.connect(platform)
+    async with shop.dispatching():
+        await connected.until(dict.fromkeys(item_ids, "live"))
+    return connected
+
+
+async def test_a_new_connection_syncs_by_itself(shop: Shop) -> None:
+    await seed(shop, "1", "2")
+    await shop.hear(shop.content("3", status="draft"), shop.offer("3"))
+    meta, pinterest = await shop.connect("meta"), await shop.connect("pinterest")
+    expected = {"1": "live", "2": "live", "3": "excluded"}
+    async with shop.dispatching():
+        await meta.until(expected)
+        await pinterest.until(expected)
+    assert sorted(await meta.shows()) == ["1", "2"]
+    assert sorted(await pinterest.shows()) == ["1", "2"]
+    assert await meta.codes("3") == ["item_draft"]
+    channel = await meta.channel()
+    assert (channel.sync_total, channel.sync_done) == (3, 3)
+    assert channel.sync_finished_at is not None
+    kinds = await shop.rows("select kind, count(*) as n from lag_samples where brand_id = :brand group by 1")
+    assert {row.kind: row.n for row in kinds} == {"accepted": 4, "seen": 4}
+
+
+async def test_a_price_travels_alone(shop: Shop) -> None:
+    meta = await live(shop, "1", "2")
+    before = len(await shop.sends())
+    async with shop.dispatching():
+        await shop.hear(shop.offer("1", 1999))
+        await until(lambda: price(meta, "1"), "19.99 USD")
+        await meta.until({"1": "live", "2": "live"})
+    [send] = (await shop.sends())[before:]
+    assert send["item_ids"] == ["1"]
+    steps = await shop.rows(
+        "select step, summary from timeline where brand_id = :brand and item_id = '1' order by at, id"
+    )
+    assert [row.step for row in steps][-4:] == ["pending", "sent", "accepted", "live"]
+    assert steps[-4].summary == "New price or stock waits to be sent to Meta"
+    fields = (await meta.shows())["1"]["fields"]
+    assert fields["title"] == "Linen shirt 1"
+
+
+async def price(connected: Connected, item_id: str) -> Any:
+    return (await connected.shows())[item_id]["fields"].get("price")
+
+
+async def test_sold_out_is_shown_not_removed(shop: Shop) -> None:
+    meta = await live(shop, "1")
+    async with shop.dispatching():
+        await shop.hear(shop.offer("1", availability="out_of_stock", quantity=0))
+
+        async def availability() -> Any:
+            return (await meta.shows())["1"]["fields"]["availability"]
+
+        await until(availability, "out of stock")
+        await meta.until({"1": "live"})
+
+
+async def test_deleted_and_archived_items_are_taken_down_and_come_back(shop: Shop) -> None:
+    meta = await live(shop, "1", "2")
+    async with shop.dispatching():
+        await shop.hear(shop.deleted("1"), shop.content("2", status="archived"))
+        await meta.until({"1": "removed", "2": "removed"})
+        assert await meta.shows() == {}
+        assert (await meta.codes("1"), await meta.codes("2")) == (["item_deleted"], ["item_archived"])
+        await shop.hear(shop.content("1"), shop.offer("1"), shop.content("2"))
+        await meta.until({"1": "live", "2": "live"})
+    assert sorted(await meta.shows()) == ["1", "2"]
+
+
+async def test_an_answer_lost_after_the_work_is_found_by_looking(shop: Shop) -> None:
+    await seed(shop, "1")
+    await shop.fault(kind="timeout_after", platform="meta", method="POST", hold_ms=1500)
+    meta = await shop.connect()
+    async with shop.dispatching():
+        await meta.until({"1": "live"})
+    assert len(await shop.sends()) == 1
+    steps = await shop.rows("select step from timeline where brand_id = :brand order by at, id")
+    assert [row.step for row in steps] == ["pending", "sent", "unknown", "live"]
+
+
+async def test_an_answer_lost_before_the_work_is_sent_again(shop: Shop) -> None:
+    await seed(shop, "1")
+    await shop.fault(kind="timeout_before", platform="meta", method="POST", hold_ms=1500)
+    meta = await shop.connect()
+    async with shop.dispatching():
+        await meta.until({"1": "live"})
+    assert len(await shop.sends()) == 2
+    steps = [
+        row.step
+        for row in await shop.rows("select step from timeline where brand_id = :brand order by at, id")
+    ]
+    assert steps[:5] == ["pending", "sent", "unknown", "pending", "sent"]
+
+
+async def test_an_expired_token_stops_the_work_until_the_connection_changes(shop: Shop) -> None:
+    await seed(shop, "1")
+    meta = await shop.connect()
+    await shop.sandbox.post(
+        "/_sandbox/tokens", json={"platform": "meta", "access_token": meta.token, "state": "expired"}
+    )
+
+    async def state() -> Any:
+        return (await meta.channel()).state
+
+    async with shop.dispatching():
+        await until(state, "needs_attention")
+        await meta.until({"1": "pending"})
+        await until(_async(lambda: [report.state for report in shop.accounts.reports]), ["token_expired"])
+        await meta.change(state="token_expired", last_error="expired")
+        await shop.sandbox.post(
+            "/_sandbox/tokens", json={"platform": "meta", "access_token": meta.token, "state": "valid"}
+        )
+        assert await meta.states() == {"1": "pending"}
+        await meta.change(state="active", last_error="")
+        await meta.until({"1": "live"})
+
+
+def _async(look: Any) -> Any:
+    async def answer() -> Any:
+        return look()
+
+    return answer
+
+
+async def test_a_deleted_connection_sends_nothing_any_more(shop: Shop) -> None:
+    meta = await live(shop, "1")
+    await shop.hear(shop.content("2"), shop.offer("2"))
+    await meta.change(state="deleted", deleted=True)
+    before = len(await shop.sends())
+    async with shop.dispatching():
+        await shop.hear(shop.offer("1", 1), shop.content("3"), shop.offer("3"))
+        other = await shop.connect("pinterest")
+        await other.until({"1": "live", "2": "live", "3": "live"})
+    assert len(await shop.sends()) == before
+    assert await meta.states() == {"1": "live", "2": "excluded"}
+    assert await meta.codes("2") == ["connection_deleted"]
+    assert (await meta.channel()).state == "closed"
+
+
+async def test_a_refused_item_says_why_and_recovers(shop: Shop) -> None:
+    await shop.hear(shop.content("1", title="x" * 400), shop.offer("1"))
+    await shop.hear(shop.content("2"), shop.offer("2"))
+    meta = await shop.connect()
+    async with shop.dispatching():
+        await meta.until({"1": "invalid", "2": "live"})
+        assert await meta.codes("1") == ["title_too_long"]
+        await shop.hear(shop.content("1"))
+        await meta.until({"1": "live", "2": "live"})
+
+
+async def test_throttled_items_wait_and_arrive(shop: Shop) -> None:
+    await seed(shop, "1")
+    await shop.fault(kind="refuse", platform="meta", method="POST", error="transient", count=2)
+    meta = await shop.connect()
+    async with shop.dispatching():
+        await meta.until({"1": "live"})
+    assert len(await shop.sends()) == 3
+
+
+async def test_a_batch_refused_as_a_whole_is_halved(shop: Shop) -> None:
+    await seed(shop, "1", "2", "3")
+    body = {
+        "error": {"message": "Invalid parameter", "type": "OAuthException", "code": 100, "fbtrace_id": "A"}
+    }
+    await shop.fault(kind="refuse", platform="meta", method="POST", status=400, body=body, count=2)
+    meta = await shop.connect()
+    async with shop.dispatching():
+        await meta.until({"1": "rejected", "2": "live", "3": "live"})
+    batches = await shop.rows(
+        "select count(*) as n from timeline where brand_id = :brand and step = 'sent'"
+        " group by attempt_id order by min(at)"
+    )
+    assert [row.n for row in batches] == [3, 1, 1, 1]
+
+
+async def test_ids_by_sku(shop: Shop) -> None:
+    await shop.hear(shop.content("1", sku="A-1"), shop.offer("1"))
+    await shop.hear(shop.content("2", sku="A-1"), shop.offer("2"))
+    await shop.hear(shop.content("3"), shop.offer("3"))
+    meta = await shop.connect(id_template="{sku}")
+    async with shop.dispatching():
+        await meta.until({"1": "live", "2": "invalid", "3": "invalid"})
+        assert (await meta.codes("2"), await meta.codes("3")) == (["platform_id_taken"], ["missing_sku"])
+        await shop.hear(shop.content("1", sku="B-1"), shop.content("3", sku="C-1"))
+        await meta.until({"1": "live", "2": "invalid", "3": "live"})
+    assert sorted(await meta.shows()) == ["A-1", "C-1"]
+
+
+async def test_repeats_change_nothing(shop: Shop) -> None:
+    messages = [shop.content("1"), shop.offer("1")]
+    await shop.hear(*messages)
+    meta = await shop.connect()
+    async with shop.dispatching():
+        await meta.until({"1": "live"})
+        before = await shop.rows("select version from channel_items where brand_id = :brand")
+        await shop.hear(*messages, *messages)
+        await shop.hear(*reversed(messages))
+    assert await shop.rows("select version from channel_items where brand_id = :brand") == before
+    assert len(await shop.sends()) == 1
