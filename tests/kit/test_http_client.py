@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from vitrin.kit.http_client import Call, NotSent, PlatformHttp, Rate, TokenBucket, UnknownOutcome
+from vitrin.kit.http_client import Call, CallWindow, NotSent, PlatformHttp, Rate, UnknownOutcome
 
-RATE = Rate(endpoint="items", calls=10, per_s=1, burst=3)
-FREE = Rate(endpoint="free", calls=1e6, per_s=1, burst=1_000)
+RATE = Rate(endpoint="items", calls=3, per_s=1)
+FREE = Rate(endpoint="free", calls=1_000, per_s=0.001)
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\nX-Usage: 7\r\n\r\n" + b'{"ok":true}'
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 
@@ -79,23 +79,25 @@ def call(url: str, *, safe: bool = False, rate: Rate = FREE, method: str = "GET"
     )
 
 
-def test_the_bucket_gives_its_burst_and_then_its_rate() -> None:
-    bucket = TokenBucket.full(RATE, 0.0)
-    assert [bucket.take(0.0) for _ in range(5)] == [0.0, 0.0, 0.0, pytest.approx(0.1), pytest.approx(0.2)]
-    assert bucket.wait_s(0.0) == pytest.approx(0.3)
-    assert bucket.wait_s(0.3) == pytest.approx(0.0)
-    assert not bucket.is_full(0.3)
-    assert bucket.is_full(10.0)
-    assert [bucket.take(10.0) for _ in range(4)] == [0.0, 0.0, 0.0, pytest.approx(0.1)]
+def test_no_window_of_time_sees_more_calls_than_the_rate() -> None:
+    window = CallWindow(RATE)
+    assert [window.take(0.0) for _ in range(5)] == [0.0, 0.0, 0.0, 1.0, 1.0]
+    assert window.wait_s(0.5) == pytest.approx(0.5)
+    assert window.take(1.5) == 0.0
+    assert window.wait_s(1.5) == pytest.approx(0.5)
+    assert not window.is_quiet(2.4)
+    assert window.is_quiet(2.5)
+    assert [window.take(10.0) for _ in range(4)] == [0.0, 0.0, 0.0, 1.0]
 
 
-def test_a_clock_that_goes_backwards_gives_nothing() -> None:
-    bucket = TokenBucket.full(RATE, 50.0)
-    assert [bucket.take(50.0) for _ in range(3)] == [0.0, 0.0, 0.0]
-    assert bucket.take(10.0) == pytest.approx(0.1)
+def test_any_window_holds_for_any_moments_of_asking() -> None:
+    window = CallWindow(Rate(endpoint="items", calls=8, per_s=60))
+    starts = [now + window.take(now) for now in [0.1 * n * n for n in range(60)]]
+    assert starts == sorted(starts)
+    assert all(later - earlier >= 60 - 1e-9 for earlier, later in zip(starts, starts[8:], strict=False))
 
 
-@pytest.mark.parametrize("changes", [{"calls": 0}, {"per_s": 0}, {"burst": 0}])
+@pytest.mark.parametrize("changes", [{"calls": 0}, {"per_s": 0}])
 def test_a_rate_that_never_lets_anything_through_is_refused(changes: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="above 0"):
         replace(RATE, **changes)  # type: ignore[arg-type]
@@ -209,13 +211,13 @@ async def test_a_rate_belongs_to_one_account_and_endpoint() -> None:
         for _number in range(3):
             await http.request(call(url, rate=RATE))
         assert timeline.slept == []
-        assert http.ready_in_s(platform="meta", account="1", rate=RATE) == pytest.approx(0.1)
+        assert http.ready_in_s(platform="meta", account="1", rate=RATE) == 1.0
         assert http.ready_in_s(platform="meta", account="2", rate=RATE) == 0.0
         await http.request(replace(call(url, rate=RATE), account="2"))
         await http.request(call(url))
         assert timeline.slept == []
         await http.request(call(url, rate=RATE))
-        assert timeline.slept == [pytest.approx(0.1)]
+        assert timeline.slept == [1.0]
 
 
 async def test_concurrency_is_bounded_per_account() -> None:

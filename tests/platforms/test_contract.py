@@ -10,12 +10,13 @@ import pytest
 
 from tests.platforms.items import MUG, mug
 from tests.support.sandbox import running_sandbox
-from vitrin.kit.http_client import PlatformHttp
+from vitrin.kit.http_client import PlatformHttp, Rate
 from vitrin.kit.money import Money
 from vitrin.platforms.base import (
     CatalogChannel,
     ChannelItem,
     ChannelMisconfigured,
+    Endpoint,
     FailureKind,
     Operation,
     OperationKind,
@@ -437,6 +438,7 @@ async def test_metas_throttle_says_when_to_come_back() -> None:
                 language="en",
                 currency="USD",
                 base_url=account["base_url"],
+                rates={Endpoint.SEND: Rate(endpoint="items_batch", calls=100, per_s=1)},
             )
             for number in range(8):
                 await channel.send([upsert(channel, mug(item_id=f"mug-{number}"))])

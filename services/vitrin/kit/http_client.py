@@ -15,6 +15,7 @@ log line or metric; a connector never puts one in a URL, since URLs are logged.
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -39,7 +40,7 @@ CONNECTION_IDLE_S: Final = 20.0
 SAFE_ATTEMPTS_MAX: Final = 3
 BACKOFF_FIRST_S: Final = 0.2
 BACKOFF_MAX_S: Final = 5.0
-BUCKETS_MAX: Final = 10_000
+WINDOWS_MAX: Final = 10_000
 """Limiters kept in memory; beyond it, those that stand full (and so carry no information) are dropped."""
 RETRIED_STATUSES: Final = frozenset({500, 502, 503, 504})
 
@@ -62,54 +63,43 @@ _WAIT = histogram(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """A fixed rate of one endpoint class of one account: `calls` per `per_s` seconds, `burst` of them at once."""
+    """A fixed rate of one endpoint class of one account: at most `calls` in any `per_s` seconds."""
 
     endpoint: str
-    calls: float
+    calls: int
     per_s: float
-    burst: int
 
     def __post_init__(self) -> None:
-        if self.calls <= 0 or self.per_s <= 0 or self.burst < 1:
-            raise ValueError(f"rate of {self.endpoint}: calls and per_s must be above 0, burst at least 1")
+        if self.calls < 1 or self.per_s <= 0:
+            raise ValueError(f"rate of {self.endpoint}: calls and per_s must be above 0")
 
 
-@dataclass(slots=True)
-class TokenBucket:
-    """Token bucket arithmetic. Time is an argument, in seconds of any monotonic clock; it never sleeps.
+class CallWindow:
+    """Sliding window: quotas are counted per minute or second, and a token window lets twice as much through in the
+    worst one. Time is an argument, in seconds of any monotonic clock; it never sleeps.
 
-    `take` always takes, also into debt, and answers how long to wait: callers are served in the order they asked.
+    `take` always takes, also ahead of time, and answers how long to wait: callers are served in the order they asked.
     """
 
-    rate: Rate
-    tokens: float
-    updated_at_s: float
-
-    @classmethod
-    def full(cls, rate: Rate, now_s: float) -> "TokenBucket":
-        return cls(rate, float(rate.burst), now_s)
-
-    def _refill(self, now_s: float) -> None:
-        if now_s > self.updated_at_s:
-            gained = (now_s - self.updated_at_s) * self.rate.calls / self.rate.per_s
-            self.tokens = min(float(self.rate.burst), self.tokens + gained)
-            self.updated_at_s = now_s
+    def __init__(self, rate: Rate) -> None:
+        self.rate = rate
+        self._starts_s: deque[float] = deque(maxlen=rate.calls)
 
     def wait_s(self, now_s: float) -> float:
         """Seconds until one more call could go at once; takes nothing."""
-        self._refill(now_s)
-        missing = 1.0 - self.tokens
-        return max(0.0, missing * self.rate.per_s / self.rate.calls)
+        if len(self._starts_s) < self.rate.calls:
+            return 0.0
+        return max(0.0, self._starts_s[0] + self.rate.per_s - now_s)
 
     def take(self, now_s: float) -> float:
-        """Takes one token and answers the seconds to wait before the call may go."""
+        """Takes the next place and answers the seconds to wait before the call may go."""
         wait = self.wait_s(now_s)
-        self.tokens -= 1.0
+        self._starts_s.append(now_s + wait)
         return wait
 
-    def is_full(self, now_s: float) -> bool:
-        self._refill(now_s)
-        return self.tokens >= self.rate.burst
+    def is_quiet(self, now_s: float) -> bool:
+        """Nothing that it remembers matters any more."""
+        return not self._starts_s or self._starts_s[-1] + self.rate.per_s <= now_s
 
 
 class TransportFailure(Exception):
@@ -188,7 +178,7 @@ class PlatformHttp:
         self._jitter = jitter
         self._sleep = sleep
         self._total_timeout_s = total_timeout_s
-        self._buckets: dict[tuple[str, str, str], TokenBucket] = {}
+        self._windows: dict[tuple[str, str, str], CallWindow] = {}
         self._places: dict[tuple[str, str], _Place] = {}
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(
@@ -217,8 +207,8 @@ class PlatformHttp:
 
     def ready_in_s(self, *, platform: str, account: str, rate: Rate) -> float:
         """Seconds that a call of this endpoint would now wait for its rate; 0 when it could go at once."""
-        bucket = self._buckets.get((platform, account, rate.endpoint))
-        return 0.0 if bucket is None else bucket.wait_s(self._monotonic())
+        window = self._windows.get((platform, account, rate.endpoint))
+        return 0.0 if window is None else window.wait_s(self._monotonic())
 
     async def request(self, call: Call) -> Reply:
         """Waits for the rate and a free place, then sends. Never call it with a database transaction open.
@@ -245,7 +235,7 @@ class PlatformHttp:
 
     async def _attempt(self, call: Call) -> Reply:
         endpoint = call.rate.endpoint
-        wait = self._bucket(call).take(self._monotonic())
+        wait = self._window(call).take(self._monotonic())
         _WAIT.labels(call.platform, endpoint).observe(wait)
         if wait > 0:
             await self._sleep(wait)
@@ -286,15 +276,15 @@ class PlatformHttp:
             headers = {name.lower(): value for name, value in response.headers.items()}
             return Reply(response.status_code, headers, bytes(body))
 
-    def _bucket(self, call: Call) -> TokenBucket:
+    def _window(self, call: Call) -> CallWindow:
         key = (call.platform, call.account, call.rate.endpoint)
-        bucket = self._buckets.get(key)
-        if bucket is None or bucket.rate != call.rate:
+        window = self._windows.get(key)
+        if window is None or window.rate != call.rate:
             now_s = self._monotonic()
-            if len(self._buckets) >= BUCKETS_MAX:
-                self._buckets = {k: b for k, b in self._buckets.items() if not b.is_full(now_s)}
-            bucket = self._buckets[key] = TokenBucket.full(call.rate, now_s)
-        return bucket
+            if len(self._windows) >= WINDOWS_MAX:
+                self._windows = {k: b for k, b in self._windows.items() if not b.is_quiet(now_s)}
+            window = self._windows[key] = CallWindow(call.rate)
+        return window
 
     @asynccontextmanager
     async def _place(self, call: Call) -> AsyncIterator[None]:

@@ -17,9 +17,9 @@ READ_BACK_ITEMS_MAX: Final = 50
 READ_BACK_FILTER_CHARS_MAX: Final = 5_000
 """Characters of ids (as JSON) in one read; long ids make smaller reads."""
 
-CATALOG_TRAFFIC_ASSUMED: Final = 1_000_000
-"""Ad impressions plus product page visits of a catalog in 28 days. Meta's quota grows with it; unknown to us, so
-this is an assumption. A quieter catalog is throttled by Meta now and then, which the answer tells."""
+CATALOG_TRAFFIC_ASSUMED: Final = 1
+"""Ad impressions plus product page visits of a catalog in 28 days. Meta's quota grows with it; we do not know it, so
+this is the quota of an idle catalog, which every catalog has."""
 
 
 def catalog_batch_calls_per_minute(traffic: int) -> float:
@@ -28,15 +28,13 @@ def catalog_batch_calls_per_minute(traffic: int) -> float:
 
 
 def rates(traffic: int) -> dict[Endpoint, Rate]:
-    """A minute never sees more than burst + calls, which together stay below the quota."""
-    per_minute = catalog_batch_calls_per_minute(traffic)
+    """Calls of each endpoint that never exceed the quota of a catalog with this traffic."""
+    per_minute = int(catalog_batch_calls_per_minute(traffic))
     return {
-        Endpoint.SEND: Rate(
-            endpoint="items_batch", calls=per_minute * 2 / 3, per_s=60.0, burst=max(1, int(per_minute / 3))
-        ),
-        # Catalog management: 20000 + 20000 * log2(...) calls per hour; 5 per second stay below the smallest.
-        Endpoint.POLL: Rate(endpoint="check_batch_request_status", calls=5.0, per_s=1.0, burst=50),
-        Endpoint.READ_BACK: Rate(endpoint="products", calls=5.0, per_s=1.0, burst=50),
+        Endpoint.SEND: Rate(endpoint="items_batch", calls=per_minute, per_s=60.0),
+        # Catalog management: 20000 + 20000 * log2(...) calls per hour; 300 a minute stay below the smallest.
+        Endpoint.POLL: Rate(endpoint="check_batch_request_status", calls=150, per_s=60.0),
+        Endpoint.READ_BACK: Rate(endpoint="products", calls=150, per_s=60.0),
     }
 
 

@@ -25,9 +25,9 @@ CAPABILITIES: Final = Capabilities(
     concurrency_max=4,
     # Numbers of catalogs_write and catalogs_read are not published (unverified); a standard app has 100 calls/s.
     rates={
-        Endpoint.SEND: Rate(endpoint="catalogs_write", calls=600.0, per_s=60.0, burst=100),
-        Endpoint.POLL: Rate(endpoint="catalogs_read", calls=600.0, per_s=60.0, burst=100),
-        Endpoint.READ_BACK: Rate(endpoint="catalogs_read", calls=600.0, per_s=60.0, burst=100),
+        Endpoint.SEND: Rate(endpoint="catalogs_write", calls=600, per_s=60.0),
+        Endpoint.POLL: Rate(endpoint="catalogs_read", calls=600, per_s=60.0),
+        Endpoint.READ_BACK: Rate(endpoint="catalogs_read", calls=600, per_s=60.0),
     },
 )
 
