@@ -91,6 +91,8 @@ async def test_without_a_configured_token_nobody_does(
         ("default_currency", "ZZZ", "currency_unknown"),
         ("default_market", "de", "market_unknown"),
         ("default_market", "ZZ", "market_unknown"),
+        ("default_market", "SU", "market_unknown"),
+        ("default_market", "EU", "market_unknown"),
         ("language", "xx", "language_unknown"),
         ("language", "en_US", "language_unknown"),
         ("time_zone", "Europe/Nowhere", "time_zone_unknown"),

@@ -10,6 +10,17 @@ from babel.core import get_global
 from vitrin.kit.errors import FieldError
 from vitrin.kit.money import is_currency
 
+_NO_ISO_COUNTRIES = frozenset(
+    {"AC", "CP", "CQ", "DG", "EA", "EU", "EZ", "IC", "QO", "TA", "UN", "XA", "XB", "ZZ"}
+)
+"""Codes that CLDR uses for regions which ISO 3166-1 does not list (Kosovo's XK stays: platforms sell there)."""
+
+
+@cache
+def _countries() -> frozenset[str]:
+    known = {code for code in get_global("territory_currencies") if re.fullmatch("[A-Z]{2}", code)}
+    return frozenset(known - _NO_ISO_COUNTRIES - set(get_global("territory_aliases")))
+
 
 @cache
 def _time_zones() -> frozenset[str]:
@@ -25,7 +36,7 @@ def currency_error(field: str, code: str) -> FieldError | None:
 
 
 def market_error(field: str, code: str) -> FieldError | None:
-    if re.fullmatch("[A-Z]{2}", code) and code in get_global("territory_currencies"):
+    if code in _countries():
         return None
     message = f"{code[:20]!r} is no ISO 3166-1 country."
     return FieldError(field, "market_unknown", message, "Two capital letters, for example 'DE'.")
