@@ -84,7 +84,6 @@ async def create(
     brand: BrandId,
     import_id: ImportId,
     requested_format: str,
-    file_name: str,
     actor: str,
     now: datetime,
 ) -> None:
@@ -94,7 +93,6 @@ async def create(
             import_id=import_id,
             state="uploading",
             requested_format=requested_format,
-            file_name=file_name,
             actor=actor,
             created_at=now,
             updated_at=now,
@@ -118,12 +116,12 @@ async def add_chunk(
 
 
 async def stage(
-    tx: WriteSession, *, brand: BrandId, import_id: ImportId, sha256: bytes, now: datetime
+    tx: WriteSession, *, brand: BrandId, import_id: ImportId, sha256: bytes, file_name: str, now: datetime
 ) -> bool:
     changed = await tx.execute(
         update(imports)
         .where(imports.c.brand_id == brand, imports.c.import_id == import_id, imports.c.state == "uploading")
-        .values(state="staged", sha256=sha256, updated_at=now)
+        .values(state="staged", sha256=sha256, file_name=file_name, updated_at=now)
     )
     return bool(changed.rowcount == 1)
 

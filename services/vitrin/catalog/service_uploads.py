@@ -46,10 +46,11 @@ class UploadService:
         chunks: AsyncIterable[bytes],
         *,
         requested_format: str,
-        file_name: str,
+        file_name: Callable[[], str],
         announced: Announced,
     ) -> ImportId:
         """Staged when it returns. Whatever goes wrong before, the import ends as `aborted` with nothing applied.
+        `file_name` is asked at the end: a form names it on the way.
 
         Raises FormatUnknown, UploadIncomplete, and what the stream raises.
         """
@@ -63,14 +64,13 @@ class UploadService:
                 brand=brand,
                 import_id=import_id,
                 requested_format=requested_format,
-                file_name=file_name[:FILE_NAME_CHARS_MAX].replace("\x00", ""),
                 actor=actor,
                 now=self._clock(),
             )
         try:
             received, digest = await self._store(brand, import_id, chunks)
             _verify(announced, received, digest)
-            await self._stage(brand, import_id, digest)
+            await self._stage(brand, import_id, digest, file_name())
         except BaseException as error:
             await asyncio.shield(self._abort(brand, import_id, error))
             raise
@@ -101,10 +101,15 @@ class UploadService:
         if not is_open:
             raise UploadIncomplete("The upload was silent for too long and was aborted.")
 
-    async def _stage(self, brand: BrandId, import_id: ImportId, digest: bytes) -> None:
+    async def _stage(self, brand: BrandId, import_id: ImportId, digest: bytes, file_name: str) -> None:
         async with self._database.write(brand) as tx:
             staged = await repository.stage(
-                tx, brand=brand, import_id=import_id, sha256=digest, now=self._clock()
+                tx,
+                brand=brand,
+                import_id=import_id,
+                sha256=digest,
+                file_name=file_name[:FILE_NAME_CHARS_MAX].replace("\x00", ""),
+                now=self._clock(),
             )
         if not staged:
             raise UploadIncomplete("The upload was silent for too long and was aborted.")

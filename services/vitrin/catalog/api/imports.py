@@ -56,7 +56,7 @@ async def create_import(
         principal.actor,
         body_of(request) if form is None else form.stream(),
         requested_format=format,
-        file_name=file_name,
+        file_name=lambda: file_name or (form.name if form is not None else ""),
         announced=announced,
     )
     return answer(await _imports(request).get(principal.brand_id, import_id), 202)
