@@ -10,6 +10,7 @@ from vitrin.cli.settings import HOST, Var
 from vitrin.cli.supervisor.secrets import Secrets
 
 BROKER_MEMORY_BYTES_MAX = 500 * 1024 * 1024
+NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE",)  # it would make every start compile everything again
 SECRETS_OF_ACCOUNTS = ("VITRIN_OPERATOR_TOKEN", "ACCOUNTS_TOKEN_KEYS")
 
 
@@ -94,7 +95,8 @@ def service_environment(
         computed["VITRIN_HINT_DATABASE_URL"] = hint_url
     if settings.kafka_bootstrap is None:
         computed["VITRIN_KAFKA_MEMBERSHIP"] = "lock"
-    return {**os.environ, **computed}
+    inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+    return {**inherited, **computed}
 
 
 def for_service(environment: Mapping[str, str], *, name: str, secrets: Secrets) -> dict[str, str]:

@@ -16,6 +16,7 @@ import httpx
 
 from vitrin.cli.failures import CliFailure, Exit
 from vitrin.cli.settings import read_json, write_private_json
+from vitrin.cli.supervisor.parts import SERVICES
 from vitrin.cli.supervisor.preparation import Preparation
 from vitrin.cli.supervisor.state import VarLock, stop_left_over
 from vitrin.cli.supervisor.unit import State, Unit
@@ -24,6 +25,7 @@ from vitrin.kit.embedded.ports import port_is_free
 from vitrin.kit.embedded.process import bound_log
 
 TICK_S = 10.0
+DATA_PARTS = ("postgres", "broker")
 PROBE_TIMEOUT_S = 2.0
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -78,15 +80,14 @@ class Supervisor:
             )
 
     async def _start_all(self) -> None:
-        """Data first, then schema and topics, then all services at once."""
+        """Data first, then schema and topics beside the sandbox, which needs neither, then all services at once."""
         self.preparation.make_units()
-        by_name = {unit.name: unit for unit in self.units}
-        first = [by_name[name] for name in ("postgres", "broker") if name in by_name]
-        rest = [unit for unit in self.units if unit not in first]
-        for unit in first:
-            await self._start(unit)
-        await self._timed("schema and topics", self.preparation.prepare)
-        await self._together([self._start(unit) for unit in rest])
+        data = [unit for unit in self.units if unit.name in DATA_PARTS]
+        free = [unit for unit in self.units if unit.name not in SERVICES and unit not in data]
+        await self._together([self._start(unit) for unit in data])
+        prepared = self._timed("schema and topics", self.preparation.prepare)
+        await self._together([prepared, *(self._start(unit) for unit in free)])
+        await self._together([self._start(unit) for unit in self.units if unit.name in SERVICES])
         self._watchers = [
             asyncio.create_task(self._keep(unit), name=f"keep-{unit.name}") for unit in self.units
         ]
