@@ -6,8 +6,9 @@
 - Invalid: the message goes to the dead letters with its reason; beyond `DEAD_LETTERS_MAX` in an hour the consumer
   halts (not the API), before a bad release pours a topic into them.
 
-A topic that comes back with another id, or shorter than our position, starts again at its earliest offset: handlers
-absorb repeats by version or event id.
+A topic that comes back with another id starts again at its earliest offset; a position that the broker does not have
+is reset to the earliest by the client. Handlers absorb repeats by version or event id. (The end offset is no proof of
+a topic that lost records: the embedded broker answers with the start of its last batch, plus one.)
 """
 
 import asyncio
@@ -195,13 +196,16 @@ class Consumer:
         bounds = await self._bounds(places)
         starts, resets = {}, {}
         for place in places:
-            first, end = bounds[place]
+            first, _ = bounds[place]
             position = stored.get(place)
             if position is None:
                 starts[place] = first
-            elif position > end or position < first:
+            elif position < first:
                 resets[place] = (position, first)
-                self._report_jump(place, position, first, end)
+                GAPS.labels(group=self.group).inc()
+                log.error(
+                    "records_gone", group=self.group, topic=place.topic, position=position, earliest=first
+                )
         async with self._database.write() as tx:
             now = self._clock()
             await store.start(tx, group=self.group, places=starts, now=now)
@@ -215,15 +219,6 @@ class Consumer:
         """Earliest and end offset of each. Asked by the probe: our own client may be inside poll()."""
         found = await self._probe.bounds((place.topic, place.partition) for place in places)
         return {place: found[(place.topic, place.partition)] for place in places}
-
-    def _report_jump(self, place: Place, position: int, first: int, end: int) -> None:
-        if position < first:
-            GAPS.labels(group=self.group).inc()
-            log.error("records_gone", group=self.group, topic=place.topic, position=position, earliest=first)
-        else:
-            log.warning(
-                "topic_shorter_than_position", group=self.group, topic=place.topic, position=position, end=end
-            )
 
     def _parse(self, records: Sequence[tuple[Place, Any]]) -> _Batch:
         batch = _Batch()
@@ -315,8 +310,6 @@ class Consumer:
             raise BrokerUnavailable("another process reads this group now")
         places = list(reader.places)
         bounds = await self._bounds(places)
-        if any(self._positions[place] > bounds[place][1] for place in places):
-            raise BrokerUnavailable("a topic is shorter than our position")
         if places and all(self._positions[place] >= bounds[place][1] for place in places):
             self._at_end_s = loop.time()
         self._ticked_at_s = loop.time()
