@@ -155,7 +155,7 @@ class Consumer:
             await self._apply_until_done(batch, stop)
             await reader.committed(batch.moves)
         if batch is None or asyncio.get_running_loop().time() - self._ticked_at_s > 5 * TICK_S:
-            await self._tick(reader)
+            await self._tick(reader, quiet=batch is None)
         if batch is None and self._hints.enabled and self._settings.membership == "lock":
             await self._wait_for_hint(stopping)
 
@@ -298,7 +298,7 @@ class Consumer:
             )
         MESSAGES.labels(group=self.group, outcome="dead_letter").inc(len(failed))
 
-    async def _tick(self, reader: LogReader) -> None:
+    async def _tick(self, reader: LogReader, *, quiet: bool) -> None:
         """Every few seconds: is it still the same topic, do we still hold the lock, are we at the end?"""
         loop = asyncio.get_running_loop()
         if loop.time() - self._ticked_at_s < TICK_S:
@@ -310,7 +310,7 @@ class Consumer:
             raise BrokerUnavailable("another process reads this group now")
         places = list(reader.places)
         bounds = await self._bounds(places)
-        if places and all(self._positions[place] >= bounds[place][1] for place in places):
+        if quiet and places and all(self._positions[place] >= bounds[place][1] for place in places):
             self._at_end_s = loop.time()
         self._ticked_at_s = loop.time()
 
