@@ -85,7 +85,9 @@ class Spine:
     def __post_init__(self) -> None:
         self.wake = Wake(relay_is_here=True)
         self.app = AppDatabase(settings=self.database, service=SERVICE, clock=system_clock, wake=self.wake)
-        self.worker = WorkerDatabase(settings=self.database, service=SERVICE, clock=system_clock, wake=self.wake)
+        self.worker = WorkerDatabase(
+            settings=self.database, service=SERVICE, clock=system_clock, wake=self.wake
+        )
         self.probe = Probe(self.kafka)
         self.hints = HintListener(self.database)
         self.relay = Relay(
