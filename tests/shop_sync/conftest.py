@@ -41,7 +41,7 @@ from vitrin.protos.accounts.v1.connection_pb2_grpc import (
 from vitrin.protos.accounts.v1.events_pb2 import ConnectionChanged, ConnectionMode
 from vitrin.protos.catalog.v1.events_pb2 import ItemChanged, ItemContent, ItemDeleted, Money, OfferChanged
 from vitrin.shop_sync.consumers import catalog_handler, connection_handler
-from vitrin.shop_sync.main import build_worker
+from vitrin.shop_sync.main import Worker, build_worker
 from vitrin.shop_sync.service.catalogs import Catalogs
 from vitrin.shop_sync.service.reading import Reading
 from vitrin.shop_sync.service.waking import Waker
@@ -116,11 +116,16 @@ class Shop:
             http=self.http, accounts=ConnectionServiceStub(self.channel), clock=system_clock
         )
         self.reading = Reading(database=self.app, waker=self.waker, clock=system_clock)
-        self.worker = self._worker()
+        self.worker = self._build(self.settings.process.instance)
 
-    def _worker(self) -> Any:
+    def fresh_worker(self, name: str) -> Worker:
+        """Another worker process of the service with the same database."""
+        return self._build(name)
+
+    def _build(self, instance: str) -> Worker:
+        process = self.settings.process.model_copy(update={"instance": instance})
         return build_worker(
-            settings=self.settings,
+            settings=self.settings.model_copy(update={"process": process}),
             database=self.database,
             catalogs=self.catalogs,
             waker=self.waker,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -57,6 +58,10 @@ class Dispatcher:
                 session.wake.set()
         self._woken.set()
 
+    def tasks(self) -> "list[asyncio.Task[None]]":
+        """The sessions at work now."""
+        return list(self._tasks.values())
+
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; then open sessions finish their step. What is cut off is looked at by the next worker."""
         stopping = asyncio.create_task(self._on_stop(stop))
@@ -108,10 +113,9 @@ class Dispatcher:
                 return
             if due_at is not None:
                 wait_s = min(IDLE_POLL_S, (due_at - now).total_seconds())
-        try:
-            await asyncio.wait_for(self._woken.wait(), wait_s)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._woken.wait()
 
     async def _claim(self, stop: asyncio.Event, free: int) -> None:
         now = self._clock()

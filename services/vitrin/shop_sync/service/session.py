@@ -7,6 +7,7 @@ an attempt of a claim that is gone; whoever claims the channel next finds it and
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -116,10 +117,9 @@ class Session:
         await self._release()
 
     async def _sleep(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self.wake.wait(), max(seconds, SHORTEST_SLEEP_S))
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(seconds, SHORTEST_SLEEP_S)):
+                await self.wake.wait()
 
     async def _look(self) -> Situation | None:
         async with self._database.read([self.claim.brand_id]) as tx:
