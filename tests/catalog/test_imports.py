@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from tests.catalog.support import Service, add_key, admin_execute, admin_rows, new_brand, published, serving
 from vitrin.catalog import service_import_run
@@ -80,7 +81,7 @@ def state(service: Service, brand: BrandId) -> object:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110
+    while not condition():
         await asyncio.sleep(0.02)
 
 
@@ -292,7 +293,8 @@ async def test_a_worker_killed_between_any_two_transactions_is_followed_without_
         if done:
             break
         task.cancel()
-        with suppress(asyncio.CancelledError):
+        # A COPY that is cut off leaves a connection that cannot even roll back; the pool throws it away.
+        with suppress(asyncio.CancelledError, DBAPIError):
             await task
         kills += 1
     assert kills > 0

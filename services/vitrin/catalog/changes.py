@@ -127,7 +127,9 @@ def decide(
 
 def _changed(change: Change, stored: Stored, content: ItemContent | None, offer: Offer | None) -> Decision:
     given = stored.refs if change.refs is None else change.refs
-    refs = given if content is None else replace(given, sku=content.sku, gtin=content.gtin)
+    refs = given
+    if content is not None and (given.sku, given.gtin) != (content.sku, content.gtin):
+        refs = replace(given, sku=content.sku, gtin=content.gtin)
     content_changed, offer_changed = content != stored.content, offer != stored.offer
     if stored.content is None:
         outcome = Outcome.CREATED

@@ -71,10 +71,16 @@ _INSERT_ROWS: Final = """
 """
 _SEEN: Final = text(
     """
-    select item_id, min(row_number) as row_number from import_rows
-    where brand_id = :brand and import_id = :import_id and item_id = any(cast(:ids as text[])) group by item_id
+    select id.id as item_id, earlier.row_number from unnest(cast(:ids as text[])) as id(id)
+    cross join lateral (
+        select row_number from import_rows one
+        where one.brand_id = :brand and one.import_id = :import_id and one.item_id = id.id
+        offset 0) earlier
     """
 )
+"""OFFSET 0 holds the planner to one index probe per id: a table that grew a moment ago has no statistics, and it
+would read the whole import again for every transaction."""
+
 _ROW_TYPES: Final = {"row_number": "integer", "item_id": "text", "outcome": "text", "problems": "text"}
 
 
@@ -243,7 +249,10 @@ async def chunk(tx: ReadSession, *, brand: BrandId, import_id: ImportId, seq: in
 async def seen(tx: ReadSession, lease: Lease, ids: Collection[str]) -> dict[str, int]:
     """The first row of each id that earlier rows of this file had."""
     found = await tx.all(_SEEN, {"brand": lease.brand, "import_id": lease.import_id, "ids": sorted(ids)})
-    return {row.item_id: row.row_number for row in found}
+    first: dict[str, int] = {}
+    for row in found:
+        first[row.item_id] = min(row.row_number, first.get(row.item_id, row.row_number))
+    return first
 
 
 async def add_rows(tx: WriteSession, lease: Lease, reports: Sequence[RowReport]) -> None:
