@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, exists, insert, select, text, update
 
 from vitrin.accounts.models import api_keys, audit_entries, brands, connections
-from vitrin.kit.access.install import LOOKUP_KEY
+from vitrin.kit.access.lookup import LOOKUP_KEY
 from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.ids import BrandId, ConnectionId, KeyId
 

@@ -22,7 +22,7 @@ from sqlalchemy import select, text
 from vitrin.kit import metrics
 from vitrin.kit.access import models
 from vitrin.kit.access.errors import AccessUnavailable, KeyExpired, KeyRevoked, KeyUnknown
-from vitrin.kit.access.install import LOOKUP_KEY
+from vitrin.kit.access.lookup import LOOKUP_KEY
 from vitrin.kit.access.principal import Principal
 from vitrin.kit.access.records import (
     BrandDefaults,

@@ -1,16 +1,18 @@
-"""The replica's tables, for the first migration of a service. Alembic only; services call `install_access(op)`."""
+"""The replica's tables, for the first migration of a service. Alembic is imported by migrations only (8 MB)."""
 
-from alembic.operations import Operations
+from typing import TYPE_CHECKING
 
-from vitrin.kit.db.migration import brand_table, role
+from vitrin.kit.access.lookup import LOOKUP_KEY
 
-LOOKUP_KEY = "app.lookup_key"
-"""Setting of a transaction that finds the brand of one key: only that key's rows can be seen with it."""
+if TYPE_CHECKING:
+    from alembic.operations import Operations
 
 
-def install_access(op: Operations) -> None:
+def install_access(op: "Operations") -> None:
     """The worker follows the topics. The app role sees the brand of its transaction, and, to find a key's brand,
     exactly the key that the transaction names in `app.lookup_key`, with its brand: it cannot list any others."""
+    from vitrin.kit.db.migration import brand_table, role  # noqa: PLC0415
+
     op.execute(
         """
         create table access_brands (

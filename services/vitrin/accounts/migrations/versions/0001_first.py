@@ -3,7 +3,7 @@
 from alembic import op
 from alembic.operations import Operations
 
-from vitrin.kit.access.install import LOOKUP_KEY
+from vitrin.kit.access.lookup import LOOKUP_KEY
 from vitrin.kit.db.migration import brand_table, install_outbox, role
 
 revision = "accounts_0001"
