@@ -7,9 +7,11 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 HOST = "127.0.0.1"
+DEMO_KEYS = ("brand_id", "name", "key", "test_key", "catalog_name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +80,19 @@ def write_private_json(path: Path, document: object) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(document, file, indent=2, ensure_ascii=False, default=str)
+        json.dump(document, file, indent=2, ensure_ascii=False, default=_as_text)
         file.write("\n")
     draft.replace(path)
+
+
+def _as_text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def demo_brand(var: Var) -> dict[str, object] | None:
+    """Of a demo that was told on this directory: the brand and its keys; None before."""
+    stored = read_json(var.demo)
+    return {name: stored.get(name) for name in DEMO_KEYS} if stored.get("key") else None
 
 
 def service_url(name: str) -> str:

@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 def status(as_json: AsJson = False) -> None:
     """Every address, the state of every process, and the demo brand with its key. 3 when nothing runs."""
     from vitrin.cli.failures import CliFailure, Exit
-    from vitrin.cli.settings import Var, read_json
+    from vitrin.cli.settings import Var, demo_brand, read_json
     from vitrin.cli.supervisor.state import up_is_running
 
     output = Output(as_json=as_json)
@@ -48,7 +48,7 @@ def status(as_json: AsJson = False) -> None:
             code="not_running",
             exit_code=Exit.UNREACHABLE,
         )
-    state["demo"] = read_json(var.demo) or None
+    state["demo"] = demo_brand(var)
     if as_json:
         output.json(state)
     else:

@@ -96,10 +96,10 @@ def _new_price(item: Mapping[str, Any], memory: Memory) -> Change:
 
 
 def _other_stock(item: Mapping[str, Any]) -> Change:
-    if item.get("effective_availability", item.get("availability")) == "out of stock":
-        entry = {"id": item["id"], "quantity": 5, "availability": "in stock"}
+    if item["effective_availability"] == "out_of_stock":
+        entry = {"id": item["id"], "quantity": 5, "availability": None}
         return Change(entry, f"{item['id']} is back in stock")
-    entry = {"id": item["id"], "quantity": 0, "availability": "out of stock"}
+    entry = {"id": item["id"], "quantity": 0, "availability": "out_of_stock"}
     return Change(entry, f"{item['id']} is sold out")
 
 

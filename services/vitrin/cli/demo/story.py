@@ -255,7 +255,8 @@ def _sum_up(
     output.note(
         f"\n[bold]{memory.catalog_name}[/bold]: {len(item_ids)} items, {len(memory.refused)} rows refused"
     )
-    output.table(refused, columns={"code": "row refused because", "rows": "rows"})
+    if refused:
+        output.table(refused, columns={"code": "row refused because", "rows": "rows"})
     output.table(
         summary_rows(board),
         columns={"platform": "platform", "state": "state", "why": "why", "items": "items"},

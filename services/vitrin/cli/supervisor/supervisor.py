@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from vitrin.cli.failures import CliFailure, Exit
-from vitrin.cli.settings import read_json, write_private_json
+from vitrin.cli.settings import demo_brand, write_private_json
 from vitrin.cli.supervisor.parts import SERVICES
 from vitrin.cli.supervisor.preparation import Preparation
 from vitrin.cli.supervisor.state import VarLock, stop_left_over
@@ -198,14 +198,13 @@ class Supervisor:
         write_private_json(self.settings.var.state, self.state())
 
     def state(self) -> dict[str, Any]:
-        demo = read_json(self.settings.var.demo)
         return {
             "supervisor": {"pid": os.getpid(), "started_at": self._began_at},
             "urls": self.preparation.urls,
             "database_url": self.preparation.public_database_url,
             "kafka_bootstrap": self.preparation.bootstrap,
             "processes": [unit.as_json() for unit in self.units],
-            "demo": demo or None,
+            "demo": demo_brand(self.settings.var),
         }
 
 
