@@ -75,16 +75,10 @@ async def run(
         )
         loops.append(relay.run(stop))
         loops += [
-            ImportLoop(
-                database=database,
-                places=places,
-                brands=brands,
-                clock=clock,
-                settings=settings.imports,
-                owner=f"{settings.process.instance}/{number}",
-                wake=event,
-            ).run(stop)
-            for number, event in enumerate(staged)
+            loop.run(stop)
+            for loop in import_loops(
+                settings, database=database, places=places, brands=brands, clock=clock, staged=staged
+            )
         ]
     if answers:
 
@@ -113,6 +107,30 @@ async def run(
         await probe.close()
         await app_database.close()
         await database.close()
+
+
+def import_loops(
+    settings: CatalogSettings,
+    *,
+    database: WorkerDatabase,
+    places: Places,
+    brands: BrandSource,
+    clock: Clock,
+    staged: Sequence[asyncio.Event],
+) -> list[ImportLoop]:
+    """One loop per event of `staged`, which wakes it."""
+    return [
+        ImportLoop(
+            database=database,
+            places=places,
+            brands=brands,
+            clock=clock,
+            settings=settings.imports,
+            owner=f"{settings.process.instance}/{number}",
+            wake=event,
+        )
+        for number, event in enumerate(staged)
+    ]
 
 
 def brand_source(directory: ReplicaDirectory) -> BrandSource:
