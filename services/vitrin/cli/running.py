@@ -63,11 +63,10 @@ def serve(
     ] = Role.ALL,
 ) -> None:
     """Run one service until SIGTERM or Ctrl-C. Its settings come from the environment."""
-    from vitrin.cli.process import run_until_stopped
+    from vitrin.cli.serving import become
 
-    main = _module(f"vitrin.{service.value}.main")
-    settings = _load(f"vitrin.{service.value}.settings")
-    run_until_stopped(lambda stop: main.run(settings, role=role.value, stop=stop))
+    _load(f"vitrin.{service.value}.settings")
+    become(service.value, role.value)
 
 
 def migrate(

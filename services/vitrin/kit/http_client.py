@@ -180,19 +180,33 @@ class PlatformHttp:
         self._total_timeout_s = total_timeout_s
         self._windows: dict[tuple[str, str, str], CallWindow] = {}
         self._places: dict[tuple[str, str], _Place] = {}
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(
-                connect=CONNECT_TIMEOUT_S, read=read_timeout_s, write=WRITE_TIMEOUT_S, pool=POOL_TIMEOUT_S
-            ),
-            limits=httpx.Limits(
-                max_connections=CONNECTIONS_MAX,
-                max_keepalive_connections=CONNECTIONS_IDLE_MAX,
-                keepalive_expiry=CONNECTION_IDLE_S,
-            ),
-            follow_redirects=False,
-            trust_env=False,
-            proxy=proxy,
-        )
+        self._read_timeout_s = read_timeout_s
+        self._proxy = proxy
+        self._clients: dict[bool, httpx.AsyncClient] = {}
+
+    def _client(self, url: str) -> httpx.AsyncClient:
+        """One client for https and one for plain addresses (the sandbox): the certificate store is 6 MB, and is
+        loaded only by who needs it."""
+        secure = not url.startswith("http://")
+        if secure not in self._clients:
+            self._clients[secure] = httpx.AsyncClient(
+                verify=secure,
+                timeout=httpx.Timeout(
+                    connect=CONNECT_TIMEOUT_S,
+                    read=self._read_timeout_s,
+                    write=WRITE_TIMEOUT_S,
+                    pool=POOL_TIMEOUT_S,
+                ),
+                limits=httpx.Limits(
+                    max_connections=CONNECTIONS_MAX,
+                    max_keepalive_connections=CONNECTIONS_IDLE_MAX,
+                    keepalive_expiry=CONNECTION_IDLE_S,
+                ),
+                follow_redirects=False,
+                trust_env=False,
+                proxy=self._proxy,
+            )
+        return self._clients[secure]
 
     async def __aenter__(self) -> "PlatformHttp":
         return self
@@ -203,7 +217,8 @@ class PlatformHttp:
         await self.close()
 
     async def close(self) -> None:
-        await self._client.aclose()
+        for client in self._clients.values():
+            await client.aclose()
 
     def ready_in_s(self, *, platform: str, account: str, rate: Rate) -> float:
         """Seconds that a call of this endpoint would now wait for its rate; 0 when it could go at once."""
@@ -265,7 +280,7 @@ class PlatformHttp:
             raise UnknownOutcome(type(error).__name__, str(error)) from error
 
     async def _exchange(self, call: Call) -> Reply:
-        async with self._client.stream(
+        async with self._client(call.url).stream(
             call.method, call.url, params=dict(call.params), headers=dict(call.headers), content=call.content
         ) as response:
             body = bytearray()

@@ -42,7 +42,9 @@ from vitrin.kit.settings import KafkaSettings
 POLL_HINTED_MS: Final = 30
 POLL_MS: Final = 1_000
 POLLS_AFTER_HINT: Final = 4
-TICK_S: Final = 2.0
+TICK_S: Final = 5.0
+TICK_HINTED_S: Final = 1.0
+"""A hint without a record behind it may come from a broker that we do not know yet: look sooner."""
 RETRY_S: Final = 0.5
 RETRY_MAX_S: Final = 10.0
 DEAD_LETTERS_MAX: Final = 100
@@ -154,7 +156,7 @@ class Consumer:
         if batch is not None:
             await self._apply_until_done(batch, stop)
             await reader.committed(batch.moves)
-        if batch is None or asyncio.get_running_loop().time() - self._ticked_at_s > 5 * TICK_S:
+        if batch is None or asyncio.get_running_loop().time() - self._ticked_at_s > 2 * TICK_S:
             await self._tick(reader, quiet=batch is None)
         if batch is None and self._hints.enabled and self._settings.membership == "lock":
             await self._wait_for_hint(stopping)
@@ -301,7 +303,7 @@ class Consumer:
     async def _tick(self, reader: LogReader, *, quiet: bool) -> None:
         """Every few seconds: is it still the same topic, do we still hold the lock, are we at the end?"""
         loop = asyncio.get_running_loop()
-        if loop.time() - self._ticked_at_s < TICK_S:
+        if loop.time() - self._ticked_at_s < (TICK_HINTED_S if self._was_hinted else TICK_S):
             return
         known = await self._probe.topics(self._topics)
         if known != self._known:

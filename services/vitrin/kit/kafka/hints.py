@@ -19,7 +19,7 @@ from vitrin.kit.logs import get_logger
 from vitrin.kit.settings import DatabaseSettings
 
 CHANNEL: Final = "vitrin_hint"
-FALLBACK_S: Final = 2.0
+FALLBACK_S: Final = 5.0
 RECONNECT_S: Final = 1.0
 
 log = get_logger(__name__)

@@ -31,9 +31,9 @@ from vitrin.protos.kit.v1.outbox_pb2 import OutboxBatch
 
 POLL_S: Final = 0.2
 """How often it looks while there is traffic: a NOTIFY may have been held back."""
-POLL_IDLE_S: Final = 2.0
+POLL_IDLE_S: Final = 5.0
 BUSY_S: Final = 1.0
-TICK_S: Final = 2.0
+TICK_S: Final = 3.0
 RENEW_S: Final = store.LEASE_S / 3
 LEASE_MARGIN_S: Final = DELIVERY_TIMEOUT_MS / 1000 + 3
 RETRY_S: Final = 0.5
