@@ -212,3 +212,17 @@ async def test_repeats_change_nothing(shop: Shop) -> None:
         await shop.hear(*reversed(messages))
     assert await shop.rows("select version from channel_items where brand_id = :brand") == before
     assert len(await shop.sends()) == 1
+
+
+async def test_a_price_is_a_partial_update_on_pinterest(shop: Shop) -> None:
+    pinterest = await live(shop, "1", platform="pinterest")
+    before = len(await shop.sends("pinterest"))
+    first = await pinterest.shows()
+    async with shop.dispatching():
+        await shop.hear(shop.offer("1", 1999))
+        await until(lambda: price(pinterest, "1"), "19.99 USD")
+    [send] = (await shop.sends("pinterest"))[before:]
+    assert send["operations"] == {"UPDATE": 1}
+    after = await pinterest.shows()
+    assert after["1"]["changed_at"]["title"] == first["1"]["changed_at"]["title"]
+    assert after["1"]["changed_at"]["price"] != first["1"]["changed_at"]["price"]

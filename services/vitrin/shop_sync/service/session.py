@@ -66,6 +66,7 @@ class Situation:
     attempts: Sequence[Attempt]
     pending_at: datetime | None
     read_back_at: datetime | None
+    """Not before the platform's rate has room for one more look."""
 
     def due_at(self, now: datetime) -> datetime | None:
         times = [attempt.due_at for attempt in self.attempts]
@@ -98,6 +99,7 @@ class Session:
         self._outcomes = outcomes
         self._pace = pace
         self._clock = clock
+        self._read_back_from = clock()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until nothing is due soon, the claim is lost, the channel stands still, or `stop` is set."""
@@ -132,6 +134,8 @@ class Session:
             return None
         attempts = await work.attempts_of(tx, brand, channel_id)
         pending_at, read_back_at = await items.next_due(tx, brand, channel_id)
+        if read_back_at is not None:
+            read_back_at = max(read_back_at, self._read_back_from)
         return Situation(channel, gate, attempts, pending_at, read_back_at)
 
     async def _release(self) -> None:
@@ -363,8 +367,14 @@ class Session:
         await self._outcomes.looked(channel, attempt, seen)
 
     async def _read_back(self, channel: Channel, catalog: CatalogChannel) -> None:
+        """One call at most, and only when it need not wait: prices must not queue behind looks."""
+        wait_s = catalog.ready_in_s(Endpoint.READ_BACK)
+        if wait_s > 0:
+            self._read_back_from = self._clock() + timedelta(seconds=wait_s)
+            return
+        limit = min(READ_BACK_ITEMS_MAX, catalog.capabilities.read_back_items_max)
         async with self._database.read([channel.brand_id]) as tx:
-            asked = await items.read_back_due(tx, channel, now=self._clock(), limit=READ_BACK_ITEMS_MAX)
+            asked = await items.read_back_due(tx, channel, now=self._clock(), limit=limit)
         try:
             seen = await catalog.read_back({row[1]: _expected(row[3]) for row in asked})
         except PlatformFailure as failure:
