@@ -24,9 +24,13 @@ def main() -> None:
     # structlog loads Rich, for tracebacks in colour, whenever it can be imported.
     sys.modules["rich"] = None  # type: ignore[assignment]
     from vitrin.cli.process import run_until_stopped
+    from vitrin.kit.settings import SettingsInvalid
 
+    try:
+        settings = importlib.import_module(f"vitrin.{service}.settings").load_settings()
+    except SettingsInvalid as wrong:
+        sys.exit(f"settings_invalid: {wrong}")
     module = importlib.import_module(f"vitrin.{service}.main")
-    settings = importlib.import_module(f"vitrin.{service}.settings").load_settings()
     run_until_stopped(lambda stop: module.run(settings, role=role, stop=stop))
 
 

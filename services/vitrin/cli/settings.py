@@ -57,6 +57,10 @@ class Var:
         return self.root / "demo.json"
 
     @property
+    def schema(self) -> Path:
+        return self.root / "schema.json"
+
+    @property
     def lock(self) -> Path:
         return self.root / "lock"
 

@@ -61,7 +61,7 @@ class EmbeddedPart:
 
 @dataclass(slots=True)
 class CommandPart:
-    """A `vitrin serve ...` process."""
+    """A Python process of ours: `arguments` are those of the interpreter."""
 
     name: str
     log_path: Path
@@ -71,7 +71,7 @@ class CommandPart:
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "vitrin.cli", *self.arguments]
+        command = [sys.executable, *self.arguments]
         self.process = spawn(command, log_path=self.log_path, environment=self.environment())
 
     def stop(self) -> None:

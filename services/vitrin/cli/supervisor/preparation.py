@@ -4,9 +4,12 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
+import vitrin.kit
 from vitrin.cli.failures import CliFailure
+from vitrin.cli.settings import read_json, write_private_json
 from vitrin.cli.supervisor.parts import SERVICES, CommandPart, EmbeddedPart, Part, urls_of
 from vitrin.cli.supervisor.secrets import load_secrets
 from vitrin.cli.supervisor.settings import UpSettings, for_service, service_environment
@@ -71,8 +74,15 @@ class Preparation:
         )
 
     async def prepare(self) -> None:
-        """Schema of every service and the topics, side by side."""
+        """Schema of every service and the topics, side by side. A schema that is up to date is left alone."""
+        stamp = None if self._postgres is None else schema_stamp(self._postgres.data_dir)
+        known = read_json(self.settings.var.schema)
+        if stamp is not None and known == stamp:
+            await self.create_topics()
+            return
         await asyncio.gather(self._step("migrate"), self.create_topics())
+        if stamp is not None:
+            write_private_json(self.settings.var.schema, stamp)
 
     async def create_topics(self) -> None:
         await self._step("topics")
@@ -128,12 +138,18 @@ class Preparation:
         sandbox = CommandPart(
             "sandbox",
             self._log("sandbox"),
-            ("sandbox", "serve"),
+            ("-m", "vitrin.cli", "sandbox", "serve"),
             self._environment_of("sandbox"),
             self._ready("sandbox"),
         )
         services = [
-            CommandPart(name, self._log(name), ("serve", name), self._environment_of(name), self._ready(name))
+            CommandPart(
+                name,
+                self._log(name),
+                ("-m", "vitrin.cli.serving", name, "all"),
+                self._environment_of(name),
+                self._ready(name),
+            )
             for name in SERVICES
         ]
         return [sandbox, *services]
@@ -143,6 +159,17 @@ class Preparation:
 
     def _environment_of(self, name: str) -> Callable[[], dict[str, str]]:
         return lambda: for_service(self.environment(), name=name, secrets=self._secrets)
+
+
+def schema_stamp(data_dir: Path) -> dict[str, object]:
+    """Changes with any migration and with the data directory: the same stamp needs no `vitrin migrate`."""
+    digest = sha256()
+    kit = Path(vitrin.kit.__file__).parent
+    files = [*kit.glob("db/*.py"), *kit.glob("*/install.py"), *kit.parent.glob("*/migrations/**/*.py")]
+    for file in sorted(files):
+        digest.update(str(file).encode() + b"\0" + file.read_bytes())
+    made = (data_dir / "PG_VERSION").stat()
+    return {"migrations": digest.hexdigest(), "data": f"{made.st_ino}-{made.st_mtime_ns}"}
 
 
 def _fsync() -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitrin.cli.failures import CliFailure, Exit
+from vitrin.cli.serving import ENVIRONMENT as SERVICE_ENVIRONMENT
 from vitrin.cli.settings import HOST, Var
 from vitrin.cli.supervisor.secrets import Secrets
 
@@ -103,6 +104,7 @@ def for_service(environment: Mapping[str, str], *, name: str, secrets: Secrets) 
     """What one service sees: the operator token and the key ring reach accounts and nobody else."""
     own = {key: value for key, value in environment.items() if key not in SECRETS_OF_ACCOUNTS}
     own["VITRIN_INSTANCE"] = f"{name}-0"
+    own = {**SERVICE_ENVIRONMENT, **own}
     if name == "accounts":
         own["VITRIN_OPERATOR_TOKEN"] = secrets.operator_token
         own["ACCOUNTS_TOKEN_KEYS"] = secrets.token_keys
