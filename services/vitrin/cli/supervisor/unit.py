@@ -11,7 +11,7 @@ from vitrin.kit.embedded.errors import StartFailed
 from vitrin.kit.embedded.process import exit_reason, log_tail
 
 READY_DEADLINE_S = 60.0
-READY_POLL_S = 0.1
+READY_POLL_S = 0.2
 BACKOFF_FIRST_S = 0.25
 BACKOFF_MAX_S = 30.0
 STEADY_AFTER = timedelta(seconds=60)
