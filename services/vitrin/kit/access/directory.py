@@ -164,7 +164,7 @@ class ReplicaDirectory:
         try:
             return await self._ask(key_id, "stale")
         except grpc.aio.AioRpcError as error:
-            _log.warning("accounts_unreachable", status=error.code().name, replica_age_s=round(age_s))
+            _log.warning("accounts_unreachable", status=error.code().name, replica_age_s=age_s)
             if age_s > self._stale_max_s:
                 raise AccessUnavailable(
                     f"The list of keys is older than {self._stale_max_s:g} s and accounts does not answer."
