@@ -76,6 +76,11 @@ class AccountBook:
         self._by_token[platform, account.access_token] = account
         return account
 
+    def restore(self, account: Account) -> None:
+        """Take an account back as it was; a platform's accounts come in the order of their creation."""
+        self.by_platform[account.platform].append(account)
+        self._by_token[account.platform, account.access_token] = account
+
     def by_token(self, platform: str, access_token: str) -> Account | None:
         """The token's account whatever the token's state, or None for a token that never was."""
         return self._by_token.get((platform, access_token))

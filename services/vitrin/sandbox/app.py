@@ -1,11 +1,15 @@
 """The sandbox's application. Nothing happens at import."""
 
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route
 
 from vitrin.sandbox.control import Control
 from vitrin.sandbox.gate import PlatformGate
-from vitrin.sandbox.saving import keeping
+from vitrin.sandbox.keeper import StateKeeper, load_world
 from vitrin.sandbox.settings import SandboxSettings
 from vitrin.sandbox.timing import Clock, utc_clock
 from vitrin.sandbox.world import build_world
@@ -14,11 +18,30 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 def create_app(settings: SandboxSettings, *, clock: Clock = utc_clock) -> Starlette:
-    """Platforms under their hosts, the sandbox's own commands under ``/_sandbox``, the page at ``/``."""
-    world = build_world(settings, clock=clock)
-    routes: list[BaseRoute] = list(Control(world).routes())
+    """Platforms under their hosts, the sandbox's own commands under ``/_sandbox``, the page at ``/``.
+
+    With a state file the world is that of the file, and the lifespan keeps it there.
+    """
+    if settings.state_file is None:
+        world, keeper = build_world(settings, clock=clock), None
+    else:
+        world = load_world(settings, settings.state_file, clock=clock)
+        keeper = StateKeeper(world, path=settings.state_file)
+    routes: list[BaseRoute] = list(Control(world, keeper=keeper).routes())
     for platform in world.platforms.values():
         gate = PlatformGate(world=world, platform=platform)
         routes.append(Route(f"/{platform.host}/{{path:path}}", gate.serve, methods=METHODS))
-    lifespan = keeping(world, settings.state_path) if settings.state_path is not None else None
-    return Starlette(routes=routes, lifespan=lifespan)
+    return Starlette(routes=routes, lifespan=_keeping(keeper) if keeper is not None else None)
+
+
+def _keeping(keeper: StateKeeper) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        task = asyncio.create_task(keeper.run(), name="sandbox-state")
+        try:
+            yield
+        finally:
+            keeper.stop()
+            await task
+
+    return lifespan

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from vitrin.kit.metrics import CONTENT_TYPE, exposition
 from vitrin.sandbox.accounts import Account, TokenState
 from vitrin.sandbox.faults import FaultSpec
+from vitrin.sandbox.keeper import StateKeeper
 from vitrin.sandbox.metrics import ITEMS
 from vitrin.sandbox.page import render_fragment, render_page
 from vitrin.sandbox.state import StoredItem
@@ -95,10 +96,11 @@ def _number(request: Request, name: str, *, default: int, max_value: int | None 
 
 
 class Control:
-    """The commands on one world."""
+    """The commands on one world; ``keeper`` is None when it is kept in memory only."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, keeper: StateKeeper | None = None) -> None:
         self.world = world
+        self.keeper = keeper
 
     def routes(self) -> list[Route]:
         """Every path of the sandbox's own."""
@@ -148,7 +150,7 @@ class Control:
         account = self.world.accounts.by_token(command.platform, command.access_token)
         if account is None:
             raise ControlRefusal(404, "unknown_token", "no account has this token", field="access_token")
-        account.token_state = command.state
+        self.world.set_token(account, command.state)
         return _json({"platform": command.platform, "state": command.state})
 
     async def list_faults(self, request: Request) -> Response:
@@ -244,14 +246,19 @@ class Control:
         return _json(item_json(platform, item))
 
     async def reset(self, request: Request) -> Response:
-        """Forget items, batches, faults, quotas and the log; accounts stay and their tokens are valid again."""
+        """Forget items, batches, faults, quotas and the log; accounts stay and their tokens are valid again.
+
+        The state file, where there is one, has forgotten them too when the answer comes.
+        """
         for platform in self.world.platforms.values():
             platform.clear()
         for accounts in self.world.accounts.by_platform.values():
             for account in accounts:
-                account.token_state = TokenState.VALID
+                self.world.set_token(account, TokenState.VALID)
         self.world.faults.clear()
         self.world.log.clear()
+        if self.keeper is not None:
+            await self.keeper.flush()
         return _json({"reset": True})
 
     async def page(self, request: Request) -> Response:

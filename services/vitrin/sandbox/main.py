@@ -1,5 +1,8 @@
 """Starts the sandbox: ``run(settings)`` serves until it is told to stop."""
 
+import contextlib
+import signal
+from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
@@ -26,7 +29,16 @@ class DroppingProtocol(HttpToolsProtocol):
             self.transport.abort()
 
 
-def server(settings: SandboxSettings) -> uvicorn.Server:
+class SandboxServer(uvicorn.Server):
+    """Leaves signals to whoever owns the process; uvicorn's own way raises them again after a clean stop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Captures none."""
+        yield
+
+
+def server(settings: SandboxSettings) -> SandboxServer:
     """The server, not yet started."""
     config = uvicorn.Config(
         create_app(settings),
@@ -35,22 +47,23 @@ def server(settings: SandboxSettings) -> uvicorn.Server:
         http=DroppingProtocol,
         loop="uvloop",
         ws="none",
-        lifespan="auto",
+        lifespan="on",
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,
     )
-    return uvicorn.Server(config)
+    return SandboxServer(config)
 
 
 def run(settings: SandboxSettings) -> None:
-    """Serve until SIGINT or SIGTERM."""
-    server(settings).run()
+    """Serve until SIGINT or SIGTERM, finish what was begun, write the state and return.
 
-
-async def serve(settings: SandboxSettings) -> None:
-    """Serve inside a running loop until cancelled."""
-    await server(settings).serve()
+    A second SIGINT cuts open requests off. The handlers stay, so that a signal that comes late changes nothing.
+    """
+    running = server(settings)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, running.handle_exit)
+    running.run()
 
 
 def main() -> None:

@@ -1,121 +1,270 @@
-"""What the platforms hold outlives the process: a file, written when something changed and at the stop.
+"""The state file: what a restart of the sandbox does not forget.
 
-One JSON document per line: first the accounts, then the items in the order of their creation. Batches, faults,
-quotas and the log are not kept; a batch that is due is carried out before the file is written.
+JSON lines: a header with the version, accounts, catalogs with their items in the order of creation, batches, and an
+end that counts them. Kept are accounts, tokens' states, catalogs, items with the times of their changes, batches still
+to be carried out and those that finished in the last hour; not the log, faults and quotas. Batches are written in the
+shape of the platform's own ``Batch``: who changes that or a line here counts VERSION up.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-from starlette.applications import Starlette
+import msgspec
 
-from vitrin.sandbox.accounts import TokenState
-from vitrin.sandbox.state import CatalogState
+from vitrin.sandbox.accounts import Account
+from vitrin.sandbox.state import CatalogState, StoredItem
 from vitrin.sandbox.world import World
 
-SAVE_EVERY_S = 2.0
+FORMAT = "vitrin-sandbox-state"
+VERSION = 1
+
+BATCHES_KEPT_MS = 3_600_000
+BATCHES_FINISHED_MAX = 1_000
+"""Finished batches of one platform that are written."""
+
+CHUNK_BYTES = 64 * 1024
+"""Written at once. Each write lets go of the interpreter lock, so the event loop waits for no more than this."""
 
 
-def save(world: World, path: Path) -> None:
-    """Replace the file at once; a crash while writing leaves the old one."""
-    world.settle()
-    draft = path.with_name(path.name + ".draft")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with draft.open("wb") as file:
-        file.write(orjson.dumps(_accounts(world)) + b"\n")
-        for name, platform in world.platforms.items():
-            for catalog_id, catalog in platform.catalogs.items():
-                for item in catalog.slice(offset=0, limit=len(catalog)):
-                    line = {
-                        "platform": name,
-                        "catalog_id": catalog_id,
-                        "key": item.key,
-                        "fields": item.fields(),
-                        "created_ms": item.created_ms,
-                        "updated_ms": item.updated_ms,
-                        "changed_ms": item.changed_ms,
-                    }
-                    file.write(orjson.dumps(line) + b"\n")
-    draft.replace(path)
+class StateUnreadable(Exception):
+    """The file is not a whole state of this version; the message says what is wrong."""
 
 
-def load(world: World, path: Path) -> int:
-    """Fill a fresh world; the number of items. 0 when there is no file."""
-    if not path.exists():
-        return 0
-    count = 0
-    with path.open("rb") as file:
-        _open_accounts(world, orjson.loads(file.readline()))
-        for line in file:
-            entry = orjson.loads(line)
-            catalog = world.platforms[entry["platform"]].catalogs[entry["catalog_id"]]
-            _restore(catalog, entry)
+class Header(msgspec.Struct, tag="header", frozen=True):
+    """The first line; its shape is the same in all versions."""
+
+    format: str
+    version: int
+
+
+class AccountLine(msgspec.Struct, tag="account", frozen=True):
+    """One account."""
+
+    account: Account
+
+
+class CatalogLine(msgspec.Struct, tag="catalog", frozen=True):
+    """One catalog; the items that follow are its own."""
+
+    platform: str
+    catalog_id: str
+    name: str
+    created_ms: int
+    last_change_ms: int | None
+    next_seq: int
+    recent: list[str]
+
+
+class ItemLine(msgspec.Struct, tag="item", frozen=True):
+    """One item of the catalog above."""
+
+    key: str
+    seq: int
+    created_ms: int
+    updated_ms: int
+    changed_ms: dict[str, int] | None
+    fields: msgspec.Raw
+
+
+class BatchLine(msgspec.Struct, tag="batch", frozen=True):
+    """One batch."""
+
+    platform: str
+    batch: msgspec.Raw
+
+
+class End(msgspec.Struct, tag="end", frozen=True):
+    """The last line; without it the file is cut off."""
+
+    lines: int
+
+
+Line = Header | AccountLine | CatalogLine | ItemLine | BatchLine | End
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One moment of a world, which later changes leave as it is. Items are shared with the world, not copied."""
+
+    accounts: list[bytes]
+    catalogs: list[tuple[CatalogLine, list[StoredItem]]]
+    batches: list[tuple[str, Any]]
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines of the file, without their breaks, encoded one at a time."""
+        count = 1
+        yield _encoder.encode(Header(FORMAT, VERSION))
+        for line in self._body():
             count += 1
-    return count
+            yield line
+        yield _encoder.encode(End(count + 1))
+
+    def _body(self) -> Iterator[bytes]:
+        yield from self.accounts
+        for head, items in self.catalogs:
+            yield _encoder.encode(head)
+            for item in items:
+                yield _encoder.encode(
+                    ItemLine(
+                        item.key,
+                        item.seq,
+                        item.created_ms,
+                        item.updated_ms,
+                        item.changed_ms,
+                        msgspec.Raw(item.blob),
+                    )
+                )
+        for platform, batch in self.batches:
+            yield _encoder.encode(BatchLine(platform, msgspec.Raw(_encoder.encode(batch))))
 
 
-def keeping(world: World, path: Path) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
-    """The application's lifespan: load, save what changed every few seconds, save at the stop."""
-
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        load(world, path)
-        task = asyncio.create_task(_save_changes(world, path), name="sandbox-saving")
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-            save(world, path)
-
-    return lifespan
-
-
-async def _save_changes(world: World, path: Path) -> None:
-    saved = _stamp(world)
-    while True:
-        await asyncio.sleep(SAVE_EVERY_S)
-        now = _stamp(world)
-        if now != saved:
-            save(world, path)
-            saved = now
-
-
-def _stamp(world: World) -> tuple[object, ...]:
-    """Differs when an item changed."""
-    return tuple(
-        (catalog_id, len(catalog), catalog.last_change_ms)
-        for platform in world.platforms.values()
-        for catalog_id, catalog in platform.catalogs.items()
+def capture(world: World) -> Snapshot:
+    """The world as it is now; to be called where it changes, on the event loop."""
+    since_ms = world.now_ms() - BATCHES_KEPT_MS
+    return Snapshot(
+        accounts=[
+            _encoder.encode(AccountLine(account))
+            for accounts in world.accounts.by_platform.values()
+            for account in accounts
+        ],
+        catalogs=[
+            (_head(catalog), catalog.snapshot())
+            for platform in world.platforms.values()
+            for catalog in platform.catalogs.values()
+        ],
+        batches=[
+            (name, batch)
+            for name, platform in world.platforms.items()
+            for batch in platform.batches.snapshot(since_ms=since_ms, finished_max=BATCHES_FINISHED_MAX)
+        ],
     )
 
 
-def _accounts(world: World) -> dict[str, list[dict[str, Any]]]:
-    return {
-        name: [
-            {"has_feed": account.has_feed, "token_state": account.token_state.value} for account in accounts
-        ]
-        for name, accounts in world.accounts.by_platform.items()
-    }
+def _head(catalog: CatalogState) -> CatalogLine:
+    return CatalogLine(
+        platform=catalog.platform,
+        catalog_id=catalog.catalog_id,
+        name=catalog.name,
+        created_ms=catalog.created_ms,
+        last_change_ms=catalog.last_change_ms,
+        next_seq=catalog.next_seq,
+        recent=[item.key for item in catalog.recent()][::-1],
+    )
 
 
-def _open_accounts(world: World, saved: dict[str, list[dict[str, Any]]]) -> None:
-    for name, entries in saved.items():
-        accounts = world.accounts.by_platform[name]
-        for number, entry in enumerate(entries):
-            if number >= len(accounts):
-                world.open_account(name, has_feed=bool(entry["has_feed"]))
-            accounts[number].token_state = TokenState(entry["token_state"])
+def write(snapshot: Snapshot, path: Path) -> None:
+    """Put the snapshot in the file's place, whole or not at all. Raises ``OSError``; meant for a thread."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.draft")
+    with draft.open("wb") as file:
+        chunk = bytearray()
+        for line in snapshot.lines():
+            chunk += line
+            chunk += b"\n"
+            if len(chunk) >= CHUNK_BYTES:
+                file.write(chunk)
+                chunk.clear()
+        file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
 
 
-def _restore(catalog: CatalogState, entry: dict[str, Any]) -> None:
-    catalog.put(entry["key"], entry["fields"], at_ms=entry["created_ms"])
-    item = catalog.get(entry["key"])
-    assert item is not None
-    item.updated_ms, item.changed_ms = entry["updated_ms"], entry["changed_ms"]
-    catalog.last_change_ms = max(catalog.last_change_ms or 0, item.updated_ms)
+def restore(world: World, path: Path) -> None:
+    """Fill a world that has no accounts yet.
+
+    Raises ``FileNotFoundError``, and ``StateUnreadable`` for any other file that cannot be used; the world is then
+    half filled and of no use.
+    """
+    number = 0
+    try:
+        with path.open("rb") as file:
+            reader = _Reader(world)
+            for number, line in enumerate(file, start=1):
+                reader.take(line, number=number)
+            reader.finish()
+    except FileNotFoundError:
+        raise
+    except (OSError, msgspec.MsgspecError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise StateUnreadable(f"line {number}: {type(error).__name__}: {error}") from error
+
+
+class _Reader:
+    """Takes the lines in their order. What is wrong with one raises ``StateUnreadable`` or what the parsing raised."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._catalog: CatalogState | None = None
+        self._heads: list[tuple[CatalogState, CatalogLine]] = []
+        self._ended = False
+
+    def take(self, encoded: bytes, *, number: int) -> None:
+        """One line; they are numbered from 1."""
+        if self._ended:
+            raise StateUnreadable(f"line {number} comes after the end")
+        if number == 1:
+            _check_header(msgspec.json.decode(encoded, type=Header))
+            return
+        line = _decoder.decode(encoded)
+        match line:
+            case ItemLine():
+                self._take_item(line)
+            case BatchLine():
+                batch = self._world.platforms[line.platform].batches.restore(line.batch)
+                self._world.platforms[line.platform].catalogs[batch.catalog_id]
+            case CatalogLine():
+                self._catalog = self._world.platforms[line.platform].add_catalog(
+                    line.catalog_id, name=line.name
+                )
+                self._heads.append((self._catalog, line))
+            case AccountLine():
+                self._world.accounts.restore(line.account)
+            case End():
+                if line.lines != number:
+                    raise StateUnreadable(f"there are {number} lines, {line.lines} were written")
+                self._ended = True
+            case Header():
+                raise StateUnreadable(f"line {number} is a second header")
+
+    def finish(self) -> None:
+        """After the last line."""
+        if not self._ended:
+            raise StateUnreadable("the end is missing")
+        for accounts in self._world.accounts.by_platform.values():
+            for account in accounts:
+                for catalog_id in account.catalog_ids:
+                    self._world.platforms[account.platform].catalogs[catalog_id]
+        for catalog, head in self._heads:
+            catalog.restore_head(
+                created_ms=head.created_ms,
+                last_change_ms=head.last_change_ms,
+                next_seq=head.next_seq,
+                recent=head.recent,
+            )
+
+    def _take_item(self, line: ItemLine) -> None:
+        if self._catalog is None:
+            raise StateUnreadable("an item comes before its catalog")
+        self._catalog.restore_item(
+            StoredItem(
+                key=line.key,
+                seq=line.seq,
+                blob=bytes(line.fields),
+                created_ms=line.created_ms,
+                updated_ms=line.updated_ms,
+                changed_ms=line.changed_ms,
+            )
+        )
+
+
+def _check_header(header: Header) -> None:
+    if header.format != FORMAT:
+        raise StateUnreadable(f"the format is {header.format!r}, not {FORMAT!r}")
+    if header.version != VERSION:
+        raise StateUnreadable(f"the version is {header.version}, this sandbox reads {VERSION}")

@@ -3,20 +3,23 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class SandboxSettings(BaseSettings):
     """How the stand-in listens, how slow it is and how much it remembers."""
 
-    model_config = SettingsConfigDict(env_prefix="SANDBOX_", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SANDBOX_", env_ignore_empty=True, frozen=True, populate_by_name=True
+    )
 
     host: str = Field(default="127.0.0.1", description="Address to listen on; loopback only by default.")
     port: int = Field(default=8090, ge=0, le=65535, description="TCP port to listen on; 0 picks a free one.")
-    state_path: Path | None = Field(
+    state_file: Path | None = Field(
         default=None,
-        description="File that keeps what the platforms hold over a restart; none keeps nothing.",
+        validation_alias=AliasChoices("SANDBOX_STATE_FILE", "SANDBOX_STATE_PATH"),
+        description="File that keeps what the platforms hold over a restart; without it all is in memory only.",
     )
     quota: bool = Field(
         default=True, description="Whether calls are limited as on the platform; off for benchmarks."

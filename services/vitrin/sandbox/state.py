@@ -6,11 +6,13 @@ up to date on every write and never computed by a scan.
 
 from bisect import bisect_right
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
+
+from vitrin.sandbox.changes import Changes
 
 Fields = dict[str, Any]
 Facts = Callable[[Fields], tuple[str, ...]]
@@ -19,9 +21,12 @@ RECENT_KEYS_MAX = 12
 """Most recently changed items that a catalog can name, for the page."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class StoredItem:
-    """One item as the platform stores it. ``changed_ms`` names only fields that changed after the creation."""
+    """One item as the platform stores it. ``changed_ms`` names only fields that changed after the creation.
+
+    A change stores another value, so that whoever holds this one (the saving thread) sees one state of the item.
+    """
 
     key: str
     seq: int
@@ -50,7 +55,16 @@ def _compact(encoded: bytes) -> bytes:
 class CatalogState:
     """The items of one catalog on one platform, in the order of their creation."""
 
-    def __init__(self, *, platform: str, catalog_id: str, name: str, created_ms: int, facts: Facts) -> None:
+    def __init__(
+        self,
+        *,
+        platform: str,
+        catalog_id: str,
+        name: str,
+        created_ms: int,
+        facts: Facts,
+        changes: Changes,
+    ) -> None:
         self.platform = platform
         self.catalog_id = catalog_id
         self.name = name
@@ -62,6 +76,8 @@ class CatalogState:
         self._recent: OrderedDict[str, None] = OrderedDict()
         self._next_seq = 1
         self._order: list[StoredItem] | None = None
+        self._changes = changes
+        changes.note()
 
     def __len__(self) -> int:
         return len(self._items)
@@ -79,15 +95,19 @@ class CatalogState:
                 key=key, seq=self._next_seq, blob=blob, created_ms=at_ms, updated_ms=at_ms
             )
             self._next_seq += 1
-            self._order = None
         else:
             before = old.fields()
             changed = [name for name in before.keys() | fields.keys() if before.get(name) != fields.get(name)]
             if not changed:
                 return False
             self.counts.subtract(self._facts(before))
-            old.blob, old.updated_ms = blob, at_ms
-            old.changed_ms = {**(old.changed_ms or {}), **dict.fromkeys(changed, at_ms)}
+            self._items[key] = replace(
+                old,
+                blob=blob,
+                updated_ms=at_ms,
+                changed_ms={**(old.changed_ms or {}), **dict.fromkeys(changed, at_ms)},
+            )
+        self._order = None
         self.counts.update(self._facts(fields))
         self._note(key, at_ms=at_ms)
         return True
@@ -101,6 +121,7 @@ class CatalogState:
         self._order = None
         self._recent.pop(key, None)
         self.last_change_ms = at_ms
+        self._changes.note()
         return True
 
     def clear(self) -> None:
@@ -110,6 +131,33 @@ class CatalogState:
         self.counts.clear()
         self._order = None
         self.last_change_ms = None
+        self._changes.note()
+
+    @property
+    def next_seq(self) -> int:
+        """The number that the next new item gets; numbers of removed items do not come again."""
+        return self._next_seq
+
+    def snapshot(self) -> list[StoredItem]:
+        """All items in the order of their creation, in a list that stays as it is."""
+        return list(self._items.values())
+
+    def restore_item(self, item: StoredItem) -> None:
+        """Take an item back as it was; items come in the order of their creation."""
+        self._items[item.key] = item
+        self._next_seq = max(self._next_seq, item.seq + 1)
+        self._order = None
+        self.counts.update(self._facts(item.fields()))
+        self._changes.note()
+
+    def restore_head(
+        self, *, created_ms: int, last_change_ms: int | None, next_seq: int, recent: Iterable[str]
+    ) -> None:
+        """Take the rest back once all items are there; ``recent`` has the item changed last at its end."""
+        self.created_ms, self.last_change_ms = created_ms, last_change_ms
+        self._next_seq = max(self._next_seq, next_seq)
+        self._recent = OrderedDict.fromkeys(key for key in recent if key in self._items)
+        self._changes.note()
 
     def after(self, seq: int, *, limit: int) -> Sequence[StoredItem]:
         """Up to ``limit`` items created after the one numbered ``seq``."""
@@ -137,3 +185,4 @@ class CatalogState:
         self._recent.move_to_end(key)
         if len(self._recent) > RECENT_KEYS_MAX:
             self._recent.popitem(last=False)
+        self._changes.note()

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
+
 from vitrin.sandbox.accounts import Account
 from vitrin.sandbox.state import CatalogState
 
@@ -42,6 +44,18 @@ class Reply:
     handle: str | None = None
 
 
+class KeptBatches(Protocol):
+    """The batches of one platform, as far as a restart must not forget them; see ``Desk``."""
+
+    def snapshot(self, *, since_ms: int, finished_max: int) -> Sequence[Any]:
+        """Copies of the batches to keep."""
+        ...
+
+    def restore(self, encoded: bytes | msgspec.Raw) -> Any:
+        """Take back a copy that was encoded as JSON."""
+        ...
+
+
 class Platform(Protocol):
     """One platform of the sandbox."""
 
@@ -50,8 +64,17 @@ class Platform(Protocol):
     body_bytes_max: int
     catalogs: dict[str, CatalogState]
 
+    @property
+    def batches(self) -> KeptBatches:
+        """What was accepted and not forgotten yet."""
+        ...
+
     def open_account(self, account: Account) -> None:
         """Give a new account its catalog."""
+        ...
+
+    def add_catalog(self, catalog_id: str, *, name: str) -> CatalogState:
+        """An empty catalog of that id."""
         ...
 
     def handle(self, call: Call) -> Reply:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from vitrin.sandbox.accounts import Account, AccountBook
+from vitrin.sandbox.accounts import Account, AccountBook, TokenState
+from vitrin.sandbox.changes import Changes
 from vitrin.sandbox.faults import FaultBook
 from vitrin.sandbox.meta.platform import MetaPlatform
 from vitrin.sandbox.pinterest.platform import PinterestPlatform
@@ -22,6 +23,7 @@ class World:
     platforms: dict[str, Platform]
     faults: FaultBook
     log: RequestLog
+    changes: Changes
 
     def now_ms(self) -> int:
         """The clock's time in milliseconds since 1970."""
@@ -33,6 +35,17 @@ class World:
         self.platforms[platform].open_account(account)
         return account
 
+    def open_first_accounts(self) -> None:
+        """Give every platform that has no account its first one."""
+        for name in self.platforms:
+            if not self.accounts.by_platform[name]:
+                self.open_account(name)
+
+    def set_token(self, account: Account, state: TokenState) -> None:
+        """Change what the platform thinks of the account's token."""
+        account.token_state = state
+        self.changes.note()
+
     def settle(self) -> None:
         """Carry out every batch that is due."""
         now_ms = self.now_ms()
@@ -42,23 +55,29 @@ class World:
 
 def build_world(settings: SandboxSettings, *, clock: Clock) -> World:
     """A world with one ready account per platform."""
+    world = empty_world(settings, clock=clock)
+    world.open_first_accounts()
+    return world
+
+
+def empty_world(settings: SandboxSettings, *, clock: Clock) -> World:
+    """A world without accounts."""
     accounts = AccountBook()
+    changes = Changes()
 
     def now_ms() -> int:
         return epoch_ms(clock)
 
     platforms: dict[str, Platform] = {
-        "meta": MetaPlatform(settings=settings, accounts=accounts, now_ms=now_ms),
-        "pinterest": PinterestPlatform(settings=settings, accounts=accounts, now_ms=now_ms),
+        "meta": MetaPlatform(settings=settings, accounts=accounts, changes=changes, now_ms=now_ms),
+        "pinterest": PinterestPlatform(settings=settings, accounts=accounts, changes=changes, now_ms=now_ms),
     }
-    world = World(
+    return World(
         settings=settings,
         clock=clock,
         accounts=accounts,
         platforms=platforms,
         faults=FaultBook(faults_max=settings.faults_max),
         log=RequestLog(entries_max=settings.log_entries_max),
+        changes=changes,
     )
-    for name in platforms:
-        world.open_account(name)
-    return world

@@ -1,10 +1,12 @@
 """Asynchronous item batches: accepted now, carried out when due, reported after the configured polls."""
 
-from collections import Counter, OrderedDict, deque
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
+from vitrin.sandbox.changes import Changes
+from vitrin.sandbox.desk import Desk
 from vitrin.sandbox.meta.rules import Findings, check_data, is_empty, missing_fields
 from vitrin.sandbox.state import CatalogState
 
@@ -36,6 +38,19 @@ class Batch:
     warnings: list[dict[str, Any]] = field(default_factory=list)
     invalid_ids: dict[str, None] = field(default_factory=dict)
 
+    @property
+    def key(self) -> str:
+        """What the client polls with."""
+        return self.handle
+
+    def frozen(self) -> "Batch":
+        """See ``AnyBatch``; what a finished batch says does not change any more."""
+        if self.done:
+            return replace(self)
+        return replace(
+            self, errors=list(self.errors), warnings=list(self.warnings), invalid_ids=dict(self.invalid_ids)
+        )
+
     def refuse(self, request: ItemRequest, message: str) -> None:
         """Note why a request was not carried out, in the words of Meta's own batch status."""
         quoted = (
@@ -64,26 +79,19 @@ def _api_name(name: str) -> str:
     return "".join(word.capitalize() for word in name.split("_"))
 
 
-class BatchDesk:
+class BatchDesk(Desk[Batch]):
     """The batches of all of Meta's catalogs, carried out in the order in which they came."""
 
-    def __init__(self, *, kept_max: int) -> None:
-        self._batches: OrderedDict[str, Batch] = OrderedDict()
-        self._pending: deque[Batch] = deque()
-        self._kept_max = kept_max
-        self._number = 0
+    def __init__(self, *, kept_max: int, changes: Changes, started_ms: int) -> None:
+        super().__init__(Batch, kept_max=kept_max, changes=changes, started_ms=started_ms)
 
     def accept(
         self, catalog_id: str, requests: list[ItemRequest], *, allow_upsert: bool, due_ms: int
     ) -> Batch:
         """Take a batch in and give it its handle."""
-        self._number += 1
-        digest = blake2b(f"{catalog_id}/{self._number}".encode(), digest_size=24).hexdigest()
+        digest = blake2b(self._next_name(catalog_id), digest_size=24).hexdigest()
         batch = Batch(f"Ac{digest}", catalog_id, due_ms, allow_upsert, requests)
-        self._batches[batch.handle] = batch
-        self._pending.append(batch)
-        while len(self._batches) > self._kept_max and next(iter(self._batches.values())).done:
-            self._batches.popitem(last=False)
+        self._keep(batch)
         return batch
 
     def find(self, handle: str, *, catalog_id: str) -> Batch | None:
@@ -93,19 +101,13 @@ class BatchDesk:
 
     def settle(self, catalogs: dict[str, CatalogState], *, now_ms: int) -> None:
         """Carry out every batch that is due; its items change at the time at which it was due."""
-        while self._pending and self._pending[0].due_ms <= now_ms:
-            batch = self._pending.popleft()
-            catalog = catalogs.get(batch.catalog_id)
-            if catalog is not None:
-                for request in batch.requests:
-                    _carry_out(batch, request, catalog)
-            batch.requests = []
-            batch.done = True
 
-    def clear(self) -> None:
-        """Forget every batch."""
-        self._batches.clear()
-        self._pending.clear()
+        def run(batch: Batch) -> None:
+            for request in batch.requests:
+                _carry_out(batch, request, catalogs[batch.catalog_id])
+            batch.requests = []
+
+        self._carry_out_due(run, now_ms=now_ms)
 
 
 def _carry_out(batch: Batch, request: ItemRequest, catalog: CatalogState) -> None:

@@ -253,13 +253,14 @@ def check_batch_request_status(platform: MetaPlatform, request: Request) -> Repl
     batch = platform.batches.find(handle, catalog_id=request.object_id)
     if batch is None:
         raise invalid_parameter("Invalid parameter: no batch request has this handle", "handle")
-    batch.polls += 1
+    polls_before_finished = platform.settings.polls_before_finished
+    platform.batches.count_poll(batch, enough=polls_before_finished + 1)
     errors = batch.errors if batch.done and priority in (None, "HIGH") else []
     warnings = batch.warnings if batch.done and priority != "HIGH" else []
     samples_max = platform.settings.meta_error_samples_max
     shown = {
         "handle": handle,
-        "status": _status(batch, polls_before_finished=platform.settings.polls_before_finished),
+        "status": _status(batch, polls_before_finished=polls_before_finished),
         "errors_total_count": len(errors),
         "errors": errors[:samples_max],
         "warnings_total_count": len(warnings),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vitrin.sandbox.accounts import Account, AccountBook, TokenState
+from vitrin.sandbox.changes import Changes
 from vitrin.sandbox.meta import edges
 from vitrin.sandbox.meta.batches import BatchDesk
 from vitrin.sandbox.meta.errors import NAMED, GraphError, missing_object, unknown_path
@@ -54,14 +55,20 @@ class MetaPlatform:
     host = "graph.facebook.com"
 
     def __init__(
-        self, *, settings: SandboxSettings, accounts: AccountBook, now_ms: Callable[[], int]
+        self,
+        *,
+        settings: SandboxSettings,
+        accounts: AccountBook,
+        changes: Changes,
+        now_ms: Callable[[], int],
     ) -> None:
         self.settings = settings
         self.body_bytes_max = settings.meta_body_bytes_max
         self.accounts = accounts
+        self.changes = changes
         self.now_ms = now_ms
         self.catalogs: dict[str, CatalogState] = {}
-        self.batches = BatchDesk(kept_max=settings.batches_kept_max)
+        self.batches = BatchDesk(kept_max=settings.batches_kept_max, changes=changes, started_ms=now_ms())
         self.quota = Quota(enabled=settings.quota, traffic=settings.meta_catalog_traffic)
 
     def open_account(self, account: Account) -> None:
@@ -72,7 +79,12 @@ class MetaPlatform:
     def add_catalog(self, catalog_id: str, *, name: str) -> CatalogState:
         """An empty catalog."""
         catalog = CatalogState(
-            platform=self.name, catalog_id=catalog_id, name=name, created_ms=self.now_ms(), facts=facts
+            platform=self.name,
+            catalog_id=catalog_id,
+            name=name,
+            created_ms=self.now_ms(),
+            facts=facts,
+            changes=self.changes,
         )
         self.catalogs[catalog_id] = catalog
         return catalog

@@ -1,11 +1,13 @@
 """Pinterest's asynchronous item batches, and the skipping of a batch that was just sent."""
 
-from collections import OrderedDict, deque
-from dataclasses import dataclass, field
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
+from vitrin.sandbox.changes import Changes
+from vitrin.sandbox.desk import Desk
 from vitrin.sandbox.pinterest import vocabulary as words
 from vitrin.sandbox.pinterest.requests import BatchRequest, Operation
 from vitrin.sandbox.pinterest.rules import ITEM_EXISTS, ITEM_MISSING, Attributes, Verdict, check, normalised
@@ -26,7 +28,10 @@ def stamp(at_ms: int) -> str:
 
 @dataclass(slots=True)
 class Batch:
-    """One batch. ``operations`` is emptied once they are carried out; ``verdicts`` holds only what has events."""
+    """One batch. ``operations`` is emptied once they are carried out; ``verdicts`` holds only what has events.
+
+    ``digest`` is that of the body, by which a repeated batch is known.
+    """
 
     batch_id: str
     user_id: str
@@ -37,9 +42,19 @@ class Batch:
     due_ms: int
     operations: list[Operation]
     item_ids: list[str]
+    digest: bytes
     polls: int = 0
     done: bool = False
     verdicts: dict[int, Verdict] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """What the client polls with."""
+        return self.batch_id
+
+    def frozen(self) -> "Batch":
+        """See ``AnyBatch``; what a finished batch says does not change any more."""
+        return replace(self) if self.done else replace(self, verdicts=dict(self.verdicts))
 
     def as_json(self, *, finished: bool) -> dict[str, Any]:
         """The ``CatalogsRetailItemsBatch``."""
@@ -65,16 +80,13 @@ class Batch:
         }
 
 
-class BatchDesk:
+class BatchDesk(Desk[Batch]):
     """The batches of all accounts, carried out in the order in which they came."""
 
-    def __init__(self, *, kept_max: int, duplicate_window_ms: int) -> None:
-        self._batches: OrderedDict[str, Batch] = OrderedDict()
-        self._pending: deque[Batch] = deque()
+    def __init__(self, *, kept_max: int, duplicate_window_ms: int, changes: Changes, started_ms: int) -> None:
+        super().__init__(Batch, kept_max=kept_max, changes=changes, started_ms=started_ms)
         self._recent: OrderedDict[bytes, tuple[int, str]] = OrderedDict()
-        self._kept_max = kept_max
         self._duplicate_window_ms = duplicate_window_ms
-        self._number = 0
 
     def duplicate_of(self, digest: bytes, *, now_ms: int) -> Batch | None:
         """The batch that had this very body within the window."""
@@ -97,9 +109,8 @@ class BatchDesk:
         latency_ms: int,
     ) -> Batch:
         """Take a batch in."""
-        self._number += 1
         batch = Batch(
-            batch_id=blake2b(f"{catalog_id}/{self._number}".encode(), digest_size=16).hexdigest(),
+            batch_id=blake2b(self._next_name(catalog_id), digest_size=16).hexdigest(),
             user_id=user_id,
             catalog_id=catalog_id,
             country=request.country,
@@ -108,12 +119,9 @@ class BatchDesk:
             due_ms=now_ms + latency_ms,
             operations=request.operations,
             item_ids=[one.item_id for one in request.operations],
+            digest=digest,
         )
-        self._batches[batch.batch_id] = batch
-        self._pending.append(batch)
-        self._recent[digest] = (now_ms, batch.batch_id)
-        while len(self._batches) > self._kept_max and next(iter(self._batches.values())).done:
-            self._batches.popitem(last=False)
+        self._keep(batch)
         return batch
 
     def find(self, batch_id: str, *, user_id: str) -> Batch | None:
@@ -123,21 +131,25 @@ class BatchDesk:
 
     def settle(self, catalogs: dict[str, CatalogState], *, now_ms: int) -> None:
         """Carry out every batch that is due; its items change at the time at which it was due."""
-        while self._pending and self._pending[0].due_ms <= now_ms:
-            batch = self._pending.popleft()
+
+        def run(batch: Batch) -> None:
             catalog = catalogs[batch.catalog_id]
             for position, operation in enumerate(batch.operations):
                 verdict = _carry_out(batch, operation, catalog)
                 if verdict.errors or verdict.warnings:
                     batch.verdicts[position] = verdict
             batch.operations = []
-            batch.done = True
+
+        self._carry_out_due(run, now_ms=now_ms)
 
     def clear(self) -> None:
-        """Forget every batch."""
-        self._batches.clear()
-        self._pending.clear()
+        """Forget every batch, also as the one that another repeats."""
+        super().clear()
         self._recent.clear()
+
+    def _keep(self, batch: Batch) -> None:
+        super()._keep(batch)
+        self._recent[batch.digest] = (batch.created_ms, batch.batch_id)
 
 
 def _carry_out(batch: Batch, operation: Operation, catalog: CatalogState) -> Verdict:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from vitrin.sandbox.accounts import Account, AccountBook, TokenState
+from vitrin.sandbox.changes import Changes
 from vitrin.sandbox.pinterest.batches import KEY_SEPARATOR, BatchDesk, stamp, storage_key
 from vitrin.sandbox.pinterest.errors import NAMED, ApiError, invalid_request
 from vitrin.sandbox.pinterest.requests import parse_batch, parse_items_request
@@ -33,15 +34,24 @@ class PinterestPlatform:
     host = "api.pinterest.com"
 
     def __init__(
-        self, *, settings: SandboxSettings, accounts: AccountBook, now_ms: Callable[[], int]
+        self,
+        *,
+        settings: SandboxSettings,
+        accounts: AccountBook,
+        changes: Changes,
+        now_ms: Callable[[], int],
     ) -> None:
         self.settings = settings
         self.body_bytes_max = settings.pinterest_body_bytes_max
         self.accounts = accounts
+        self.changes = changes
         self.now_ms = now_ms
         self.catalogs: dict[str, CatalogState] = {}
         self.batches = BatchDesk(
-            kept_max=settings.batches_kept_max, duplicate_window_ms=settings.pinterest_duplicate_window_ms
+            kept_max=settings.batches_kept_max,
+            duplicate_window_ms=settings.pinterest_duplicate_window_ms,
+            changes=changes,
+            started_ms=now_ms(),
         )
         self._windows: dict[tuple[str, str], RollingWindow] = {}
         self._limits = {
@@ -59,13 +69,20 @@ class PinterestPlatform:
     def open_account(self, account: Account) -> None:
         """Give a new account its catalog."""
         for catalog_id in account.catalog_ids:
-            self.catalogs[catalog_id] = CatalogState(
-                platform=self.name,
-                catalog_id=catalog_id,
-                name=f"{account.name} catalog",
-                created_ms=self.now_ms(),
-                facts=facts,
-            )
+            self.add_catalog(catalog_id, name=f"{account.name} catalog")
+
+    def add_catalog(self, catalog_id: str, *, name: str) -> CatalogState:
+        """An empty catalog."""
+        catalog = CatalogState(
+            platform=self.name,
+            catalog_id=catalog_id,
+            name=name,
+            created_ms=self.now_ms(),
+            facts=facts,
+            changes=self.changes,
+        )
+        self.catalogs[catalog_id] = catalog
+        return catalog
 
     def item_key(self, item_id: str, *, catalog_id: str) -> str | None:
         """The storage key of an item in whatever country and language, for commands of the sandbox."""
@@ -244,8 +261,9 @@ class PinterestPlatform:
         batch = self.batches.find(found[1] if found else "", user_id=account.external_ids["user_id"])
         if batch is None:
             raise NAMED["batch_missing"]
-        batch.polls += 1
-        finished = batch.done and batch.polls > self.settings.polls_before_finished
+        enough = self.settings.polls_before_finished + 1
+        self.batches.count_poll(batch, enough=enough)
+        finished = batch.done and batch.polls >= enough
         return Reply(200, batch.as_json(finished=finished), handle=batch.batch_id)
 
     def _read_items(self, call: Call, account: Account) -> Reply:
