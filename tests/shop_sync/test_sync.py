@@ -97,6 +97,17 @@ def test_invalid_items_stay_as_they_were_accepted() -> None:
     assert settle(sync.desire_present(broken, OLD)).state is State.LIVE
 
 
+def test_price_and_stock_follow_an_item_that_turned_invalid() -> None:
+    broken = sync.hold(live(), (TOO_LONG,), b"sold out")
+    assert settle(broken) == sync.Settled(State.PENDING, (TOO_LONG,), Lane.OFFER)
+    told = sync.accepted(sync.taken(broken, ATTEMPT))
+    assert settle(told) == sync.Settled(State.INVALID, (TOO_LONG,))
+    assert told.confirmed == Hashes(OLD.content, b"sold out")
+    assert settle(sync.hold(live(), (TOO_LONG,), OLD.offer)).state is State.INVALID
+    assert settle(sync.hold(FRESH, (TOO_LONG,), b"sold out")).state is State.INVALID
+    assert settle(sync.desire_present(told, OLD)).lane is Lane.OFFER
+
+
 def test_a_refused_removal_is_not_repeated_for_ever() -> None:
     leaving = sync.taken(sync.desire_absent(live(), ARCHIVED), ATTEMPT)
     refused = sync.refused(leaving, (Reason("denied"),))

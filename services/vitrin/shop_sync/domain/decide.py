@@ -22,9 +22,11 @@ class Excluded:
 
 @dataclass(frozen=True, slots=True)
 class Invalid:
-    """Cannot be sent until somebody repairs it."""
+    """Cannot be sent until somebody repairs it. `offer`: digest of the price and stock that can still follow where
+    the platform shows an older content: a sold-out item must not be sold for the sake of a missing picture."""
 
     problems: tuple[Reason, ...]
+    offer: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,14 @@ def id_taken(platform_item_id: str, owner_item_id: str) -> Reason:
         f"The item {owner_item_id} already goes by the id {platform_item_id} on this channel.",
         "Give each item its own SKU.",
     )
+
+
+OFFER_FIELDS: Final = frozenset({"price", "sale_price", "sale_price_effective_date", "availability", "quantity"})
+
+
+def offer_stands_alone(partial: Collection[str], problems: Collection[Reason]) -> bool:
+    """Price and stock can be sent although the content cannot: they are sound, and travel without content."""
+    return "title" not in partial and not any(problem.field in OFFER_FIELDS for problem in problems)
 
 
 def wanted(attributes: Mapping[str, object], offer_fields: Collection[str]) -> Wanted:

@@ -79,7 +79,8 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """`desired` is GONE when nothing should be there, None while invalid. `exposed`: the platform may hold the item.
+    """`desired` is GONE when nothing should be there, None while invalid (unless the offer of what is there follows).
+    `exposed`: the platform may hold the item.
 
     `backlog`: waits as part of a first sync, behind newer changes.
     """
@@ -112,7 +113,8 @@ def settle(facts: Facts) -> Settled:
     if facts.in_flight is not None:
         return Settled(State.UNKNOWN if facts.in_flight.unknown else State.SENT, facts.note)
     if facts.want is Want.HOLD:
-        return Settled(State.INVALID, facts.why)
+        follows = facts.desired not in (None, facts.confirmed, facts.refused)
+        return Settled(State.PENDING, facts.why, Lane.OFFER) if follows else Settled(State.INVALID, facts.why)
     if facts.desired == facts.refused:
         return Settled(State.REJECTED, facts.refusal)
     if facts.want is Want.ABSENT:
@@ -148,9 +150,12 @@ def desire_absent(facts: Facts, reason: Reason) -> Facts:
     return replace(facts, want=Want.ABSENT, why=(reason,), desired=GONE, backlog=False, note=())
 
 
-def hold(facts: Facts, problems: tuple[Reason, ...]) -> Facts:
-    """Cannot be sent as it is. What the platform accepted before stays there."""
-    return replace(facts, want=Want.HOLD, why=problems, desired=None, backlog=False, note=())
+def hold(facts: Facts, problems: tuple[Reason, ...], offer: bytes | None = None) -> Facts:
+    """Cannot be sent as it is. The content that the platform accepted before stays there; `offer`, the digest of the
+    price and stock now, still follows it."""
+    held = facts.confirmed if facts.confirmed != GONE else None
+    desired = Hashes(held.content, offer) if held is not None and offer is not None else None
+    return replace(facts, want=Want.HOLD, why=problems, desired=desired, backlog=False, note=())
 
 
 def taken(facts: Facts, attempt_id: UUID) -> Facts:

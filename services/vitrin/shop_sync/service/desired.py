@@ -35,6 +35,7 @@ class _Subject:
     row: ChannelItem
     desired: Desired
     attributes: bytes | None = None
+    held_offer: Mapping[str, object] | None = None
 
 
 class Desires:
@@ -55,6 +56,7 @@ class Desires:
         """Answers the channels that have something to send now."""
         subjects = await self._subjects(tx, channels, replicas)
         await self._identify(tx, subjects)
+        await self._hold(tx, subjects)
         recorder = Recorder({channel.channel_id: channel for channel in channels}, now)
         for subject in subjects:
             self._move(recorder, subject, backlog=backlog)
@@ -115,6 +117,19 @@ class Desires:
             else:
                 subject.desired = Invalid((decide.id_taken(wish, owner),))
 
+    async def _hold(self, tx: WriteSession, subjects: Sequence[_Subject]) -> None:
+        """Items that turned invalid where they are shown: the content as it was accepted, with today's offer."""
+        held: dict[ChannelId, list[_Subject]] = {}
+        for subject in subjects:
+            if subject.held_offer is not None:
+                held.setdefault(subject.channel.channel_id, []).append(subject)
+        for group in held.values():
+            stored = await items.attributes(tx, group[0].channel, [subject.row.item_id for subject in group])
+            for subject in group:
+                old = orjson.loads(stored[subject.row.item_id])["full"]
+                offer = dict(subject.held_offer or {})
+                subject.attributes = orjson.dumps({"full": {**old, **offer}, "offer": offer})
+
     def _move(self, recorder: Recorder, subject: _Subject, *, backlog: bool) -> None:
         row, replica = subject.row, subject.replica
         offer = replica.offers.get(subject.channel.market)
@@ -127,8 +142,9 @@ class Desires:
             case Wanted(hashes=hashes):
                 facts = sync.desire_present(before, hashes, backlog=backlog)
                 row.attributes = subject.attributes
-            case Invalid(problems=problems):
-                facts = sync.hold(before, problems)
+            case Invalid(problems=problems, offer=offer_hash):
+                facts = sync.hold(before, problems, offer_hash)
+                row.attributes = subject.attributes
             case Excluded(reason=reason):
                 facts = sync.desire_absent(before, reason)
         recorder.move(row, facts)
@@ -156,10 +172,13 @@ def _decide(
         return subject
     item = platform_item(row.item_id, content, OfferChanged.FromString(offer.payload))
     rendered = catalog.render(item)
-    if rendered.problems:
-        subject.desired = Invalid(reasons_of(rendered.problems))
-        return subject
     partial = catalog.render_offer(item)
+    if rendered.problems:
+        reasons = reasons_of(rendered.problems)
+        stands = row.facts.confirmed is not None and decide.offer_stands_alone(partial, reasons)
+        subject.held_offer = partial if stands else None
+        subject.desired = Invalid(reasons, offer=decide.digest(partial) if stands else None)
+        return subject
     subject.desired = decide.wanted(rendered.attributes, partial)
     subject.attributes = orjson.dumps({"full": dict(rendered.attributes), "offer": dict(partial)})
     return subject
