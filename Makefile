@@ -50,6 +50,11 @@ proto: venv ## Generate services/vitrin/protos from proto/
 proto-check: venv ## Lint proto/ and check that the generated code is what it generates
 	@deploy/bin/proto-check.sh "$(BIN)"
 
+.PHONY: docs
+docs: venv ## Write the generated documents: the catalogue of metrics
+	$(BIN)/python deploy/bin/metrics-catalogue.py > deploy/prometheus/metrics.md.new
+	mv deploy/prometheus/metrics.md.new deploy/prometheus/metrics.md
+
 .PHONY: bench
 bench: venv ## Run the benchmarks: one file per claim, results in bench/results.json
 	$(BIN)/python -m bench

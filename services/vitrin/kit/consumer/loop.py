@@ -43,8 +43,8 @@ POLL_HINTED_MS: Final = 30
 POLL_MS: Final = 1_000
 POLLS_AFTER_HINT: Final = 4
 TICK_S: Final = 5.0
-TICK_HINTED_S: Final = 1.0
-"""A hint without a record behind it may come from a broker that we do not know yet: look sooner."""
+TICK_SOON_S: Final = 0.5
+"""While we catch up, and after a hint without a record behind it: it may come from a broker that we do not know yet."""
 RETRY_S: Final = 0.5
 RETRY_MAX_S: Final = 10.0
 DEAD_LETTERS_MAX: Final = 100
@@ -173,8 +173,9 @@ class Consumer:
 
     async def _wait_for_hint(self, stopping: "asyncio.Task[Any]") -> None:
         waiting = asyncio.create_task(self._hint.wait())
+        timeout_s = FALLBACK_S if self.age_s() < 2 * FALLBACK_S else TICK_SOON_S
         done, _ = await asyncio.wait(
-            {waiting, stopping}, timeout=FALLBACK_S, return_when=asyncio.FIRST_COMPLETED
+            {waiting, stopping}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
         )
         self._was_hinted = waiting in done
         waiting.cancel()
@@ -303,7 +304,8 @@ class Consumer:
     async def _tick(self, reader: LogReader, *, quiet: bool) -> None:
         """Every few seconds: is it still the same topic, do we still hold the lock, are we at the end?"""
         loop = asyncio.get_running_loop()
-        if loop.time() - self._ticked_at_s < (TICK_HINTED_S if self._was_hinted else TICK_S):
+        catching_up = self._was_hinted or self.age_s() > 2 * TICK_S
+        if loop.time() - self._ticked_at_s < (TICK_SOON_S if catching_up else TICK_S):
             return
         known = await self._probe.topics(self._topics)
         if known != self._known:

@@ -186,6 +186,9 @@ class Relay:
         done = _acknowledged(rows, records, acks)
         await self._mark(done)
         await self._hints.sent(ack for ack in acks if ack is not None)
+        for ack in acks:
+            if ack is not None:
+                EVENTS_SENT.labels(topic=ack.topic).inc()
         if len(done) < len(rows):
             FAILURES.labels(topic=rows[len(done)].topic).inc()
             self._ticked_at_s = float("-inf")
@@ -228,8 +231,6 @@ class Relay:
                 if not marked:
                     self._lease_until_s = float("-inf")
                     log.warning("lease_lost", shard=shard, service=self._service)
-        for row in rows:
-            EVENTS_SENT.labels(topic=row.topic).inc()
 
     async def _listen(self) -> None:
         """A NOTIFY of another process of this service wakes the relay."""
