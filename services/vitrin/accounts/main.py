@@ -1,9 +1,8 @@
 """Composition root of accounts."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any, Literal
 
 from fastapi import FastAPI
 
@@ -16,20 +15,23 @@ from vitrin.accounts.service_leases import Leases, OwnDirectory
 from vitrin.accounts.settings import AccountsSettings
 from vitrin.kit.clock import Clock, system_clock
 from vitrin.kit.crypto import TokenCipher
-from vitrin.kit.db.database import AppDatabase, WorkerDatabase
+from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.grpc import GrpcServer
-from vitrin.kit.http import create_app, serve
-from vitrin.kit.logs import configure_logging
-from vitrin.kit.outbox.wake import Wake
+from vitrin.kit.http.app import Readiness, create_app
+from vitrin.kit.runtime import Role, Runtime
 from vitrin.protos.accounts.v1 import access_pb2_grpc, connection_pb2_grpc
 
 SERVICE = "accounts"
 DESCRIPTION = "Brands, API keys and platform connections. Every change records its actor."
-Role = Literal["api", "worker", "all"]
 
 
-def build_app(settings: AccountsSettings, database: AppDatabase, clock: Clock = system_clock) -> FastAPI:
-    """Raises KeyRingInvalid."""
+def build_app(
+    settings: AccountsSettings,
+    database: AppDatabase,
+    clock: Clock = system_clock,
+    readiness: Mapping[str, Readiness] | None = None,
+) -> FastAPI:
+    """Raises KeyRingInvalid. `readiness`: what else has to be there, beside the database."""
     cipher = TokenCipher.parse(settings.secrets.token_keys.get_secret_value())
     operator = settings.secrets.operator_token
     hosts = frozenset(host.strip() for host in settings.secrets.sandbox_hosts.split(",") if host.strip())
@@ -39,7 +41,7 @@ def build_app(settings: AccountsSettings, database: AppDatabase, clock: Clock = 
         version=version("vitrin"),
         settings=settings.http,
         routers=ROUTERS,
-        readiness={"database": database.ping},
+        readiness={"database": database.ping, **(readiness or {})},
         state={
             "access": OwnDirectory(database, clock),
             "operator_token": operator.get_secret_value() if operator else None,
@@ -67,57 +69,18 @@ def build_rpc(settings: AccountsSettings, database: AppDatabase, clock: Clock = 
     )
 
 
-async def run(settings: AccountsSettings, *, role: Role, stop: asyncio.Event) -> None:
+async def run(settings: AccountsSettings, *, role: Role = "all", stop: asyncio.Event) -> None:
     """Serves until `stop`. The first part that fails stops the others, and its exception is raised."""
-    configure_logging(settings.process, service=SERVICE)
-    wake = Wake(relay_is_here=role == "all")
-    database = AppDatabase(settings=settings.database, service=SERVICE, clock=system_clock, wake=wake)
-    parts: list[Coroutine[Any, Any, None]] = []
-    if role in {"api", "all"}:
-        parts.append(serve(build_app(settings, database), settings.http, stop))
-        parts.append(_serve_rpc(build_rpc(settings, database), stop))
-    if role in {"worker", "all"}:
-        parts.append(_relay(settings, wake, stop))
-    try:
-        async with asyncio.TaskGroup() as group:
-            for part in parts:
-                group.create_task(_stopping_all(part, stop))
-    finally:
-        await database.close()
-
-
-async def _stopping_all(part: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
-    try:
-        await part
-    finally:
-        stop.set()
-
-
-async def _serve_rpc(server: GrpcServer, stop: asyncio.Event) -> None:
-    await server.start()
-    try:
-        await stop.wait()
-    finally:
-        await server.stop()
-
-
-async def _relay(settings: AccountsSettings, wake: Wake, stop: asyncio.Event) -> None:
-    from vitrin.kit.kafka.client import Probe  # noqa: PLC0415 - an api process needs no Kafka client
-    from vitrin.kit.outbox.relay import Relay  # noqa: PLC0415
-
-    worker = WorkerDatabase(settings=settings.database, service=SERVICE, clock=system_clock, wake=wake)
-    probe = Probe(settings.kafka)
-    try:
-        await Relay(
-            service=SERVICE,
-            owner=settings.process.instance,
-            database=worker,
-            database_settings=settings.database,
-            kafka_settings=settings.kafka,
-            probe=probe,
-            wake=wake,
-            clock=system_clock,
-        ).run(stop)
-    finally:
-        await probe.close()
-        await worker.close()
+    runtime = Runtime(
+        service=SERVICE,
+        role=role,
+        clock=system_clock,
+        process=settings.process,
+        database=settings.database,
+        kafka=settings.kafka,
+    )
+    if runtime.is_api:
+        app = build_app(settings, runtime.app, readiness={"topics": runtime.topics_ready()})
+        runtime.http(app, settings.http)
+        runtime.grpc(build_rpc(settings, runtime.app))
+    await runtime.run(stop)

@@ -9,19 +9,24 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Final, Literal
 
+from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from vitrin.kit.clock import Clock
+from vitrin.kit.consumer.age import AgeWatch
 from vitrin.kit.consumer.loop import Consumer, Handler
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
-from vitrin.kit.kafka.admin import TopicSpec, check_topics, load_topics
+from vitrin.kit.errors import Unavailable
+from vitrin.kit.grpc.server import GrpcServer
+from vitrin.kit.http.server import serve
+from vitrin.kit.kafka.admin import check_topics, load_topics
 from vitrin.kit.kafka.client import Probe
 from vitrin.kit.kafka.hints import HintListener
-from vitrin.kit.logs import get_logger
+from vitrin.kit.logs import configure_logging, get_logger
 from vitrin.kit.outbox.relay import Relay
 from vitrin.kit.outbox.wake import Wake
-from vitrin.kit.settings import DatabaseSettings, KafkaSettings, ProcessSettings
+from vitrin.kit.settings import DatabaseSettings, HttpSettings, KafkaSettings, ProcessSettings
 
 Role = Literal["api", "worker", "all"]
 Loop = Callable[[asyncio.Event], Awaitable[None]]
@@ -48,6 +53,7 @@ class Runtime:
         database: DatabaseSettings,
         kafka: KafkaSettings,
     ) -> None:
+        configure_logging(process, service=service)
         self.service = service
         self.role = role
         self.clock = clock
@@ -60,6 +66,7 @@ class Runtime:
         self.probe = Probe(kafka)
         self.hints = HintListener(database)
         self._loops: list[tuple[str, Loop]] = []
+        self._closers: list[Callable[[], Awaitable[None]]] = []
         if self.is_worker:
             self._loops.append(("partitions", self._keep_partitions))
             relay = Relay(
@@ -74,8 +81,13 @@ class Runtime:
             )
             self._loops.append(("relay", relay.run))
 
-    def consumer(self, *, group: str, topics: Sequence[str], handler: Handler) -> Consumer:
-        """A consumer group of this service, run with the others. Its name starts with the service's."""
+    def consumer(self, *, group: str, topics: Sequence[str], handler: Handler) -> Consumer | AgeWatch:
+        """A consumer group of this service, run with the others; an api process only watches its age. Its name
+        starts with the service's."""
+        if not self.is_worker:
+            watch = AgeWatch(group=group, database=self.app, clock=self.clock)
+            self._loops.append((group, watch.run))
+            return watch
         consumer = Consumer(
             group=group,
             topics=topics,
@@ -85,20 +97,48 @@ class Runtime:
             probe=self.probe,
             hints=self.hints,
             clock=self.clock,
+            tell_age=not self.is_api,
         )
         self._loops.append((group, consumer.run))
         return consumer
 
     def loop(self, name: str, loop: Loop) -> None:
+        """Something that runs until `stop`. A loop that ends earlier ends the process."""
         self._loops.append((name, loop))
+
+    def http(self, app: FastAPI, settings: HttpSettings) -> None:
+        self.loop("http", lambda stop: serve(app, settings, stop))
+
+    def grpc(self, server: GrpcServer) -> None:
+        async def serve_grpc(stop: asyncio.Event) -> None:
+            await server.start()
+            try:
+                await stop.wait()
+            finally:
+                await server.stop()
+
+        self.loop("grpc", serve_grpc)
+
+    def closing(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Called when every loop has ended, in the order of registration."""
+        self._closers.append(close)
 
     async def database_ready(self) -> None:
         """Readiness: raises when the database does not answer."""
         await self.app.ping()
 
+    def caught_up(self, consumer: Consumer | AgeWatch) -> Callable[[], Awaitable[None]]:
+        """Readiness: the replica that it feeds has been complete once."""
+
+        async def check() -> None:
+            if consumer.age_s() == float("inf"):
+                raise Unavailable(f"{consumer.group} has not read its topics to their end yet.")
+
+        return check
+
     def topics_ready(self) -> Callable[[], Awaitable[None]]:
         """Readiness: the broker has the topics that this service produces or consumes, in their declared shape."""
-        mine: list[TopicSpec] = [
+        mine = [
             spec
             for spec in load_topics(self.kafka.topics_file)
             if self.service == spec.producer or self.service in spec.consumers
@@ -124,6 +164,8 @@ class Runtime:
             task.result()
 
     async def close(self) -> None:
+        for close in self._closers:
+            await close()
         await self.probe.close()
         await self.app.close()
         await self.worker.close()

@@ -1,11 +1,9 @@
 """The composition root: builds the process from its settings, runs it until `stop`, drains and closes."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Final
 
 from fastapi import FastAPI
 
@@ -13,18 +11,12 @@ from vitrin import shop_sync
 from vitrin.events import topics
 from vitrin.kit.access import ACCESS_TOPICS, ReplicaDirectory, access_handler
 from vitrin.kit.clock import Clock, system_clock
-from vitrin.kit.consumer.loop import Consumer, Handler
-from vitrin.kit.db.database import AppDatabase, WorkerDatabase
-from vitrin.kit.errors import Unavailable
+from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.grpc.client import channel as grpc_channel
 from vitrin.kit.grpc.server import GrpcServer
 from vitrin.kit.http.app import Readiness, create_app
-from vitrin.kit.http.server import serve
 from vitrin.kit.http_client import PlatformHttp
-from vitrin.kit.kafka.client import Probe
-from vitrin.kit.kafka.hints import HintListener
-from vitrin.kit.outbox.relay import Relay
-from vitrin.kit.outbox.wake import Wake
+from vitrin.kit.runtime import Role, Runtime
 from vitrin.protos.accounts.v1.access_pb2_grpc import AccessServiceStub
 from vitrin.protos.accounts.v1.connection_pb2_grpc import ConnectionServiceStub
 from vitrin.shop_sync import api
@@ -42,9 +34,7 @@ from vitrin.shop_sync.service.session import Pace, Session
 from vitrin.shop_sync.service.waking import Waker
 from vitrin.shop_sync.settings import SERVICE, ShopSyncSettings
 
-Role = Literal["api", "worker", "all"]
 VERSION: Final = "0.1.0"
-DRAIN_S: Final = 20.0
 
 
 @dataclass(slots=True)
@@ -105,66 +95,49 @@ async def run(
     settings: ShopSyncSettings, *, role: Role = "all", stop: asyncio.Event, clock: Clock = system_clock
 ) -> None:
     """`api` answers requests; `worker` follows topics and talks to platforms; `all` does both."""
-    works, answers = role in {"worker", "all"}, role in {"api", "all"}
-    wake = Wake(relay_is_here=works)
-    app_database = AppDatabase(settings=settings.database, service=SERVICE, clock=clock, wake=wake)
-    database = WorkerDatabase(settings=settings.database, service=SERVICE, clock=clock, wake=wake)
+    runtime = Runtime(
+        service=SERVICE,
+        role=role,
+        clock=clock,
+        process=settings.process,
+        database=settings.database,
+        kafka=settings.kafka,
+    )
     token = settings.grpc.service_token.get_secret_value()
     accounts = grpc_channel(settings.grpc.accounts_address, token)
-    http = PlatformHttp()
-    probe, hints, waker = Probe(settings.kafka), HintListener(settings.database), Waker()
-    catalogs = Catalogs(http=http, accounts=ConnectionServiceStub(accounts), clock=clock)
-
-    def consumer(group: str, names: Sequence[str], handler: Handler) -> Consumer:
-        return Consumer(
-            group=f"{SERVICE}.{group}",
-            topics=names,
-            handler=handler,
-            database=database,
-            settings=settings.kafka,
-            probe=probe,
-            hints=hints,
-            clock=clock,
-        )
-
-    access = consumer("access", ACCESS_TOPICS, access_handler)
-    loops: list[Coroutine[Any, Any, None]] = [access.run(stop)]
-    readiness: dict[str, Readiness] = {"database": app_database.ping, "access": _caught_up(access)}
-    if works:
+    http, waker = PlatformHttp(), Waker()
+    runtime.closing(http.close)
+    runtime.closing(accounts.close)
+    access = runtime.consumer(group="shop_sync.access", topics=ACCESS_TOPICS, handler=access_handler)
+    readiness: dict[str, Readiness] = {
+        "database": runtime.database_ready,
+        "topics": runtime.topics_ready(),
+        "access": runtime.caught_up(access),
+    }
+    if runtime.is_worker:
+        catalogs = Catalogs(http=http, accounts=ConnectionServiceStub(accounts), clock=clock)
         worker = build_worker(
-            settings=settings, database=database, catalogs=catalogs, waker=waker, clock=clock
+            settings=settings, database=runtime.worker, catalogs=catalogs, waker=waker, clock=clock
         )
-        catalog = consumer("replica", [topics.ITEM, topics.OFFER], catalog_handler(worker.replicas))
-        connections = consumer("connections", [topics.CONNECTION], connection_handler(worker.connections))
-        relay = Relay(
-            service=SERVICE,
-            owner=settings.process.instance,
-            database=database,
-            database_settings=settings.database,
-            kafka_settings=settings.kafka,
-            probe=probe,
-            wake=wake,
-            clock=clock,
+        replica = runtime.consumer(
+            group="shop_sync.replica",
+            topics=[topics.ITEM, topics.OFFER],
+            handler=catalog_handler(worker.replicas),
         )
-        readiness |= {"replica": _caught_up(catalog), "connections": _caught_up(connections)}
-        loops += [loop.run(stop) for loop in (catalog, connections, relay, worker.dispatcher)]
-    if answers:
-        directory = ReplicaDirectory(app_database, access, AccessServiceStub(accounts), clock)
-        reading = Reading(database=app_database, waker=waker, clock=clock)
-        loops.append(serve(_app(settings, readiness, directory, reading), settings.http, stop))
-        loops.append(_grpc(settings, token, stop))
-    listening = asyncio.create_task(hints.run())
-    try:
-        await _together(loops, stop)
-    finally:
-        listening.cancel()
-        with suppress(asyncio.CancelledError):
-            await listening
-        await http.close()
-        await accounts.close()
-        await probe.close()
-        await app_database.close()
-        await database.close()
+        connections = runtime.consumer(
+            group="shop_sync.connections",
+            topics=[topics.CONNECTION],
+            handler=connection_handler(worker.connections),
+        )
+        readiness |= {"replica": runtime.caught_up(replica), "connections": runtime.caught_up(connections)}
+        runtime.loop("dispatcher", worker.dispatcher.run)
+    if runtime.is_api:
+        directory = ReplicaDirectory(runtime.app, access, AccessServiceStub(accounts), clock)
+        reading = Reading(database=runtime.app, waker=waker, clock=clock)
+        runtime.http(_app(settings, readiness, directory, reading), settings.http)
+        # Only health for now: nobody asks shop_sync by gRPC yet.
+        runtime.grpc(GrpcServer(settings.grpc, [], token))
+    await runtime.run(stop)
 
 
 def _app(
@@ -182,37 +155,3 @@ def _app(
         readiness=readiness,
         state={"access": directory, "reading": reading},
     )
-
-
-async def _grpc(settings: ShopSyncSettings, token: str, stop: asyncio.Event) -> None:
-    """Only health for now: nobody asks shop_sync by gRPC yet."""
-    server = GrpcServer(settings.grpc, [], token)
-    await server.start()
-    try:
-        await stop.wait()
-    finally:
-        await server.stop()
-
-
-def _caught_up(consumer: Consumer) -> Readiness:
-    async def check() -> None:
-        if consumer.age_s() == float("inf"):
-            raise Unavailable(f"{consumer.group} has not read its topics to their end yet.")
-
-    return check
-
-
-async def _together(loops: Sequence[Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
-    """Runs all; when one ends or breaks, all are stopped, and what broke is raised."""
-    tasks = [asyncio.create_task(loop) for loop in loops]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        stop.set()
-        _, late = await asyncio.wait(tasks, timeout=DRAIN_S)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-    for task in tasks:
-        if not task.cancelled():
-            task.result()

@@ -89,7 +89,7 @@ def service_environment(
         "VITRIN_CATALOG_GRPC": f"{HOST}:{settings.catalog_grpc.number}",
         **{port.setting: str(port.number) for port in settings.ports},
         "ACCOUNTS_SANDBOX_URL": f"http://{HOST}:{settings.sandbox_http.number}",
-        "SANDBOX_STATE_PATH": str(settings.var.root / "sandbox.state"),
+        "SANDBOX_STATE_FILE": str(settings.var.root / "sandbox" / "state"),
         "PYTHONUNBUFFERED": "1",
     }
     if hint_url is not None:

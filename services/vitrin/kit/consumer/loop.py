@@ -25,6 +25,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from vitrin.events.envelope import InvalidMessage, Message
 from vitrin.kit.clock import Clock
 from vitrin.kit.consumer import store
+from vitrin.kit.consumer.age import stood_at_end
 from vitrin.kit.consumer.lock import GroupLock
 from vitrin.kit.consumer.records import parse
 from vitrin.kit.consumer.store import TakenOver
@@ -85,7 +86,10 @@ class _Batch:
 
 
 class Consumer:
-    """One consumer group of a service. `handler` gets micro-batches; their brands are set in the transaction."""
+    """One consumer group of a service. `handler` gets micro-batches; their brands are set in the transaction.
+
+    `tell_age`: other processes of this service want to know when it stood at the end (see `consumer.age`).
+    """
 
     def __init__(
         self,
@@ -98,6 +102,7 @@ class Consumer:
         probe: Probe,
         hints: HintListener,
         clock: Clock,
+        tell_age: bool = False,
     ) -> None:
         self.group = group
         self._topics = list(topics)
@@ -108,6 +113,7 @@ class Consumer:
         self._hints = hints
         self._hint = hints.subscribe(topics)
         self._clock = clock
+        self._tell_age = tell_age
         self._lock = GroupLock(libpq_url(role_url(database.settings, database.service, "worker")), group)
         self._reader: LogReader | None = None
         self._known: Mapping[str, Any] = {}
@@ -316,6 +322,9 @@ class Consumer:
         bounds = await self._bounds(places)
         if quiet and places and all(self._positions[place] >= bounds[place][1] for place in places):
             self._at_end_s = loop.time()
+            if self._tell_age:
+                async with self._database.write() as tx:
+                    await stood_at_end(tx, group=self.group, now=self._clock())
         self._ticked_at_s = loop.time()
 
     async def _close_reader(self) -> None:

@@ -151,8 +151,10 @@ def install_consumer(op: Operations) -> None:
         """
     )
     op.execute("create index dead_letters_by_group on dead_letters (consumer_group, created_at)")
+    op.execute("create table consumer_ends (consumer_group text primary key, at_end_at timestamptz not null)")
     plain_table(op, "consumer_offsets")
     plain_table(op, "dead_letters")
+    plain_table(op, "consumer_ends", app="read")
 
 
 def partition_by_day(op: Operations, table: str, *, keep_days: int) -> None:

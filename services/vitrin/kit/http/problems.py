@@ -7,11 +7,15 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from vitrin.kit.errors import FieldError, Malformed, VitrinError
+from vitrin.kit.errors import FieldError, Malformed, Unavailable, VitrinError
+from vitrin.kit.logs import get_logger
 
+_log = get_logger("vitrin.http")
 MEDIA_TYPE = "application/problem+json"
 ERRORS_MAX = 100
 """Field errors named in one answer; the rest is counted."""
@@ -139,6 +143,12 @@ def install_problem_handlers(app: FastAPI) -> None:
         answer.headers.update(error.headers or {})
         return answer
 
+    async def on_database_away(request: Request, error: Exception) -> Response:
+        _log.error("database_away", reason=str(error).splitlines()[0])
+        return _answer(request, Unavailable("The database does not answer."))
+
     app.add_exception_handler(VitrinError, on_vitrin)
+    for away in (OperationalError, InterfaceError, PoolTimeout):
+        app.add_exception_handler(away, on_database_away)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)

@@ -66,7 +66,6 @@ _MOVE: Final = text(
 )
 _END: Final = text("delete from attempts where attempt_id = :attempt_id and brand_id = :brand_id")
 _END_ALL: Final = text("delete from attempts where brand_id = :brand_id and channel_id = :channel_id")
-_PARTITIONS: Final = text("select vitrin_partitions(:now)")
 
 
 async def ensure(tx: WriteSession, brand: BrandId, channel: ChannelId) -> None:
@@ -161,7 +160,3 @@ async def end(tx: WriteSession, attempt: Attempt) -> None:
 
 async def end_all(tx: WriteSession, brand: BrandId, channel: ChannelId) -> None:
     await tx.execute(_END_ALL, {"brand_id": brand, "channel_id": channel})
-
-
-async def keep_partitions(tx: WriteSession, now: datetime) -> None:
-    await tx.execute(_PARTITIONS, {"now": now})

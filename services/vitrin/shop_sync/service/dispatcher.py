@@ -1,7 +1,7 @@
 """The loop that finds channels with due work over all brands and runs a session for each, several at once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final
@@ -22,7 +22,6 @@ from vitrin.shop_sync.service.session import Session
 IDLE_POLL_S: Final = 1.0
 CLAIM_TIME: Final = timedelta(seconds=30)
 RENEW_EVERY_S: Final = 10.0
-HOUSEKEEPING_EVERY_S: Final = 3600.0
 TROUBLE_PAUSE_S: Final = 1.0
 DRAIN_S: Final = 10.0
 MakeSession = Callable[[Claim], Session]
@@ -65,10 +64,7 @@ class Dispatcher:
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; then open sessions finish their step. What is cut off is looked at by the next worker."""
         stopping = asyncio.create_task(self._on_stop(stop))
-        keepers = [
-            asyncio.create_task(self._every(RENEW_EVERY_S, self._renew)),
-            asyncio.create_task(self._every(HOUSEKEEPING_EVERY_S, self._housekeeping)),
-        ]
+        renewing = asyncio.create_task(self._renew_claims())
         try:
             await self._start(stop)
             while not stop.is_set():
@@ -78,13 +74,13 @@ class Dispatcher:
                     _log.warning("database_away", reason=str(error).splitlines()[0])
                     await asyncio.sleep(TROUBLE_PAUSE_S)
         finally:
-            for task in (stopping, *keepers):
+            for task in (stopping, renewing):
                 task.cancel()
             if self._tasks:
                 await asyncio.wait(self._tasks.values(), timeout=DRAIN_S)
             for task in list(self._tasks.values()):
                 task.cancel()
-            await asyncio.gather(*self._tasks.values(), *keepers, stopping, return_exceptions=True)
+            await asyncio.gather(*self._tasks.values(), renewing, stopping, return_exceptions=True)
 
     async def _on_stop(self, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -150,20 +146,16 @@ class Dispatcher:
         except (DBAPIError, PoolTimeout, OSError) as error:
             _log.warning("database_away", reason=str(error).splitlines()[0])
 
-    async def _every(self, seconds: float, job: Callable[[], Awaitable[None]]) -> None:
+    async def _renew_claims(self) -> None:
         while True:
             try:
-                await job()
+                await self._renew()
             except (DBAPIError, PoolTimeout, OSError) as error:
                 _log.warning("database_away", reason=str(error).splitlines()[0])
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(RENEW_EVERY_S)
 
     async def _renew(self) -> None:
         held: dict[UUID, Session] = {session.claim.claim_id: session for session in self._sessions.values()}
         if held:
             async with self._database.write() as tx:
                 await work.renew(tx, list(held), self._clock() + CLAIM_TIME)
-
-    async def _housekeeping(self) -> None:
-        async with self._database.write() as tx:
-            await work.keep_partitions(tx, self._clock())
