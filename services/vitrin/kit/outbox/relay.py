@@ -184,8 +184,8 @@ class Relay:
         records = [_records(row, self._service) for row in rows]
         acks = await self._producer.produce([record for batch in records for record in batch])
         done = _acknowledged(rows, records, acks)
-        await self._mark(done)
         await self._hints.sent(ack for ack in acks if ack is not None)
+        await self._mark(done)
         for ack in acks:
             if ack is not None:
                 EVENTS_SENT.labels(topic=ack.topic).inc()
