@@ -1,0 +1,139 @@
+"""Two brands: every route of every service, tried with the other's key and ids, with too small keys and with none."""
+
+import json
+
+import httpx
+import pytest
+
+from tests.e2e.system import PLATFORMS, Brand, System, equal, item, problem_of, until
+from tests.e2e.walk import Operation, ids_of, operations
+
+FEED = "id,title,price,link,image_link,description,brand\nrow,Row,3.00 EUR,https://a.example,https://a.example/i,Row,Holm\n"
+MOVING = {"/v1/lag"}
+"""Says something else a moment later, whoever asks."""
+
+
+@pytest.fixture(scope="module")
+def walked(system: System) -> list[Operation]:
+    found = operations(system)
+    assert len(found) > 20
+    return found
+
+
+@pytest.fixture(scope="module")
+def ids(brand_a: Brand) -> dict[str, str]:
+    """A brand with something behind every route: an item that is live, one from an import, channels, keys."""
+    brand_a.ok("catalog", "POST", "/v1/items:batch", json={"items": [item("a-mug"), item("a/slash")]})
+    imported = brand_a.ok("catalog", "POST", "/v1/imports", content=FEED)
+    until(
+        lambda: brand_a.ok("catalog", "GET", f"/v1/imports/{imported['id']}")["state"],
+        equal("done"),
+    )
+    until(brand_a.counts, equal({platform: {"live": 3} for platform in PLATFORMS}))
+    return ids_of(brand_a, item_id="a-mug", import_id=imported["id"])
+
+
+def everything(brand: Brand, walked: list[Operation], ids: dict[str, str]) -> dict[str, object]:
+    """What every reading route says to the brand itself: all of them answer 200, so the ids are real."""
+    reading = [one for one in walked if one.method == "GET" and one.path not in MOVING]
+    return {str(one): brand.ok(one.service, "GET", one.url(ids)) for one in reading}
+
+
+def secrets_of(brand: Brand, ids: dict[str, str]) -> set[str]:
+    """Words that no answer to a stranger may contain."""
+    tokens = {account["access_token"] for account in brand.accounts.values()}
+    return (
+        tokens | {value for name, value in ids.items() if name != "item_id"} | set(brand.connections.values())
+    )
+
+
+def test_nothing_of_a_brand_is_there_for_the_key_of_another(
+    walked: list[Operation], ids: dict[str, str], brand_a: Brand, brand_b: Brand
+) -> None:
+    before = everything(brand_a, walked, ids)
+    words = secrets_of(brand_a, ids)
+    for one in walked:
+        answer = brand_b.call(one.service, one.method, one.url(ids), **one.request())
+        if one.names:
+            assert answer.status_code == 404, f"{one}: {answer.status_code} {answer.text}"
+            assert answer.json()["code"].endswith(("not_found", "_unknown")), f"{one}: {answer.text}"
+        elif not one.writes:
+            assert answer.status_code == 200, f"{one}: {answer.text}"
+            found = {word for word in words if word in answer.text}
+            assert not found, f"{one} shows {found}: {answer.text}"
+        else:
+            assert answer.status_code < 500, f"{one}: {answer.text}"
+    assert everything(brand_a, walked, ids) == before
+
+
+def test_lists_and_batches_reach_only_the_own_brand(
+    ids: dict[str, str], brand_a: Brand, system: System
+) -> None:
+    stranger = system.new_brand(connected=False)
+    for service, path in (
+        ("catalog", "/v1/items"),
+        ("catalog", "/v1/imports"),
+        ("shop_sync", "/v1/channels"),
+        ("accounts", "/v1/connections"),
+    ):
+        assert stranger.ok(service, "GET", path) == {"data": [], "next_cursor": None}
+    cursor = brand_a.ok("catalog", "GET", "/v1/items", params={"limit": 1})["next_cursor"]
+    assert stranger.ok("catalog", "GET", "/v1/items", params={"cursor": cursor})["data"] == []
+    before = brand_a.catalog()
+    offers = {"items": [{"id": "a-mug", "price": "1.00 EUR"}]}
+    (refused,) = stranger.ok("catalog", "POST", "/v1/offers:batch", json=offers)["results"]
+    assert (refused["outcome"], refused["errors"][0]["code"]) == ("refused", "item_unknown")
+    deletion = {
+        "items": [{"op": "delete", "id": "a-mug"}, {"op": "upsert", "id": "a/slash", "title": "Mine"}]
+    }
+    results = stranger.ok("catalog", "POST", "/v1/items:batch", json=deletion)["results"]
+    assert [result["outcome"] for result in results] == ["refused", "refused"]
+    assert (
+        stranger.ok("catalog", "POST", "/v1/items", json=item("a-mug", title="Mine"))["content_version"] == 1
+    )
+    assert brand_a.catalog() == before
+    assert stranger.ok("shop_sync", "GET", "/v1/lag")["data"] == []
+
+
+def test_without_a_key_nothing_answers(walked: list[Operation], ids: dict[str, str], system: System) -> None:
+    for one in walked:
+        for headers in ({}, {"Authorization": "Bearer vk_live_0123456789abcdef_" + "x" * 43}):
+            request = one.request()
+            request["headers"] = {**request.get("headers", {}), **headers}
+            answer = system.http[one.service].request(one.method, one.url(ids), **request)
+            assert answer.status_code == 401, f"{one} {headers}: {answer.status_code} {answer.text}"
+            assert answer.json()["fix"], one
+
+
+@pytest.mark.parametrize("mode", ["live", "test"])
+def test_a_publishable_key_opens_none_of_these_doors(
+    mode: str, walked: list[Operation], ids: dict[str, str], brand_a: Brand
+) -> None:
+    key = brand_a.new_key(kind="publishable", mode=mode)["key"]
+    assert key.startswith(f"pk_{mode}_")
+    for one in walked:
+        answer = brand_a.call(one.service, one.method, one.url(ids), key=key, **one.request())
+        refused(one, answer)
+
+
+def test_a_viewer_reads_and_writes_nothing(
+    walked: list[Operation], ids: dict[str, str], brand_a: Brand
+) -> None:
+    key = brand_a.new_key(mode="live", role="viewer")["key"]
+    before = everything(brand_a, walked, ids)
+    for one in walked:
+        answer = brand_a.call(one.service, one.method, one.url(ids), key=key, **one.request())
+        if one.writes:
+            refused(one, answer)
+        else:
+            assert answer.status_code == 200, f"{one}: {answer.text}"
+            if one.path not in MOVING:
+                assert answer.json() == before[str(one)], one
+    assert json.dumps(everything(brand_a, walked, ids)) == json.dumps(before)
+
+
+def refused(one: Operation, answer: httpx.Response) -> None:
+    if one.for_the_operator:
+        problem_of(answer, 401, "operator_token_wrong")
+    else:
+        assert problem_of(answer, 403, "scope_missing")["fix"], one

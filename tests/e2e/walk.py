@@ -1,0 +1,92 @@
+"""Every route of the three services, from their own OpenAPI documents, so that a new one is walked by itself."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from tests.e2e.system import SERVICES, Brand, Document, System
+
+METHODS = ("get", "post", "put", "patch", "delete")
+OPERATOR_ROUTES = {("accounts", "POST", "/v1/brands")}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method of one path. `example` is a body that its own document calls good."""
+
+    service: str
+    method: str
+    path: str
+    names: tuple[str, ...]
+    media_type: str | None
+    example: Any
+
+    def __str__(self) -> str:
+        return f"{self.service} {self.method} {self.path}"
+
+    @property
+    def writes(self) -> bool:
+        return self.method != "GET"
+
+    @property
+    def for_the_operator(self) -> bool:
+        return (self.service, self.method, self.path) in OPERATOR_ROUTES
+
+    def url(self, ids: Mapping[str, str]) -> str:
+        """A name without an id is a KeyError: say in `ids_of` what the new one is."""
+        path = self.path
+        for name in self.names:
+            path = path.replace(f"{{{name}}}", quote(ids[name], safe=""))
+        return path
+
+    def request(self) -> Document:
+        """Keyword arguments of httpx: the body."""
+        if self.media_type is None:
+            return {}
+        if self.media_type == "application/json":
+            return {"json": self.example}
+        return {"content": b"id,title,price\nx,X,1.00 EUR\n", "headers": {"Content-Type": self.media_type}}
+
+
+def operations(system: System) -> list[Operation]:
+    return [one for service in SERVICES for one in _of(service, system.openapi(service))]
+
+
+def _of(service: str, document: Document) -> Iterator[Operation]:
+    for path, methods in document["paths"].items():
+        for method in METHODS:
+            if method not in methods:
+                continue
+            content = methods[method].get("requestBody", {}).get("content", {})
+            media_type = next(iter(content), None)
+            schema = content[media_type]["schema"] if media_type else {}
+            names = tuple(p["name"] for p in methods[method].get("parameters", []) if p["in"] == "path")
+            example = example_of(schema, document)
+            yield Operation(service, method.upper(), path, names, media_type, example)
+
+
+def example_of(schema: Document, document: Document) -> Any:
+    """The schema's own example, else an object of the examples of what it requires."""
+    if "$ref" in schema:
+        return example_of(document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]], document)
+    if "example" in schema:
+        return schema["example"]
+    if schema.get("examples"):
+        return schema["examples"][0]
+    properties = schema.get("properties", {})
+    return {name: example_of(properties[name], document) for name in schema.get("required", [])}
+
+
+def ids_of(brand: Brand, *, item_id: str, import_id: str) -> dict[str, str]:
+    """What a path may name, of this brand."""
+    channels = brand.ok("shop_sync", "GET", "/v1/channels")["data"]
+    keys = brand.ok("accounts", "GET", "/v1/api-keys")["data"]
+    return {
+        "brand_id": brand.id,
+        "key_id": keys[0]["id"],
+        "connection_id": brand.connections["meta"],
+        "channel_id": channels[0]["id"],
+        "item_id": item_id,
+        "import_id": import_id,
+    }
