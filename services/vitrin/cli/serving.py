@@ -21,8 +21,9 @@ def become(service: str, role: str) -> NoReturn:
 
 def main() -> None:
     service, role = sys.argv[1:]
-    # structlog loads Rich, for tracebacks in colour, whenever it can be imported.
-    sys.modules["rich"] = None  # type: ignore[assignment]
+    # structlog and httpx load these, for colours, whenever they can be imported.
+    for unused in ("rich", "pygments"):
+        sys.modules[unused] = None  # type: ignore[assignment]
     from vitrin.cli.process import run_until_stopped
     from vitrin.kit.settings import SettingsInvalid
 

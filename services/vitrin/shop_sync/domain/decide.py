@@ -87,7 +87,9 @@ def id_taken(platform_item_id: str, owner_item_id: str) -> Reason:
     )
 
 
-OFFER_FIELDS: Final = frozenset({"price", "sale_price", "sale_price_effective_date", "availability", "quantity"})
+OFFER_FIELDS: Final = frozenset(
+    {"price", "sale_price", "sale_price_effective_date", "availability", "quantity"}
+)
 
 
 def offer_stands_alone(partial: Collection[str], problems: Collection[Reason]) -> bool:
