@@ -194,6 +194,43 @@ async def test_a_file_that_is_not_what_it_claims_is_refused_as_a_whole(
         assert count(service, table, brand) == 0
 
 
+CUT: bytes = (feed(2) + "last,Cut off,1.00 EUR,12").encode()
+
+
+async def streamed(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_last_field_that_may_be_cut_off_is_refused_whatever_length_was_announced(
+    service: Service, client: httpx.AsyncClient, brand: BrandId, *, announced: bool
+) -> None:
+    body = CUT if announced else streamed(CUT)
+    answer = await client.post("/v1/imports", content=body, headers={"content-type": "text/csv"})
+    assert answer.request.headers.get("content-length") == (str(len(CUT)) if announced else None)
+    await work(service)
+    done = (await client.get(f"/v1/imports/{answer.json()['id']}")).json()
+    assert (done["state"], done["problem"]["code"], done["problem"]["line"]) == (
+        "refused",
+        "file_truncated",
+        4,
+    )
+    assert "line break" in done["problem"]["fix"]
+    assert "X-Content-SHA256" in done["problem"]["fix"]
+    assert count(service, "items", brand) == 0
+
+
+async def test_a_digest_proves_a_last_row_without_a_line_break(
+    service: Service, client: httpx.AsyncClient, brand: BrandId
+) -> None:
+    digest = {"x-content-sha256": hashlib.sha256(CUT).hexdigest()}
+    answer = await client.post("/v1/imports", content=CUT, headers=digest)
+    await work(service)
+    done = (await client.get(f"/v1/imports/{answer.json()['id']}")).json()
+    assert (done["state"], done["rows"]["created"]) == ("done", 3)
+    assert count(service, "items", brand) == 3
+
+
 async def test_uploads_that_are_refused_at_the_door(
     service: Service, client: httpx.AsyncClient, brand: BrandId
 ) -> None:

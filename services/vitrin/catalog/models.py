@@ -105,6 +105,7 @@ imports = Table(
     Column("actor", Text),
     Column("bytes", BigInteger),
     Column("sha256", LargeBinary),
+    Column("end_proven", Boolean),
     Column("rows_total", Integer),
     Column("rows_done", Integer),
     Column("records_done", Integer),

@@ -28,6 +28,7 @@ class Lease:
     requested_format: str
     actor: str
     bytes: int
+    end_proven: bool
     attempts: int
     created_at: datetime
     started_at: datetime
@@ -55,7 +56,7 @@ _CLAIM: Final = text(
                 and older.state in ('staged', 'verifying', 'applying'))
         order by import_id limit 1
         for update skip locked)
-    returning brand_id, import_id, state, requested_format, actor, bytes, attempts, created_at, started_at
+    returning brand_id, import_id, state, requested_format, actor, bytes, end_proven, attempts, created_at, started_at
     """
 )
 _ABORT_SILENT: Final = text(
@@ -122,12 +123,20 @@ async def add_chunk(
 
 
 async def stage(
-    tx: WriteSession, *, brand: BrandId, import_id: ImportId, sha256: bytes, file_name: str, now: datetime
+    tx: WriteSession,
+    *,
+    brand: BrandId,
+    import_id: ImportId,
+    sha256: bytes,
+    end_proven: bool,
+    file_name: str,
+    now: datetime,
 ) -> bool:
+    """`end_proven`: the sender named the digest of the whole file, and this is it. False when it is not open."""
     changed = await tx.execute(
         update(imports)
         .where(imports.c.brand_id == brand, imports.c.import_id == import_id, imports.c.state == "uploading")
-        .values(state="staged", sha256=sha256, file_name=file_name, updated_at=now)
+        .values(state="staged", sha256=sha256, end_proven=end_proven, file_name=file_name, updated_at=now)
     )
     return bool(changed.rowcount == 1)
 
@@ -209,6 +218,7 @@ async def claim(tx: WriteSession, *, owner: str, now: datetime, lease: timedelta
         requested_format=row.requested_format,
         actor=row.actor,
         bytes=row.bytes,
+        end_proven=row.end_proven,
         attempts=row.attempts,
         created_at=row.created_at,
         started_at=row.started_at,

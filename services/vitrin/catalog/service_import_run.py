@@ -123,13 +123,14 @@ class ImportRun:
             )
 
     def _open(self, defaults: ImportDefaults) -> ImportFile:
-        """Whoever sent the file has closed the request properly, so that its length is known."""
+        """That all bytes arrived says nothing of a file that was cut off before it was sent: only a digest that its
+        sender named proves its end, else its last row must end in a line break."""
         requested = self._lease.requested_format
         return ImportFile(
             self._chunks(),
             defaults=defaults,
             claimed_format=None if requested == AUTO else requested,
-            announced_bytes=self._lease.bytes,
+            announced_bytes=self._lease.bytes if self._lease.end_proven else None,
         )
 
     async def _verify(self, defaults: ImportDefaults) -> None:

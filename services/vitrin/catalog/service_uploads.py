@@ -70,7 +70,9 @@ class UploadService:
         try:
             received, digest = await self._store(brand, import_id, chunks)
             _verify(announced, received, digest)
-            await self._stage(brand, import_id, digest, file_name())
+            await self._stage(
+                brand, import_id, digest, end_proven=announced.sha256 is not None, file_name=file_name()
+            )
         except BaseException as error:
             await asyncio.shield(self._abort(brand, import_id, error))
             raise
@@ -101,13 +103,16 @@ class UploadService:
         if not is_open:
             raise UploadIncomplete("The upload was silent for too long and was aborted.")
 
-    async def _stage(self, brand: BrandId, import_id: ImportId, digest: bytes, file_name: str) -> None:
+    async def _stage(
+        self, brand: BrandId, import_id: ImportId, digest: bytes, *, end_proven: bool, file_name: str
+    ) -> None:
         async with self._database.write(brand) as tx:
             staged = await repository.stage(
                 tx,
                 brand=brand,
                 import_id=import_id,
                 sha256=digest,
+                end_proven=end_proven,
                 file_name=file_name[:FILE_NAME_CHARS_MAX].replace("\x00", ""),
                 now=self._clock(),
             )

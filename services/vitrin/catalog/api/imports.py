@@ -46,7 +46,8 @@ async def create_import(
     file_name: Annotated[str, Query(description="Shown in lists.")] = "",
 ) -> Response:
     """The body is the file, or a multipart form with one file. It is applied only after its end was verified, and
-    never removes what it does not name. `X-Content-SHA256` or `Content-Digest` are checked where they are sent."""
+    never removes what it does not name. `X-Content-SHA256` or `Content-Digest` are checked where they are
+    sent; without them the last row must end in a line break, since nothing else proves that it was not cut off."""
     uploads: UploadService = request.app.state.uploads
     announced = announced_by(request)
     filter_text("format", format)

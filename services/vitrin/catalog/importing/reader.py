@@ -213,7 +213,8 @@ class CsvFile:
             raise FileRefused(
                 "file_truncated",
                 f"the last row (line {row.line}) does not end in a line break: its last field may be cut off",
-                "If the file is complete, end its last row with a line break; otherwise export it again.",
+                "If the file is complete, end its last row with a line break or send its SHA-256 as X-Content-SHA256;"
+                " otherwise export it again.",
                 line=row.line,
             )
 
