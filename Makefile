@@ -56,8 +56,8 @@ docs: venv ## Write the generated documents: the catalogue of metrics
 	mv deploy/prometheus/metrics.md.new deploy/prometheus/metrics.md
 
 .PHONY: bench
-bench: venv ## Run the benchmarks: one file per claim, results in bench/results.json
-	$(BIN)/python -m bench
+bench: venv ## Run the benchmarks (NAME=P17 for one); results in bench/results.json
+	@PYTHONPATH=services $(BIN)/python -m bench $(NAME)
 
 .PHONY: lock
 lock: ## Write requirements/*.txt anew (needs uv)

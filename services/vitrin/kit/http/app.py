@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vitrin.kit import metrics
-from vitrin.kit.http.middleware import BodyLimit, Observe, RequestId
+from vitrin.kit.http.middleware import BodyLimit, Observe, PossiblePath, RequestId
 from vitrin.kit.http.problems import MEDIA_TYPE, install_problem_handlers
 from vitrin.kit.logs import get_logger
 from vitrin.kit.settings import HttpSettings
@@ -68,6 +68,7 @@ def create_app(
         middleware=[
             Middleware(RequestId),
             Middleware(Observe, service=settings.service),
+            Middleware(PossiblePath),
             Middleware(BodyLimit, bytes_max=settings.body_bytes_max, limits=body_limits or {}),
         ],
     )

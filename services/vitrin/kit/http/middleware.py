@@ -9,7 +9,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vitrin.kit import metrics
-from vitrin.kit.errors import TooLarge, VitrinError
+from vitrin.kit.errors import NotFound, TooLarge, VitrinError
 from vitrin.kit.http.problems import problem_bytes, problem_headers, request_id_of
 from vitrin.kit.ids import new_uuid
 from vitrin.kit.logs import get_logger, log_context
@@ -126,6 +126,19 @@ def route_of(scope: Mapping[str, Any]) -> str:
     route = scope.get("route")
     path = getattr(route, "path_format", None) or getattr(route, "path", None)
     return str(path) if path else "unmatched"
+
+
+class PossiblePath:
+    """No id holds U+0000, and PostgreSQL refuses to compare with it: such a path leads nowhere."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and "\x00" in scope["path"]:
+            await _send_problem(send, scope, NotFound("The path contains the character U+0000."))
+            return
+        await self._app(scope, receive, send)
 
 
 class BodyLimit:

@@ -21,7 +21,8 @@ def encode_cursor(position: Mapping[str, str | int]) -> str:
 
 
 def decode_cursor(cursor: str | None, fields: Collection[str]) -> dict[str, str | int] | None:
-    """None for no cursor. Raises CursorInvalid unless it holds exactly `fields`, as texts or integers."""
+    """None for no cursor. Raises CursorInvalid unless it holds exactly `fields`, as integers or texts without U+0000,
+    which PostgreSQL refuses to compare with."""
     if cursor is None:
         return None
     if len(cursor) > CURSOR_LENGTH_MAX:
@@ -32,6 +33,10 @@ def decode_cursor(cursor: str | None, fields: Collection[str]) -> dict[str, str 
     except (binascii.Error, UnicodeEncodeError, orjson.JSONDecodeError):
         raise CursorInvalid("The cursor is not one of ours.", field="cursor") from None
     known = isinstance(position, dict) and set(position) == set(fields)
-    if not known or not all(type(value) in {str, int} for value in position.values()):
+    if not known or not all(map(_usable, position.values())):
         raise CursorInvalid("The cursor belongs to another list.", field="cursor")
     return dict(position)
+
+
+def _usable(value: object) -> bool:
+    return type(value) is int or (type(value) is str and "\x00" not in value)

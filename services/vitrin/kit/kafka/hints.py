@@ -13,6 +13,7 @@ from typing import Any, Final
 from psycopg import AsyncConnection, Error
 from sqlalchemy import make_url
 
+from vitrin.kit.db.listen import notifications
 from vitrin.kit.db.urls import libpq_url
 from vitrin.kit.kafka.producer import Ack
 from vitrin.kit.logs import get_logger
@@ -74,20 +75,14 @@ class HintListener:
         return event
 
     async def run(self) -> None:
-        """Listens until cancelled; connects again after a failure. Returns at once without a hint database."""
-        while self.enabled:
+        """Listens until cancelled; connects again after a failure. Returns at once when there is nothing to hear."""
+        while self.enabled and self._events:
             try:
-                await self._listen()
-            except Error as error:
+                async for payload in notifications(_address(self._settings), CHANNEL):
+                    self._wake(self._events if payload is None else payload.split(","))
+            except (Error, OSError) as error:
                 log.info("hints_lost", reason=str(error))
             await asyncio.sleep(RECONNECT_S)
-
-    async def _listen(self) -> None:
-        async with await AsyncConnection.connect(_address(self._settings), autocommit=True) as connection:
-            await connection.execute(f"listen {CHANNEL}")
-            self._wake(self._events)
-            async for notice in connection.notifies():
-                self._wake(notice.payload.split(","))
 
     def _wake(self, topics: Iterable[str]) -> None:
         for topic in topics:

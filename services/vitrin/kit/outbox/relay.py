@@ -11,12 +11,13 @@ from contextlib import suppress
 from typing import Final
 from uuid import UUID
 
-from psycopg import AsyncConnection, Error
+from psycopg import Error
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import WorkerDatabase
+from vitrin.kit.db.listen import notifications
 from vitrin.kit.db.urls import libpq_url, role_url
 from vitrin.kit.kafka.client import DELIVERY_TIMEOUT_MS, BrokerUnavailable, Probe, TopicInfo
 from vitrin.kit.kafka.hints import HintSender
@@ -236,12 +237,9 @@ class Relay:
         """A NOTIFY of another process of this service wakes the relay."""
         address = libpq_url(role_url(self._database_settings, self._service, "worker"))
         while True:
-            with suppress(Error):
-                async with await AsyncConnection.connect(address, autocommit=True) as connection:
-                    await connection.execute(f"listen {NOTIFY_CHANNEL}")
+            with suppress(Error, OSError):
+                async for _ in notifications(address, NOTIFY_CHANNEL):
                     self._wake.event.set()
-                    async for _ in connection.notifies():
-                        self._wake.event.set()
             await asyncio.sleep(1)
 
     async def _close(self) -> None:

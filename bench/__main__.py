@@ -1,0 +1,33 @@
+"""`make bench` runs every claim and prints a table; `make bench NAME=P17` runs one and prints its JSON line last."""
+
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import house, quiet_lag, revocation
+from bench.claims import Claim, keep, line
+
+CLAIMS: dict[str, Claim] = {"P17": quiet_lag.run, "H1": revocation.run, "H2": house.run}
+
+
+def main(names: list[str]) -> int:
+    unknown = [name for name in names if name not in CLAIMS]
+    if unknown:
+        print(f"no benchmark {', '.join(unknown)}; there are {', '.join(CLAIMS)}", file=sys.stderr)
+        return 2
+    results = [CLAIMS[name]() for name in names or CLAIMS]
+    if names:
+        print(line(results[-1]))
+        return 0
+    keep(results)
+    table = Table("id", "claim", "measured", "goal", "against", "met")
+    for result in results:
+        row = (result.id, result.name, f"{result.value:g}", result.goal, result.baseline, str(result.met))
+        table.add_row(*row)
+    Console().print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
