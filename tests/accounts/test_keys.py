@@ -1,3 +1,4 @@
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ from tests.accounts.conftest import MovingClock, Shop
 from tests.accounts.saved import audit_of, events_of
 from vitrin.accounts.settings import AccountsSettings
 from vitrin.kit.clock import system_clock, to_us
+from vitrin.kit.http import encode_cursor
 from vitrin.protos.accounts.v1 import events_pb2
 
 
@@ -163,3 +165,50 @@ async def test_keys_that_are_none_are_refused(shop: Shop) -> None:
         answer = await shop.call("GET", "/v1/brands", key=key)
         assert (answer.status_code, answer.json()["code"]) == (401, code)
         assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_the_last_owner_key_stays(shop: Shop, clock: MovingClock) -> None:
+    keys = {key["mode"]: key["id"] for key in (await shop.call("GET", "/v1/api-keys")).json()["data"]}
+    soon = (clock() + timedelta(minutes=5)).isoformat()
+    for fields in (
+        {"role": "editor"},
+        {"role": "owner", "scopes": ["accounts:read"]},
+        {"role": "owner", "expires_at": soon},
+        {"kind": "publishable", "role": "owner"},
+    ):
+        assert (await create(shop, mode="live", **fields)).status_code == 201
+    clock.ahead += timedelta(minutes=6)
+    refused = await shop.call("DELETE", f"/v1/api-keys/{keys['live']}")
+    assert (refused.status_code, refused.json()["code"]) == (409, "last_owner_key")
+    assert "role 'owner'" in refused.json()["fix"]
+    assert (await shop.call("GET", "/v1/brands")).status_code == 200
+    assert (await shop.call("DELETE", f"/v1/api-keys/{keys['test']}")).status_code == 200
+    heir = (await create(shop, mode="live", role="owner")).json()
+    assert (await shop.call("DELETE", f"/v1/api-keys/{keys['live']}")).status_code == 200
+    again = await shop.call("DELETE", f"/v1/api-keys/{heir['id']}", key=heir["key"])
+    assert (again.status_code, again.json()["code"]) == (409, "last_owner_key")
+
+
+async def test_two_owner_keys_cannot_revoke_each_other_at_once(shop: Shop) -> None:
+    heir = (await create(shop, mode="live", role="owner")).json()
+    [first] = [
+        key["id"]
+        for key in (await shop.call("GET", "/v1/api-keys")).json()["data"]
+        if key["mode"] == "live" and key["id"] != heir["id"]
+    ]
+    answers = await asyncio.gather(
+        shop.call("DELETE", f"/v1/api-keys/{heir['id']}"),
+        shop.call("DELETE", f"/v1/api-keys/{first}", key=heir["key"]),
+    )
+    assert [answer.status_code for answer in answers].count(200) == 1
+
+
+async def test_impossible_ids_cursors_and_times_are_no_accidents(shop: Shop) -> None:
+    for method in ("GET", "DELETE"):
+        answer = await shop.call(method, "/v1/api-keys/a%00b")
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    cursor = encode_cursor({"k": "a\x00b"})
+    answer = await shop.call("GET", f"/v1/api-keys?cursor={cursor}")
+    assert (answer.status_code, answer.json()["code"]) == (400, "cursor_invalid")
+    answer = await create(shop, expires_at="0001-01-01T00:00:00+14:00")
+    assert (answer.status_code, answer.json()["code"]) == (422, "malformed")

@@ -319,10 +319,35 @@ async def test_another_brands_items_are_not_there(
     assert stored(service, other) == [("mug/blue", 1, 1)]
 
 
-@pytest.mark.parametrize("path", ["/v1/items/%00", "/v1/items/", "/v1/items/" + "x" * 101])
-async def test_an_id_that_cannot_be_is_not_found(client: httpx.AsyncClient, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/v1/items/%00", "not_found"),
+        ("/v1/items/", "item_unknown"),
+        ("/v1/items/" + "x" * 101, "item_unknown"),
+    ],
+)
+async def test_an_id_that_cannot_be_is_not_found(client: httpx.AsyncClient, path: str, code: str) -> None:
     answer = await client.get(path)
-    assert (answer.status_code, answer.json()["code"]) == (404, "item_unknown")
+    assert (answer.status_code, answer.json()["code"]) == (404, code)
+
+
+@pytest.mark.parametrize(
+    ("moment", "code"),
+    [
+        ("0001-01-01T00:00:00+14:00", "time_invalid"),
+        ("9999-12-31T23:59:59Z", "occurred_in_future"),
+        ("2026-11-22T10:00:00", "time_invalid"),
+    ],
+)
+async def test_a_time_of_deletion_that_cannot_be_is_refused(
+    client: httpx.AsyncClient, moment: str, code: str
+) -> None:
+    await client.post("/v1/items", json=MUG)
+    answer = await client.delete("/v1/items/mug/blue", params={"occurred_at": moment})
+    assert answer.status_code == 422
+    assert [error["code"] for error in answer.json()["errors"]] == [code]
+    assert (await client.get("/v1/items/mug/blue")).status_code == 200
 
 
 async def test_scopes_and_modes(service: Service) -> None:

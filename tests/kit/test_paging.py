@@ -10,7 +10,18 @@ def test_a_cursor_comes_back_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(
-    "cursor", ["", "%%%", "ö", "e30", encode_cursor({"other": "x"}), "W10", "x" * 2000, "bnVsbA"]
+    "cursor",
+    [
+        "",
+        "%%%",
+        "ö",
+        "e30",
+        encode_cursor({"other": "x"}),
+        "W10",
+        "x" * 2000,
+        "bnVsbA",
+        encode_cursor({"after": "a\x00"}),
+    ],
 )
 def test_anything_else_is_refused(cursor: str) -> None:
     with pytest.raises(CursorInvalid) as refused:

@@ -24,6 +24,8 @@ ROLE_SCOPES: Final[Mapping[str, frozenset[str]]] = {
     "viewer": frozenset({"accounts:read", "catalog:read", "sync:read"}),
 }
 ID_TEMPLATES: Final = ("{id}", "{sku}")
+OWNER_SCOPE: Final = "accounts:write"
+"""With the role owner: may create and revoke keys."""
 REPORTABLE_STATES: Final = ("active", "token_expired", "refused")
 LEASE_S: Final = 600
 LEASE_S_MAX: Final = 24 * 3600
@@ -107,6 +109,16 @@ def excess(creator: Power, new: Power) -> str | None:
     if creator.expires_at is not None and (new.expires_at is None or new.expires_at > creator.expires_at):
         return "the creating key expires earlier; give the new one an 'expires_at' that is not later"
     return None
+
+
+def heir_modes(mode: KeyMode) -> tuple[KeyMode, ...]:
+    """Modes of an owner key that could replace one of this mode: a test key cannot make live ones."""
+    return ("live",) if mode == "live" else ("live", "test")
+
+
+def manages(*, kind: KeyKind, role: str, scopes: Collection[str]) -> bool:
+    """A key that can make new keys for its brand, and so keeps it from being locked out."""
+    return kind == "secret" and role == "owner" and OWNER_SCOPE in scopes
 
 
 def is_loopback(host: str) -> bool:

@@ -61,6 +61,11 @@ class LiveNeedsLiveKey(Forbidden):
     fix = "Use a live key, or mode 'sandbox'."
 
 
+class LastOwnerKey(Conflict):
+    code, title = "last_owner_key", "Without this key nobody could manage the brand any more"
+    fix = "Create another secret key with the role 'owner' in the same mode first, then revoke this one with it."
+
+
 class AlreadyConnected(Conflict):
     code, title = "already_connected", "This catalog is connected already"
     fix = "Change the connection that is there with PATCH, or delete it first."

@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, exists, insert, select, text, update
+from sqlalchemy import ColumnElement, Select, any_, exists, insert, literal, or_, select, text, update
 
+from vitrin.accounts.domain import OWNER_SCOPE
 from vitrin.accounts.models import api_keys, audit_entries, brands, connections
 from vitrin.kit.access.lookup import LOOKUP_KEY
 from vitrin.kit.db.session import ReadSession, WriteSession
@@ -19,8 +20,10 @@ async def brand(session: ReadSession, brand_id: BrandId) -> Any | None:
 
 
 async def lock_brand(session: WriteSession, brand_id: BrandId) -> Any | None:
-    """Taken before any row of the brand's connections, always in this order."""
-    return await session.one_or_none(select(brands).where(brands.c.brand_id == brand_id).with_for_update())
+    """Taken before any row of the brand's connections or keys, always in this order. Does not hold up an insert of
+    either, whose foreign key looks at the brand."""
+    statement = select(brands).where(brands.c.brand_id == brand_id).with_for_update(key_share=True)
+    return await session.one_or_none(statement)
 
 
 async def insert_brand(session: WriteSession, row: dict[str, Any]) -> Any:
@@ -66,6 +69,21 @@ async def keys_page(
 ) -> list[Any]:
     statement = _keys(brand_id, modes).where(api_keys.c.key_id > after)
     return list(await session.all(statement.order_by(api_keys.c.key_id).limit(limit)))
+
+
+async def has_other_owner_key(
+    session: ReadSession, brand_id: BrandId, key_id: KeyId, *, modes: tuple[str, ...], now: datetime
+) -> bool:
+    """Another secret key that can manage the brand now."""
+    others = _keys(brand_id, modes).where(
+        api_keys.c.key_id != key_id,
+        api_keys.c.kind == "secret",
+        api_keys.c.role == "owner",
+        literal(OWNER_SCOPE) == any_(api_keys.c.scopes),
+        api_keys.c.revoked_at.is_(None),
+        or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now),
+    )
+    return bool(await session.scalar(select(exists(others))))
 
 
 async def insert_key(session: WriteSession, row: dict[str, Any]) -> Any:

@@ -22,10 +22,17 @@ def _without_null(text: str) -> str:
     return text
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("The time is outside the years 1 to 9999.") from None
+
+
 Text = Annotated[str, AfterValidator(_without_null)]
 Name = Annotated[Text, Field(min_length=1, max_length=NAME_LENGTH_MAX)]
 Code = Annotated[Text, Field(max_length=64)]
-Moment = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Scopes = Annotated[list[Code], Field(max_length=SCOPES_MAX)]
 AccessToken = Annotated[SecretStr, Field(min_length=1, max_length=TOKEN_LENGTH_MAX)]
 

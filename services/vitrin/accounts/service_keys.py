@@ -6,7 +6,7 @@ from typing import Any
 
 from vitrin.accounts import audit, domain, events, repository
 from vitrin.accounts.domain import Power
-from vitrin.accounts.errors import KeyInvalid, KeyNotFound, KeyTooPowerful
+from vitrin.accounts.errors import KeyInvalid, KeyNotFound, KeyTooPowerful, LastOwnerKey
 from vitrin.kit.access import Principal
 from vitrin.kit.access.tokens import Token, new_token
 from vitrin.kit.clock import Clock
@@ -109,14 +109,21 @@ class Keys:
         return row
 
     async def revoke(self, caller: Principal, key_id: KeyId) -> Any:
-        """Again is the same: the first moment stays, nothing is published twice."""
+        """Again is the same: the first moment stays, nothing is published twice. KeyNotFound, LastOwnerKey."""
         now = self._clock()
         async with self._database.write(caller.brand_id) as tx:
+            await repository.lock_brand(tx, caller.brand_id)
             before = await repository.lock_key(tx, caller.brand_id, key_id, modes=visible_modes(caller))
             if before is None:
                 raise KeyNotFound
             if before.revoked_at is not None:
                 return before
+            if domain.manages(kind=before.kind, role=before.role, scopes=before.scopes):
+                heirs = domain.heir_modes(before.mode)
+                if not await repository.has_other_owner_key(
+                    tx, caller.brand_id, key_id, modes=heirs, now=now
+                ):
+                    raise LastOwnerKey(f"It is the brand's last {before.mode} key with the role 'owner'.")
             after = await repository.revoke_key(tx, caller.brand_id, key_id, at=now)
             tx.publish(events.api_key_changed(after, at=now))
             await audit.record(

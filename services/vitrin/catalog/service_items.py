@@ -62,12 +62,13 @@ class ItemService:
         parsed = requests.change_of(body, Verb.PATCH, received_at=received_at, item_id=item_id)
         return await self._write_one(brand, actor, parsed, received_at)
 
-    async def delete(self, brand: BrandId, actor: str, item_id: str, occurred_at: datetime | None) -> Written:
-        """Raises ItemUnknown, also for an item that is deleted already."""
+    async def delete(self, brand: BrandId, actor: str, item_id: str, occurred_at: str | None) -> Written:
+        """Raises ItemInvalid, ItemUnknown, also for an item that is deleted already."""
         self._possible(item_id)
         received_at = self._clock()
-        change = Change(Verb.DELETE, item_id, {}, occurred_at or received_at)
-        written = await self._write_one(brand, actor, change, received_at)
+        body = {"occurred_at": occurred_at}
+        parsed = requests.change_of(body, Verb.DELETE, received_at=received_at, item_id=item_id)
+        written = await self._write_one(brand, actor, parsed, received_at)
         if written.decision.outcome is Outcome.UNCHANGED:
             raise ItemUnknown(f"Item {item_id!r} is deleted already.", field="id")
         return written

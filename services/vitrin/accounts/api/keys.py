@@ -37,5 +37,6 @@ async def read_key(request: Request, caller: Reader, key_id: str) -> Key:
 
 @router.delete("/{key_id}")
 async def revoke_key(request: Request, caller: Writer, key_id: str) -> Key:
-    """Revoke a key; it stops working in every service within a second. Repeating it changes nothing."""
+    """Revoke a key; it stops working in every service within a second. Repeating it changes nothing.
+    409 `last_owner_key` for the last key that could make others."""
     return Key.of(await keys_of(request).revoke(caller, KeyId(key_id)))

@@ -1,6 +1,5 @@
 """`/v1/items`."""
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -132,10 +131,9 @@ async def delete_item(
     principal: Writer,
     item_id: str,
     occurred_at: Annotated[
-        AwareDatetime | None, Query(description="When it was deleted in the shop.")
+        str | None, Query(description="When it was deleted in the shop: ISO 8601 with its zone.")
     ] = None,
 ) -> Response:
     """It is taken off every platform. A new item with the same id goes on with its versions."""
-    moment: datetime | None = occurred_at
-    written = await items_of(request).delete(principal.brand_id, principal.actor, item_id, moment)
+    written = await items_of(request).delete(principal.brand_id, principal.actor, item_id, occurred_at)
     return answer(schemas.written_document(written))
