@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
+from kafka import TopicPartition
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -15,6 +16,8 @@ from vitrin.kit.embedded.broker import BrokerPlace, EmbeddedBroker
 from vitrin.kit.embedded.postgres import EmbeddedPostgres
 from vitrin.kit.ids import BrandId
 from vitrin.kit.kafka.admin import ensure_topics
+from vitrin.kit.kafka.client import BrokerUnavailable, Probe, make_consumer
+from vitrin.kit.kafka.producer import OrderedProducer, Record
 from vitrin.kit.settings import DatabaseSettings, KafkaSettings
 
 
@@ -176,3 +179,21 @@ async def test_an_unfiltered_query_shows_no_rows_without_a_brand(
     await spine.app.close()
     await spine.worker.close()
     await spine.probe.close()
+
+
+async def test_a_client_never_creates_a_topic(broker: EmbeddedBroker) -> None:
+    """A lost topic would come back with the broker's default partitions, and the order per key with it."""
+    settings = KafkaSettings(bootstrap=broker.bootstrap, membership="lock")
+    producer = OrderedProducer(settings, client_id="stranger")
+    record = Record(topic="nobody.made.v1", key="k", value=b"v", headers=())
+    assert await producer.produce([record]) == [None]
+    await producer.close()
+    consumer = make_consumer(settings, client_id="stranger", group=None)
+    consumer.assign([TopicPartition("nobody.made.v1", 0)])
+    consumer.seek(TopicPartition("nobody.made.v1", 0), 0)
+    assert consumer.poll(timeout_ms=500) == {}
+    consumer.close()
+    probe = Probe(settings)
+    with pytest.raises(BrokerUnavailable, match=r"has no topic nobody\.made\.v1"):
+        await probe.topics(["nobody.made.v1"])
+    await probe.close()

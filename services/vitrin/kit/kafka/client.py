@@ -58,7 +58,7 @@ class Place:
 
 def make_producer(settings: KafkaSettings, *, client_id: str) -> Any:
     """Idempotent, acks=all; a send that is not acknowledged within DELIVERY_TIMEOUT_MS fails."""
-    return KafkaProducer(
+    client = KafkaProducer(
         bootstrap_servers=settings.bootstrap.split(","),
         client_id=client_id,
         acks="all",
@@ -75,11 +75,12 @@ def make_producer(settings: KafkaSettings, *, client_id: str) -> Any:
         allow_auto_create_topics=False,
         metrics_enabled=False,
     )
+    return _never_creating(client, client._metadata)
 
 
 def make_consumer(settings: KafkaSettings, *, client_id: str, group: str | None) -> Any:
     """A consumer whose offsets live in our database: nothing is committed or reset behind our back."""
-    return KafkaConsumer(
+    client = KafkaConsumer(
         bootstrap_servers=settings.bootstrap.split(","),
         client_id=client_id,
         group_id=group,
@@ -96,6 +97,14 @@ def make_consumer(settings: KafkaSettings, *, client_id: str, group: str | None)
         reconnect_backoff_max_ms=RECONNECT_MAX_MS,
         metrics_enabled=False,
     )
+    return _never_creating(client, client._cluster)
+
+
+def _never_creating(client: Any, metadata: Any) -> Any:
+    """kafka-python 3.0.12 takes `allow_auto_create_topics` and does not hand it to the part that asks for metadata, so
+    a topic that is gone would come back with the broker's default partitions as soon as an old client asks for it."""
+    metadata.config["allow_auto_create_topics"] = False
+    return client
 
 
 class Probe:
