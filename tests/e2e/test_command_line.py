@@ -1,0 +1,93 @@
+"""`vitrin` beside the running system: what programs read, and exit codes that mean something."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.system import PLATFORMS, Brand, System, equal, item, parsed, until
+from vitrin.kit.embedded.ports import free_port
+
+FEED = (
+    "id,title,price,link,image_link,description,brand\n"
+    "c1,Cup,3.00 EUR,https://a.example/1,https://a.example/i1,A cup,Holm\n"
+    'c2,Cup,"3,00 EUR",https://a.example/2,https://a.example/i2,A cup,Holm\n'
+)
+
+
+@pytest.fixture(scope="module")
+def brand(system: System) -> Brand:
+    made = system.new_brand()
+    assert made.call("catalog", "POST", "/v1/items", json=item("mug/1", sku="SKU 1")).status_code == 201
+    until(made.counts, equal({platform: {"live": 1} for platform in PLATFORMS}))
+    return made
+
+
+def test_status(system: System) -> None:
+    ran = system.vitrin("status", "--json")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    state = parsed(ran)
+    assert {one["name"]: one["state"] for one in state["processes"]} == dict.fromkeys(
+        ("postgres", "broker", "sandbox", "accounts", "catalog", "shop_sync"), "ready"
+    )
+    assert set(state["urls"]) == {"accounts", "catalog", "shop_sync", "sandbox"}
+    for_people = system.vitrin("status")
+    assert for_people.returncode == 0
+    assert "shop_sync" in for_people.stdout
+    secrets = (Path(system.environment["VITRIN_VAR"]) / "secrets.json").read_text()
+    assert not any(word in ran.stdout for word in secrets.split('"') if len(word) > 20)
+
+
+def test_why(system: System, brand: Brand) -> None:
+    for name in ("mug/1", "SKU 1"):
+        ran = system.vitrin("why", name, "--key", brand.key, "--json")
+        assert ran.returncode == 0, ran.stderr
+        answer = parsed(ran)
+        assert answer["item_id"] == "mug/1"
+        assert {one["platform"]: one["state"] for one in answer["channels"]} == dict.fromkeys(
+            PLATFORMS, "live"
+        )
+    for_people = system.vitrin("why", "mug/1", "--key", brand.key)
+    assert for_people.returncode == 0
+    assert "Mug mug/1" in for_people.stdout
+    unknown = system.vitrin("why", "nothing", "--key", brand.key, "--json")
+    assert (unknown.returncode, parsed_failure(unknown.stdout + unknown.stderr)) == (4, "item_not_found")
+
+
+def test_lag(system: System, brand: Brand) -> None:
+    ran = system.vitrin("lag", "--key", brand.key, "--json")
+    assert ran.returncode == 0, ran.stderr
+    found = {(one["platform"], one["kind"]): one["count"] for one in parsed(ran)["data"]}
+    assert set(found) == {(platform, kind) for platform in PLATFORMS for kind in ("accepted", "seen")}
+    assert all(count > 0 for count in found.values())
+
+
+def test_import(system: System, brand: Brand, tmp_path: Path) -> None:
+    file = tmp_path / "feed.csv"
+    file.write_text(FEED)
+    ran = system.vitrin("import", str(file), "--json", VITRIN_API_KEY=brand.key)
+    assert ran.returncode == 0, ran.stderr
+    report = parsed(ran)
+    assert (report["state"], report["rows"]["created"], report["rows"]["refused"]) == ("done", 1, 1)
+    assert [(row["id"], row["problems"][0]["code"]) for row in report["refused"]] == [("c2", "price_comma")]
+    file.write_text(FEED[:-20])
+    cut = system.vitrin("import", str(file), "--json", VITRIN_API_KEY=brand.key)
+    assert (cut.returncode, parsed(cut)["problem"]["code"]) == (1, "file_truncated")
+
+
+def test_no_service_no_key_wrong_key(system: System, brand: Brand, tmp_path: Path) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    away = system.vitrin("why", "mug/1", "--key", brand.key, "--json", VITRIN_SHOP_SYNC_URL=nobody)
+    assert (away.returncode, parsed_failure(away.stdout + away.stderr)) == (3, "unreachable")
+    stopped = system.vitrin("status", "--json", VITRIN_VAR=str(tmp_path))
+    assert (stopped.returncode, parsed_failure(stopped.stdout + stopped.stderr)) == (3, "not_running")
+    without = system.vitrin("lag", "--json")
+    assert (without.returncode, parsed_failure(without.stdout + without.stderr)) == (5, "key_missing")
+    strange = system.vitrin("lag", "--json", "--key", "vk_live_nonsense")
+    assert (strange.returncode, parsed_failure(strange.stdout + strange.stderr)) == (5, "key_malformed")
+
+
+def parsed_failure(text: str) -> str:
+    """The code of a failure with --json."""
+
+    return str(json.loads(text)["code"])
