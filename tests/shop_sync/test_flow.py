@@ -226,3 +226,109 @@ async def test_a_price_is_a_partial_update_on_pinterest(shop: Shop) -> None:
     after = await pinterest.shows()
     assert after["1"]["changed_at"]["title"] == first["1"]["changed_at"]["title"]
     assert after["1"]["changed_at"]["price"] != first["1"]["changed_at"]["price"]
+
+
+async def take_down(connected: Connected, *item_ids: str) -> None:
+    """Somebody removes items on Pinterest's own pages."""
+    ids = connected.message.external_ids
+    body = {
+        "catalog_type": "RETAIL",
+        "country": "US",
+        "language": "en-US",
+        "catalog_id": ids["catalog_id"],
+        "items": [{"operation": "DELETE", "item_id": item_id} for item_id in item_ids],
+    }
+    answer = await connected.shop.sandbox.post(
+        f"{connected.message.base_url}/catalogs/items/batch",
+        params={"ad_account_id": ids["ad_account_id"]},
+        json=body,
+        headers={"authorization": f"Bearer {connected.token}"},
+    )
+    assert answer.status_code == 200, answer.text
+    await until(connected.shows, {})
+
+
+async def test_what_somebody_took_down_on_the_platform_is_sent_whole_or_is_gone(shop: Shop) -> None:
+    pinterest = await live(shop, "1", "2", platform="pinterest")
+    await take_down(pinterest, "1", "2")
+    async with shop.dispatching():
+        await shop.hear(shop.offer("1", 1999), shop.deleted("2"))
+        await pinterest.until({"1": "live", "2": "removed"})
+    shown = await pinterest.shows()
+    assert list(shown) == ["1"]
+    assert (shown["1"]["fields"]["title"], shown["1"]["fields"]["price"]) == ("Linen shirt 1", "19.99 USD")
+
+
+async def test_a_deleted_item_gives_up_its_id(shop: Shop) -> None:
+    """Deleted and created anew in the shop, with another id and the same SKU: both orders end with the new one."""
+    await shop.hear(shop.content("1", sku="A-1"), shop.offer("1"))
+    meta = await shop.connect(id_template="{sku}")
+    async with shop.dispatching():
+        await meta.until({"1": "live"})
+        await shop.hear(shop.content("2", sku="A-1", title="The same again"), shop.offer("2"))
+        await meta.until({"1": "live", "2": "invalid"})
+        await shop.hear(shop.deleted("1"))
+        await meta.until({"1": "removed", "2": "live"})
+        assert (await meta.shows())["A-1"]["fields"]["title"] == "The same again"
+        await shop.hear(shop.deleted("2"))
+        await meta.until({"1": "removed", "2": "removed"})
+        await shop.hear(shop.content("3", sku="A-1"), shop.offer("3"))
+        await meta.until({"1": "removed", "2": "removed", "3": "live"})
+        await shop.hear(shop.content("1", sku="A-1"), shop.offer("1"))
+        await meta.until({"1": "invalid", "2": "removed", "3": "live"})
+    assert await meta.codes("1") == ["platform_id_taken"]
+    owners = await shop.rows("select item_id, platform_item_id from channel_ids where brand_id = :brand")
+    assert [(row.item_id, row.platform_item_id) for row in owners] == [("3", "A-1")]
+
+
+async def test_an_id_is_free_when_an_item_goes_that_never_was_there(shop: Shop) -> None:
+    await shop.hear(shop.content("1", sku="A-1"), shop.offer("1"))
+    meta = await shop.connect(id_template="{sku}")
+    await shop.fault(kind="refuse", platform="meta", error="throttle", count=None)
+    async with shop.dispatching():
+        await until(meta.states, {"1": "pending"})
+    await shop.hear(shop.content("2", sku="A-1"), shop.offer("2"))
+    assert await meta.states() == {"1": "pending", "2": "invalid"}
+    await shop.hear(shop.deleted("1"))
+    assert await meta.states() == {"1": "excluded", "2": "pending"}
+
+
+async def test_going_back_to_what_was_accepted_is_looked_at_again(shop: Shop) -> None:
+    """Accepted but not yet seen, then a change that is refused, then back: nothing is sent, but somebody looks."""
+    await seed(shop, "1")
+    meta = await shop.connect()
+    await shop.fault(kind="refuse", platform="meta", method="GET", path="/products", status=500, count=None)
+    async with shop.dispatching():
+        await meta.until({"1": "accepted"})
+        await shop.fault(
+            kind="refuse",
+            platform="meta",
+            method="POST",
+            status=400,
+            body={"error": {"message": "Invalid title", "type": "OAuthException", "code": 100}},
+        )
+        await shop.hear(shop.content("1", title="Not this one"))
+        await meta.until({"1": "rejected"})
+        await shop.sandbox.delete("/_sandbox/faults")
+        await shop.hear(shop.content("1"))
+        await meta.until({"1": "live"})
+    waiting = await shop.rows(
+        "select changed_occurred_at, read_back_at from channel_items where brand_id = :brand"
+    )
+    assert [tuple(row) for row in waiting] == [(None, None)]
+
+
+async def test_content_is_sent_though_prices_never_end(shop: Shop) -> None:
+    items = ("1", "2", "3", "4", "5", "6", "content")
+    pinterest = await live(shop, *items, platform="pinterest")
+    before = len(await shop.sends("pinterest"))
+    await shop.hear(
+        shop.content("content", title="A new title"), *(shop.offer(one, 1999) for one in items[:6])
+    )
+    one_by_one = shop.settings.dispatch.model_copy(update={"batch_items_max": 1})
+    shop.settings = shop.settings.model_copy(update={"dispatch": one_by_one})
+    shop.worker = shop.fresh_worker("one-by-one")
+    async with shop.dispatching():
+        await pinterest.until(dict.fromkeys(items, "live"))
+    batches = [send for send in (await shop.sends("pinterest"))[before:] if send["path"].endswith("/batch")]
+    assert [send["item_ids"][0] for send in batches] == ["1", "2", "3", "4", "content", "5", "6"]

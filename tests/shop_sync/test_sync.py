@@ -115,6 +115,37 @@ def test_a_refused_removal_is_not_repeated_for_ever() -> None:
     assert refused.exposed
 
 
+def test_a_refused_resend_does_not_hide_what_may_still_be_there() -> None:
+    """Sent, answer lost, sent again, refused: the platform may hold the first, so a deletion must reach it."""
+    lost = sync.unknown(sync.taken(sync.desire_present(FRESH, OLD), ATTEMPT), Reason("outcome_unknown"))
+    refused = sync.refused(sync.taken(sync.requeue(lost), ATTEMPT), (TOO_LONG,))
+    assert settle(refused).state is State.REJECTED
+    assert settle(sync.desire_absent(refused, ARCHIVED)) == sync.Settled(
+        State.PENDING, (ARCHIVED,), Lane.CONTENT
+    )
+    throttled = sync.requeue(sync.taken(sync.desire_present(FRESH, OLD), ATTEMPT))
+    assert settle(sync.desire_absent(throttled, ARCHIVED)).state is State.EXCLUDED
+
+
+NOT_THERE = Reason("not_on_platform", "id", "not found", "")
+
+
+def test_a_removal_of_what_is_not_there_is_done() -> None:
+    gone = sync.missing(sync.taken(sync.desire_absent(live(), ARCHIVED), ATTEMPT), (NOT_THERE,))
+    assert settle(gone).state is State.REMOVED
+    assert not gone.exposed
+
+
+def test_a_price_of_what_is_not_there_sends_the_whole_item() -> None:
+    flying = sync.taken(sync.desire_present(live(), NEW_OFFER), ATTEMPT)
+    again = sync.missing(flying, (NOT_THERE,))
+    assert settle(again) == sync.Settled(State.PENDING, (NOT_THERE,), Lane.CONTENT)
+    refused = sync.missing(sync.taken(again, ATTEMPT), (NOT_THERE,))
+    assert settle(refused) == sync.Settled(State.REJECTED, (NOT_THERE,))
+    held = sync.taken(sync.hold(live(), (TOO_LONG,), b"sold out"), ATTEMPT)
+    assert settle(sync.missing(held, (NOT_THERE,))) == sync.Settled(State.INVALID, (TOO_LONG,))
+
+
 def test_only_pending_items_are_taken() -> None:
     with pytest.raises(ValueError, match="pending"):
         sync.taken(live(), ATTEMPT)

@@ -57,7 +57,7 @@ def build_worker(
     dispatch = settings.dispatch
     desires = Desires(catalogs)
     look_first = timedelta(milliseconds=dispatch.look_first_ms)
-    outcomes = Outcomes(database=database, clock=clock, look_first=look_first)
+    outcomes = Outcomes(database=database, desires=desires, clock=clock, look_first=look_first)
     backfill = Backfill(desires=desires, outcomes=outcomes, clock=clock)
     pace = Pace(
         window=timedelta(milliseconds=dispatch.window_ms),

@@ -162,8 +162,7 @@ def taken(facts: Facts, attempt_id: UUID) -> Facts:
     """The item goes into an attempt with the hash desired now. ValueError when it was not pending."""
     if settle(facts).lane is None or facts.desired is None:
         raise ValueError("only a pending item can be taken")
-    exposed = facts.exposed or facts.desired != GONE
-    return replace(facts, in_flight=InFlight(attempt_id, facts.desired), exposed=exposed, backlog=False)
+    return replace(facts, in_flight=InFlight(attempt_id, facts.desired), backlog=False)
 
 
 def accepted(facts: Facts, *, seen: bool = False) -> Facts:
@@ -178,18 +177,34 @@ def accepted(facts: Facts, *, seen: bool = False) -> Facts:
 
 
 def refused(facts: Facts, reasons: tuple[Reason, ...]) -> Facts:
-    """The platform refused what was in flight; it still holds what it accepted before."""
+    """The platform refused what was in flight; it still holds what it held before."""
     flight = facts.in_flight
     if flight is None:
         return facts
-    exposed = facts.exposed if flight.deletes else facts.confirmed is not None
-    return replace(facts, in_flight=None, refused=flight.hashes, refusal=reasons, exposed=exposed, note=())
+    return replace(facts, in_flight=None, refused=flight.hashes, refusal=reasons, note=())
+
+
+def missing(facts: Facts, reasons: tuple[Reason, ...]) -> Facts:
+    """The platform answered that it holds no such item. For a delete that was wanted; for price and stock of an item
+    that somebody took down there, the whole item goes out next; an item sent whole is refused."""
+    flight = facts.in_flight
+    if flight is None:
+        return facts
+    if flight.deletes:
+        return accepted(facts)
+    if facts.confirmed is None or facts.confirmed.content != flight.hashes.content:
+        return refused(facts, reasons)
+    desired = None if facts.want is Want.HOLD else facts.desired
+    return replace(
+        facts, desired=desired, in_flight=None, confirmed=None, seen=False, exposed=False, note=reasons
+    )
 
 
 def unknown(facts: Facts, reason: Reason) -> Facts:
     if facts.in_flight is None:
         return facts
-    return replace(facts, in_flight=replace(facts.in_flight, unknown=True), note=(reason,))
+    exposed = facts.exposed or not facts.in_flight.deletes
+    return replace(facts, in_flight=replace(facts.in_flight, unknown=True), exposed=exposed, note=(reason,))
 
 
 def requeue(facts: Facts, note: tuple[Reason, ...] = ()) -> Facts:

@@ -38,7 +38,8 @@ _INSERT: Final = text(
     " :sync_finished_at)"
 )
 _UPDATE: Final = text(
-    "update channels set base_url = :base_url, external_ids = cast(:external_ids as jsonb), market = :market,"
+    "update channels set opened_occurred_at = :opened_occurred_at, base_url = :base_url,"
+    " external_ids = cast(:external_ids as jsonb), market = :market,"
     " language = :language, currency = :currency, id_template = :id_template, state = :state,"
     " state_reason = :state_reason, sync_cursor = :sync_cursor, sync_started_at = :sync_started_at,"
     " sync_total = :sync_total, sync_done = :sync_done, sync_finished_at = :sync_finished_at"

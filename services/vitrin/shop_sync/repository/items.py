@@ -1,7 +1,7 @@
 """Items per channel: facts, state and the stored mapping of ids. Rows are locked in key order before they change."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -78,6 +78,10 @@ _HAS_FAST: Final = text(
     "select exists (select 1 from channel_items where channel_id = :channel_id and brand_id = :brand_id"
     " and lane = 0)"
 )
+_HAS_SLOW: Final = text(
+    "select exists (select 1 from channel_items where channel_id = :channel_id and brand_id = :brand_id"
+    " and lane > 0)"
+)
 _ATTRIBUTES: Final = text(
     "select item_id, attributes from channel_items where brand_id = :brand_id and channel_id = :channel_id"
     " and item_id = any(cast(:item_ids as text[]))"
@@ -91,7 +95,8 @@ _SENT: Final = text(
     " where attempt_id = :attempt_id and brand_id = :brand_id"
 )
 _READ_BACK: Final = text(
-    "select item_id, platform_item_id, confirmed, sent_attributes from channel_items"
+    "select item_id, platform_item_id, confirmed,"
+    " case when desired = confirmed then attributes else sent_attributes end as sent_attributes from channel_items"
     " where brand_id = :brand_id and channel_id = :channel_id and read_back_at <= :now and attempt_id is null"
     " order by read_back_at, item_id limit :limit"
 )
@@ -110,10 +115,30 @@ _TAKE_IDS: Final = text(
     "insert into channel_ids (brand_id, channel_id, platform_item_id, item_id)"
     f" select * from {arrays(_IDS)} as k (b, c, p, i) order by c, p on conflict do nothing"
 )
+_WISHES: Final = arrays({"channel_ids": "uuid", "platform_item_ids": "text"})
+_FREE_IDS: Final = text(
+    "with dead as (select k.brand_id, k.channel_id, k.item_id from channel_ids k"
+    " join channel_items ci on ci.brand_id = k.brand_id and ci.channel_id = k.channel_id and ci.item_id = k.item_id"
+    " join replica_items r on r.brand_id = k.brand_id and r.item_id = k.item_id"
+    " where k.brand_id = any(cast(:brand_ids as uuid[]))"
+    f" and (k.channel_id, k.platform_item_id) in (select * from {_WISHES})"
+    " and not k.item_id = any(cast(:item_ids as text[]))"
+    " and r.deleted and not ci.exposed and ci.attempt_id is null"
+    " order by k.channel_id, k.item_id for update of r, ci),"
+    " nameless as (update channel_items ci set platform_item_id = null from dead where ci.brand_id = dead.brand_id"
+    " and ci.channel_id = dead.channel_id and ci.item_id = dead.item_id)"
+    " delete from channel_ids k using dead where k.brand_id = dead.brand_id"
+    " and k.channel_id = dead.channel_id and k.item_id = dead.item_id"
+)
+_WAITING_FOR: Final = text(
+    "select item_id from channel_items where brand_id = :brand_id and channel_id = :channel_id"
+    " and state = 'invalid' and causes->'why'->0->>'message' = any(cast(:messages as text[]))"
+    " order by item_id limit :limit"
+)
 _OWNERS: Final = text(
     "select channel_id, platform_item_id, item_id from channel_ids"
-    " where brand_id = any(cast(:brand_ids as uuid[])) and (channel_id, platform_item_id) in"
-    f" (select * from {arrays({'channel_ids': 'uuid', 'platform_item_ids': 'text'})})"
+    " where brand_id = any(cast(:brand_ids as uuid[]))"
+    f" and (channel_id, platform_item_id) in (select * from {_WISHES})"
 )
 
 
@@ -237,13 +262,14 @@ async def lock_states(
     return [_loaded(row) for row in await tx.all(_LOCK_ALL, params)]
 
 
-async def lock_due(tx: WriteSession, channel: Channel, *, limit: int) -> list[ChannelItem]:
-    """The next items to send: price and stock in a batch of their own and first, then content, then the backlog.
+async def lock_due(tx: WriteSession, channel: Channel, *, limit: int, slow: bool) -> list[ChannelItem]:
+    """The next items to send: price and stock in a batch of their own and first, then content, then the backlog;
+    `slow`: the other way round, so that prices that never end hold up nothing for ever.
 
     Items that somebody else holds are left for the next time; never waits.
     """
     key = {"brand_id": channel.brand_id, "channel_id": channel.channel_id}
-    fast = bool(await tx.scalar(_HAS_FAST, key))
+    fast = bool(await tx.scalar(_HAS_SLOW if slow else _HAS_FAST, key)) is not slow
     return [_loaded(row) for row in await tx.all(_LOCK_DUE, key | {"fast": fast, "limit": limit})]
 
 
@@ -293,19 +319,33 @@ async def save(tx: WriteSession, rows: Sequence[ChannelItem], now: datetime) -> 
         await tx.execute(_SAVE, transpose(_STORED, [_stored(row, now) for row in rows]))
 
 
+async def waiting_for(
+    tx: ReadSession, channel: Channel, messages: Sequence[str], *, limit: int
+) -> Sequence[str]:
+    """Items that cannot be sent for a first reason with one of these messages."""
+    params = {"brand_id": channel.brand_id, "channel_id": channel.channel_id}
+    rows = await tx.all(_WAITING_FOR, {**params, "messages": list(messages), "limit": limit})
+    return [row.item_id for row in rows]
+
+
 async def take_ids(
-    tx: WriteSession, wishes: Sequence[tuple[BrandId, ChannelId, str, str]]
+    tx: WriteSession,
+    wishes: Sequence[tuple[BrandId, ChannelId, str, str]],
+    *,
+    in_hand: Collection[str],
 ) -> dict[tuple[ChannelId, str], str]:
-    """Claim (brand, channel, platform item id, item id), first come first served.
+    """Claim (brand, channel, platform item id, item id), first come first served; an item that was deleted in the
+    shop and is gone from the platform gives its id up, unless the caller has it `in_hand` (and will save its row).
 
     Answers who owns each platform item id: (channel, platform item id) -> item id.
     """
     if not wishes:
         return {}
-    await tx.execute(_TAKE_IDS, transpose(_IDS, wishes))
     params = {
         "brand_ids": list({wish[0] for wish in wishes}),
         "channel_ids": [wish[1] for wish in wishes],
         "platform_item_ids": [wish[2] for wish in wishes],
     }
+    await tx.execute(_FREE_IDS, params | {"item_ids": sorted(in_hand)})
+    await tx.execute(_TAKE_IDS, transpose(_IDS, wishes))
     return {(row.channel_id, row.platform_item_id): row.item_id for row in await tx.all(_OWNERS, params)}

@@ -77,6 +77,11 @@ class Catalogs:
         self._open[channel.connection_id] = _Open(_config(channel), catalog, until)
         return catalog
 
+    def is_current(self, channel: Channel, catalog: CatalogChannel) -> bool:
+        """False once the connection has changed: what a platform says of an older token is no news."""
+        held = self._open.get(channel.connection_id)
+        return held is not None and held.catalog is catalog
+
     def forget(self, connection: ConnectionId) -> None:
         """The connection changed or its token was refused: lease again."""
         self._open.pop(connection, None)

@@ -105,7 +105,7 @@ class Connections:
             state="active",
             state_reason="",
             created_at=held.created_at if held else now,
-            opened_occurred_at=held.opened_occurred_at if held else news.occurred_at,
+            opened_occurred_at=news.occurred_at,
             sync_cursor=None,
             sync_started_at=None,
             sync_total=0,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import orjson
 
@@ -14,13 +15,17 @@ from vitrin.protos.catalog.v1.events_pb2 import ItemContent, OfferChanged
 from vitrin.shop_sync.domain import decide, sync
 from vitrin.shop_sync.domain.decide import Desired, Excluded, Invalid, Wanted
 from vitrin.shop_sync.domain.replica import ItemReplica, Stamp
+from vitrin.shop_sync.domain.sync import State
 from vitrin.shop_sync.domain.values import Channel, ChannelItem, Times
-from vitrin.shop_sync.repository import items
+from vitrin.shop_sync.repository import items, replica
 from vitrin.shop_sync.repository.replica import Key
 from vitrin.shop_sync.service.catalogs import Catalogs
 from vitrin.shop_sync.service.mapping import is_gift_card, platform_item, reasons_of
 from vitrin.shop_sync.service.recording import Recorder
 
+GONE_STATES: Final = frozenset({State.EXCLUDED, State.REMOVED})
+HEIRS_MAX: Final = 500
+"""Items that wait for freed ids and are looked at again at once: each id has one heir, who makes the others wait."""
 _log = get_logger("vitrin.shop_sync.desired")
 
 
@@ -53,7 +58,7 @@ class Desires:
         now: datetime,
         backlog: bool = False,
     ) -> list[ChannelId]:
-        """Answers the channels that have something to send now."""
+        """Answers the channels that have something to send, or to look at, now."""
         subjects = await self._subjects(tx, channels, replicas)
         await self._identify(tx, subjects)
         await self._hold(tx, subjects)
@@ -61,7 +66,27 @@ class Desires:
         for subject in subjects:
             self._move(recorder, subject, backlog=backlog)
         await recorder.flush(tx)
-        return sorted({s.channel.channel_id for s in subjects if s.row.settled.lane is not None})
+        due = {subject.channel.channel_id for subject in subjects if _is_due(subject.row, now)}
+        for channel in channels:
+            mine = [subject.row for subject in subjects if subject.channel is channel]
+            due.update(await self.hand_over_ids(tx, channel, mine, now=now))
+        return sorted(due)
+
+    async def hand_over_ids(
+        self, tx: WriteSession, channel: Channel, rows: Sequence[ChannelItem], *, now: datetime
+    ) -> list[ChannelId]:
+        """Some of these saved rows may have left the platform for good: whoever waits for their ids may have them.
+        Answers the channels that have something to send now."""
+        taken = [
+            decide.id_taken(row.platform_item_id, row.item_id).message
+            for row in rows
+            if row.platform_item_id and row.settled.state in GONE_STATES
+        ]
+        waiting = await items.waiting_for(tx, channel, taken, limit=HEIRS_MAX) if taken else ()
+        if not waiting:
+            return []
+        replicas = await replica.lock(tx, [(channel.brand_id, item_id) for item_id in waiting])
+        return await self.set(tx, channels=[channel], replicas=replicas, now=now)
 
     async def _subjects(
         self, tx: WriteSession, channels: Sequence[Channel], replicas: Mapping[Key, ItemReplica]
@@ -94,7 +119,7 @@ class Desires:
         return found
 
     async def _identify(self, tx: WriteSession, subjects: Sequence[_Subject]) -> None:
-        """Give wanted items their id on the channel: stored once, first come first served, never changed."""
+        """Give wanted items their id on the channel: first come first served, and theirs until they are deleted."""
         wishes: dict[tuple[ChannelId, str], tuple[str, _Subject]] = {}
         for subject in subjects:
             if not isinstance(subject.desired, Wanted) or subject.row.platform_item_id is not None:
@@ -109,6 +134,7 @@ class Desires:
         owners = await items.take_ids(
             tx,
             [(s.channel.brand_id, s.channel.channel_id, wish, s.row.item_id) for wish, s in wishes.values()],
+            in_hand={subject.row.item_id for subject in subjects},
         )
         for wish, subject in wishes.values():
             owner = owners[(subject.channel.channel_id, wish)]
@@ -147,11 +173,9 @@ class Desires:
                 row.attributes = subject.attributes
             case Excluded(reason=reason):
                 facts = sync.desire_absent(before, reason)
-        recorder.move(row, facts)
         if facts.desired != before.desired and times is not None:
             row.changed = times.oldest(row.changed)
-        if row.settled.lane is None and facts.in_flight is None:
-            row.changed = None
+        recorder.move(row, facts)
 
 
 def _decide(
@@ -184,6 +208,10 @@ def _decide(
     return subject
 
 
+def _is_due(row: ChannelItem, now: datetime) -> bool:
+    return row.settled.lane is not None or (row.read_back_at is not None and row.read_back_at <= now)
+
+
 def _newer(subject: _Subject) -> list[Stamp]:
     """Stamps of what this channel had not seen before, content first."""
     row, replica = subject.row, subject.replica
@@ -197,9 +225,9 @@ def _newer(subject: _Subject) -> list[Stamp]:
 
 
 def _change_times(subject: _Subject, *, backlog: bool) -> Times | None:
-    """The oldest change that is new to the channel. Items of a first sync count from the channel's opening."""
+    """The oldest change that is new to the channel. Items of a first sync count from when it was asked for."""
     if backlog:
-        return Times(subject.channel.opened_occurred_at, subject.channel.created_at)
+        return Times(subject.channel.opened_occurred_at, subject.channel.opened_occurred_at)
     times: Times | None = None
     for stamp in _newer(subject):
         times = Times(stamp.occurred_at, stamp.received_at).oldest(times)

@@ -46,14 +46,15 @@ class Dispatcher:
         self._clock = clock
         self._channels_max = channels_max
         self._woken = asyncio.Event()
-        self._sessions: dict[ChannelId, Session] = {}
-        self._tasks: dict[ChannelId, asyncio.Task[None]] = {}
+        self._sessions: dict[UUID, Session] = {}
+        self._tasks: dict[UUID, asyncio.Task[None]] = {}
+        """Both by claim: a channel may be claimed again before the session that gave it back has ended."""
 
     def wake(self, channels: Sequence[ChannelId]) -> None:
         """Work was left for these channels, by a commit of this process."""
-        for channel in channels:
-            session = self._sessions.get(channel)
-            if session is not None:
+        wanted = set(channels)
+        for session in self._sessions.values():
+            if session.claim.channel_id in wanted:
                 session.wake.set()
         self._woken.set()
 
@@ -84,7 +85,7 @@ class Dispatcher:
 
     async def _on_stop(self, stop: asyncio.Event) -> None:
         await stop.wait()
-        self.wake(list(self._sessions))
+        self.wake([session.claim.channel_id for session in self._sessions.values()])
 
     async def _start(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -119,23 +120,23 @@ class Dispatcher:
             claims = await work.claim(tx, worker=self._worker, now=now, until=now + CLAIM_TIME, limit=free)
         for claim in claims:
             session = self._make_session(claim)
-            self._sessions[claim.channel_id] = session
+            self._sessions[claim.claim_id] = session
             task = asyncio.create_task(self._guard(session, stop), name=f"channel-{claim.channel_id}")
-            self._tasks[claim.channel_id] = task
+            self._tasks[claim.claim_id] = task
         metrics.SESSIONS.set(len(self._tasks))
 
     async def _guard(self, session: Session, stop: asyncio.Event) -> None:
         """A session that breaks keeps its claim until it expires: a pause that grows no log storm."""
-        channel = session.claim.channel_id
+        claim = session.claim
         try:
             await session.run(stop)
         except Exception:
-            _log.exception("session_broke", channel=str(channel))
+            _log.exception("session_broke", channel=str(claim.channel_id))
             await asyncio.sleep(TROUBLE_PAUSE_S)
             await self._give_back(session)
         finally:
-            self._sessions.pop(channel, None)
-            self._tasks.pop(channel, None)
+            self._sessions.pop(claim.claim_id, None)
+            self._tasks.pop(claim.claim_id, None)
             metrics.SESSIONS.set(len(self._tasks))
             self._woken.set()
 
@@ -155,7 +156,7 @@ class Dispatcher:
             await asyncio.sleep(RENEW_EVERY_S)
 
     async def _renew(self) -> None:
-        held: dict[UUID, Session] = {session.claim.claim_id: session for session in self._sessions.values()}
+        held = list(self._sessions)
         if held:
             async with self._database.write() as tx:
-                await work.renew(tx, list(held), self._clock() + CLAIM_TIME)
+                await work.renew(tx, held, self._clock() + CLAIM_TIME)

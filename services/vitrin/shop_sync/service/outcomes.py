@@ -19,6 +19,7 @@ from vitrin.shop_sync.domain.sync import Facts, Reason
 from vitrin.shop_sync.domain.values import Attempt, Channel, ChannelItem, Claim, pack
 from vitrin.shop_sync.domain.words import LOST_ANSWER, NOT_SHOWN_YET, NOT_THERE
 from vitrin.shop_sync.repository import channels, items, work
+from vitrin.shop_sync.service.desired import Desires
 from vitrin.shop_sync.service.mapping import reasons_of
 from vitrin.shop_sync.service.recording import Recorder
 
@@ -26,6 +27,9 @@ ROWS_PER_TRANSACTION: Final = 1000
 TRANSACTION_TRIES_MAX: Final = 5
 LOOKS_MAX: Final = 3
 NOT_SHOWN_TRIES: Final = 5
+TRIES_COUNTED_MAX: Final = 1000
+"""The longest pause is long since reached; a column of two bytes ends at 32,767."""
+NOT_ON_PLATFORM: Final = "not_on_platform"
 _REPEATABLE: Final = frozenset({"40P01", "40001"})
 T = TypeVar("T")
 Decision = Callable[[ChannelItem], Facts | None]
@@ -44,8 +48,11 @@ class Verdicts:
 class Outcomes:
     """`look_first`: after an unknown outcome, so long until the first look; each further look waits twice as long."""
 
-    def __init__(self, *, database: WorkerDatabase, clock: Clock, look_first: timedelta) -> None:
+    def __init__(
+        self, *, database: WorkerDatabase, desires: Desires, clock: Clock, look_first: timedelta
+    ) -> None:
         self._database = database
+        self._desires = desires
         self._clock = clock
         self._look_first = look_first
 
@@ -71,11 +78,13 @@ class Outcomes:
                 rows = await items.lock_attempt(
                     tx, channel.brand_id, attempt.attempt_id, after=start, limit=ROWS_PER_TRANSACTION
                 )
-                recorder = Recorder({channel.channel_id: channel}, self._clock())
+                now = self._clock()
+                recorder = Recorder({channel.channel_id: channel}, now)
                 stay = 0
                 for row in rows:
                     stay += self._decide_row(recorder, row, decision)
                 await recorder.flush(tx)
+                await self._desires.hand_over_ids(tx, channel, rows, now=now)
                 return (rows[-1].item_id if rows else start), len(rows), stay
 
             after, count, stay = await self.transaction(channel.brand_id, chunk)
@@ -96,19 +105,20 @@ class Outcomes:
             lag_ms = recorder.measure(row, "accepted")
             row.read_back_tries = 0
             row.read_back_at = None
-            if not flight.deletes:
-                row.read_back_at = None if facts.seen else schedule.next_read_back(now, 0)
+            if not flight.deletes and not facts.seen:
+                row.read_back_at = schedule.next_read_back(now, 0)
             if facts.seen or flight.deletes:
                 recorder.measure(row, "seen")
                 row.flight = None
-        elif facts.in_flight is None and facts.refused != flight.hashes and row.flight is not None:
-            row.changed = row.flight.oldest(row.changed)
+        elif facts.in_flight is None and row.flight is not None:
+            if facts.refused != flight.hashes:
+                row.changed = row.flight.oldest(row.changed)
             row.flight = None
         recorder.move(row, facts, attempt_id=flight.attempt_id, lag_ms=lag_ms)
         return facts.in_flight is not None
 
-    async def verdicts(self, channel: Channel, attempt: Attempt, verdicts: Verdicts) -> None:
-        """Store the answers; the attempt ends when nothing of it is open."""
+    async def verdicts(self, channel: Channel, attempt: Attempt, verdicts: Verdicts) -> int:
+        """Store the answers; the attempt ends when nothing of it is open. Answers how many items are."""
 
         def decision(row: ChannelItem) -> Facts | None:
             verdict = verdicts.by_id.get(row.platform_item_id or "")
@@ -117,14 +127,17 @@ class Outcomes:
             if verdict is None or verdict.outcome is Outcome.UNKNOWN:
                 return sync.unknown(row.facts, LOST_ANSWER)
             if verdict.outcome is Outcome.REFUSED:
-                return sync.refused(row.facts, reasons_of(verdict.reasons))
+                reasons = reasons_of(verdict.reasons)
+                gone = any(reason.code == NOT_ON_PLATFORM for reason in reasons)
+                return sync.missing(row.facts, reasons) if gone else sync.refused(row.facts, reasons)
             return sync.accepted(row.facts, seen=not verdicts.read_back)
 
         if not verdicts.final and not verdicts.by_id:
-            return
+            return attempt.items
         left = await self.decide(channel, attempt, decision)
-        if verdicts.final:
+        if verdicts.final or left == 0:
             await self._close(channel, attempt, unknown=left > 0)
+        return left
 
     async def _close(self, channel: Channel, attempt: Attempt, *, unknown: bool) -> None:
         due_at = self._clock() + self._look_first
@@ -207,7 +220,7 @@ class Outcomes:
                 return sync.requeue(row.facts, (NOT_THERE,)) if last else None
             arrived = not shown.present if flight.deletes else shown.matches
             if arrived:
-                return sync.accepted(row.facts, seen=True)
+                return sync.accepted(row.facts, seen=not shown.problems)
             return sync.requeue(row.facts, (NOT_THERE,)) if last else None
 
         left = await self.decide(channel, attempt, decision)
@@ -247,7 +260,7 @@ def _read_back_row(recorder: Recorder, row: ChannelItem, shown: Seen | None, now
         row.read_back_at = None
         recorder.move(row, sync.seen(row.facts), lag_ms=lag_ms)
         return
-    row.read_back_tries += 1
+    row.read_back_tries = min(row.read_back_tries + 1, TRIES_COUNTED_MAX)
     row.read_back_at = schedule.next_read_back(now, row.read_back_tries)
     if shown is not None and shown.problems:
         recorder.move(row, sync.disapproved(row.facts, reasons_of(shown.problems)))

@@ -83,6 +83,7 @@ class Reading:
                 fresh = replace(
                     held,
                     id_template=template,
+                    opened_occurred_at=self._clock(),
                     sync_cursor=None,
                     sync_started_at=None,
                     sync_total=0,

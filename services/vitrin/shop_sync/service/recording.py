@@ -8,7 +8,7 @@ from uuid import UUID
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.ids import ChannelId
 from vitrin.shop_sync.domain.schedule import milliseconds
-from vitrin.shop_sync.domain.sync import Facts, settle
+from vitrin.shop_sync.domain.sync import Facts, State, settle
 from vitrin.shop_sync.domain.values import Channel, ChannelItem, LagSample, Step
 from vitrin.shop_sync.domain.words import summary
 from vitrin.shop_sync.events import status_changed
@@ -30,9 +30,15 @@ class Recorder:
     def move(
         self, row: ChannelItem, facts: Facts, *, attempt_id: UUID | None = None, lag_ms: int | None = None
     ) -> None:
-        """Give the row its new facts; a change of state or reasons becomes a step and an event."""
+        """Give the row its new facts; a change of state or reasons becomes a step and an event.
+
+        What was accepted always has a time of the next look, and what is settled has no change that waits."""
         before, after = row.settled, settle(facts)
         row.facts, row.settled = facts, after
+        if after.state is State.ACCEPTED and row.read_back_at is None:
+            row.read_back_at, row.read_back_tries = self._now, 0
+        if after.lane is None and facts.in_flight is None:
+            row.changed = None
         if after.lane is None:
             row.pending_at = None
         elif before.lane is None or row.pending_at is None:

@@ -45,6 +45,12 @@ LINGER_S: Final = 1.0
 SHORTEST_SLEEP_S: Final = 0.01
 """Between looks at items that somebody else holds."""
 READ_BACK_ITEMS_MAX: Final = 200
+READ_BACK_PAUSE: Final = timedelta(seconds=10)
+"""After a look that failed as a whole, where the platform names no time."""
+PRICES_IN_A_ROW_MAX: Final = 4
+"""Batches of price and stock, before one of content that waits."""
+HOPELESS: Final = frozenset({FailureKind.INVALID_REQUEST, FailureKind.TOO_LARGE})
+"""Looking again in the same way cannot help."""
 _log = get_logger("vitrin.shop_sync.session")
 
 
@@ -100,6 +106,7 @@ class Session:
         self._pace = pace
         self._clock = clock
         self._read_back_from = clock()
+        self._prices_in_a_row = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until nothing is due soon, the claim is lost, the channel stands still, or `stop` is set."""
@@ -195,6 +202,10 @@ class Session:
         async def take(tx: WriteSession) -> None:
             nonlocal attempt, operations
             now = self._clock()
+            held = await channels.get(tx, channel.brand_id, channel.channel_id)
+            ours = await work.gate(tx, self.claim) is not None
+            if not ours or held is None or held.state != "active":
+                return
             if wait_s > 0:
                 await work.set_gate(
                     tx, channel.channel_id, replace(gate, send_after=now + timedelta(seconds=wait_s))
@@ -217,7 +228,8 @@ class Session:
         """The next batch, marked as in flight with an attempt; the caller commits before it sends."""
         able = catalog.capabilities
         limit = min(able.batch_items_max, self._pace.batch_items_max, gate.items_max or able.batch_items_max)
-        rows = await items.lock_due(tx, channel, limit=limit)
+        slow = self._prices_in_a_row >= PRICES_IN_A_ROW_MAX
+        rows = await items.lock_due(tx, channel, limit=limit, slow=slow)
         stored = await items.attributes(tx, channel, [row.item_id for row in rows])
         made = [_operation(catalog, row, stored[row.item_id]) for row in rows]
         sizes = [operation.size_bytes for operation in made]
@@ -225,6 +237,7 @@ class Session:
         if count == 0:
             return None, []
         now = self._clock()
+        self._prices_in_a_row = self._prices_in_a_row + 1 if rows[0].settled.lane is Lane.OFFER else 0
         waited = [row.pending_at for row in rows[:count] if row.pending_at]
         metrics.QUEUE_AGE.labels(channel.platform).observe((now - min(waited, default=now)).total_seconds())
         attempt = Attempt(
@@ -263,7 +276,7 @@ class Session:
         except PlatformFailure as failure:
             metrics.ATTEMPTS.labels(channel.platform, failure.kind.value).inc()
             await self._outcomes.send_failed(channel, attempt, self.claim, failure)
-            await self._stop_on_auth(channel, failure)
+            await self._stop_on_auth(channel, catalog, failure)
             return
         except Exception:
             _log.exception("send_broke", channel=str(channel.channel_id))
@@ -280,27 +293,28 @@ class Session:
     async def _store(
         self, channel: Channel, catalog: CatalogChannel, attempt: Attempt, result: SendResult
     ) -> None:
-        if result.handle is not None:
-            due_at = schedule.next_poll(self._clock(), 0)
-            await self._outcomes.transaction(
-                channel.brand_id,
-                lambda tx: work.move(
-                    tx, attempt, stage="polling", handle=result.handle, due_at=due_at, tries=0
-                ),
-            )
-        await self._outcomes.verdicts(
-            channel,
-            attempt,
-            Verdicts(
-                by_id={verdict.platform_item_id: verdict for verdict in result.verdicts},
-                final=result.handle is None,
-                read_back=catalog.capabilities.read_back,
-            ),
+        """What was refused at once first: a poll by somebody else after a kill would take it for accepted."""
+        verdicts = Verdicts(
+            by_id={verdict.platform_item_id: verdict for verdict in result.verdicts},
+            final=result.handle is None,
+            read_back=catalog.capabilities.read_back,
+        )
+        left = await self._outcomes.verdicts(channel, attempt, verdicts)
+        if result.handle is None or left == 0:
+            return
+        due_at = schedule.next_poll(self._clock(), 0)
+        await self._outcomes.transaction(
+            channel.brand_id,
+            lambda tx: work.move(tx, attempt, stage="polling", handle=result.handle, due_at=due_at),
         )
 
-    async def _stop_on_auth(self, channel: Channel, failure: PlatformFailure) -> bool:
+    async def _stop_on_auth(
+        self, channel: Channel, catalog: CatalogChannel, failure: PlatformFailure
+    ) -> None:
         if failure.kind not in {FailureKind.AUTH, FailureKind.PERMISSION}:
-            return False
+            return
+        if not self._catalogs.is_current(channel, catalog):
+            return
         expired = failure.kind is FailureKind.AUTH
         reason = f"{failure.code}: {failure.message} {failure.fix}".strip()
         await self._outcomes.needs_attention(channel, reason)
@@ -310,7 +324,6 @@ class Session:
             code=failure.code,
             message=failure.message,
         )
-        return True
 
     async def _poll(self, channel: Channel, catalog: CatalogChannel, attempt: Attempt) -> None:
         async with self._database.read([channel.brand_id]) as tx:
@@ -324,7 +337,7 @@ class Session:
             if failure.kind is FailureKind.INVALID_REQUEST:
                 await self._outcomes.unknown(channel, attempt, VERDICT_OVERDUE)
                 return
-            await self._stop_on_auth(channel, failure)
+            await self._stop_on_auth(channel, catalog, failure)
             wait_s = failure.retry_after_s
             retry_at = schedule.next_try(self._clock(), attempt.tries, jitter=0.5, retry_after_s=wait_s)
         else:
@@ -355,7 +368,10 @@ class Session:
         try:
             seen = await catalog.read_back(expected)
         except PlatformFailure as failure:
-            await self._stop_on_auth(channel, failure)
+            if failure.kind in HOPELESS:
+                await self._outcomes.looked(channel, attempt, {})
+                return
+            await self._stop_on_auth(channel, catalog, failure)
             due_at = schedule.next_try(
                 self._clock(), attempt.tries + 2, jitter=0.5, retry_after_s=failure.retry_after_s
             )
@@ -378,7 +394,12 @@ class Session:
         try:
             seen = await catalog.read_back({row[1]: _expected(row[3]) for row in asked})
         except PlatformFailure as failure:
-            await self._stop_on_auth(channel, failure)
+            if failure.kind not in HOPELESS:
+                await self._stop_on_auth(channel, catalog, failure)
+                asked_s = failure.retry_after_s
+                pause = READ_BACK_PAUSE if asked_s is None else timedelta(seconds=asked_s)
+                self._read_back_from = self._clock() + pause
+                return
             seen = {}
         await self._outcomes.read_back(channel, asked, seen)
 
