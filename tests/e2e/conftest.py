@@ -1,6 +1,9 @@
 """The whole system, once per session, and two brands that must never see each other."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,15 +11,25 @@ from tests.e2e.system import Brand, System
 
 
 @pytest.fixture(scope="session")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Stopped at the end by Ctrl-C; whatever outlives that fails the session."""
-    running = System(tmp_path_factory.mktemp("system"))
+def system(request: pytest.FixtureRequest) -> Iterator[System]:
+    """Stopped at the end by Ctrl-C; whatever outlives that fails the session. Its logs stay where a test failed.
+
+    Not below pytest's own directory: another pytest that starts meanwhile closes that one to everybody but its owner,
+    and as root PostgreSQL runs as somebody else.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="vitrin-e2e-"))
+    running = System(directory)
     try:
         running.start()
         yield running
     finally:
         code, left = running.stop()
-    assert (code, left) == (0, []), running.log()
+    said = running.log()
+    if request.session.testsfailed:
+        print(f"the logs of the system are in {directory}")
+    else:
+        shutil.rmtree(directory)
+    assert (code, left) == (0, []), said
 
 
 @pytest.fixture(scope="session")

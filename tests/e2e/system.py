@@ -123,7 +123,8 @@ class Brand:
     def shown(self, platform: str) -> list[Document]:
         """Every item that the platform holds for the brand now."""
         catalog_id = self.accounts[platform]["external_ids"]["catalog_id"]
-        path, found = f"/_sandbox/state/{platform}/{catalog_id}", []
+        path = f"/_sandbox/state/{platform}/{catalog_id}"
+        found: list[Document] = []
         while True:
             page = (
                 self.system.http["sandbox"]

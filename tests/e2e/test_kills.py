@@ -15,6 +15,7 @@ ARRIVAL_S = 90.0
 """Meta takes 8 batches a minute of a catalog without traffic: what comes after them waits for the next minute."""
 ROWS = 3_000
 REFUSED_EVERY = 100
+WRONG_PRICE = '"12,50 EUR"'
 CHUNK_ROWS = 1_000
 UNKNOWN_WINDOW = timedelta(seconds=3)
 """A batch sent this long before a kill may have lost its answer with the process."""
@@ -73,7 +74,7 @@ def test_the_broker_comes_back_empty_and_no_change_is_lost(system: System) -> No
 
 def feed() -> str:
     rows = [
-        f"row-{number},Row {number},{'12,50' if number % REFUSED_EVERY == 0 else f'{number}.25 EUR'},"
+        f"row-{number},Row {number},{WRONG_PRICE if number % REFUSED_EVERY == 0 else f'{number}.25 EUR'},"
         f"https://shop.example/p/{number},https://shop.example/i/{number}.jpg,A row.,Holm"
         for number in range(1, ROWS + 1)
     ]
@@ -110,7 +111,9 @@ def test_kill_9_of_every_service_in_the_middle_of_an_import(system: System) -> N
         "images": 0,
     }
     rows = brand.pages("catalog", f"/v1/imports/{imported}/rows", outcome="refused")
-    assert [row["id"] for row in rows] == [f"row-{n}" for n in range(1, ROWS + 1) if n % REFUSED_EVERY == 0]
+    assert [(row["id"], [problem["code"] for problem in row["problems"]]) for row in rows] == [
+        (f"row-{n}", ["price_comma"]) for n in range(REFUSED_EVERY, ROWS + 1, REFUSED_EVERY)
+    ]
     truth = prices(brand)
     assert truth == {f"row-{n}": f"{n}.25 EUR" for n in range(1, ROWS + 1) if n % REFUSED_EVERY}
     until_both_show(brand, truth)
@@ -144,7 +147,7 @@ def log_of(brand: Brand, platform: str) -> list[Document]:
     found: list[Document] = []
     since = 0
     while True:
-        parameters = {"platform": platform, "since": since, "limit": 1_000}
+        parameters: dict[str, str | int] = {"platform": platform, "since": since, "limit": 1_000}
         page = brand.system.http["sandbox"].get("/_sandbox/log", params=parameters).json()
         found += [entry for entry in page["entries"] if entry["account"] in own]
         if not page["entries"]:
