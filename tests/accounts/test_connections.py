@@ -198,3 +198,10 @@ async def test_connections_of_another_brand_are_not_there(shop: Shop, other: Sho
         assert (await shop.call(method, path, body)).status_code == 404
     assert (await shop.call("GET", "/v1/connections")).json()["data"] == []
     assert (await other.call("GET", path)).json() == theirs
+
+
+@pytest.mark.parametrize("token", ["töken", "two words", "line\nbreak", "nul\x00"])
+async def test_a_token_that_fits_no_header_is_refused(shop: Shop, token: str) -> None:
+    answer = await shop.connect(access_token=token)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "access_token")
+    assert token not in answer.text

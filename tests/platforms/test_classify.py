@@ -114,7 +114,9 @@ def test_meta_says_in_minutes_how_long_to_wait(
         (200, None, FailureKind.UNKNOWN_OUTCOME),
         (413, None, FailureKind.TOO_LARGE),
         (429, None, FailureKind.THROTTLED),
-        (404, None, FailureKind.INVALID_REQUEST),
+        (404, None, FailureKind.TRANSIENT),
+        (302, None, FailureKind.TRANSIENT),
+        (422, None, FailureKind.INVALID_REQUEST),
     ],
 )
 def test_without_an_error_body_only_the_status_speaks(status: int, body: object, kind: FailureKind) -> None:
@@ -122,6 +124,14 @@ def test_without_an_error_body_only_the_status_speaks(status: int, body: object,
         failure = classify(status, {}, body)
         assert failure is not None
         assert failure.kind is kind
+
+
+def test_a_wait_is_heard_without_an_error_body_too() -> None:
+    for classify in (meta_errors.classify, pinterest_errors.classify):
+        for text, wait_s in (("7", 7.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("", None)):
+            failure = classify(429, {"retry-after": text}, None)
+            assert failure is not None
+            assert failure.retry_after_s == wait_s
 
 
 def test_success_is_no_failure() -> None:

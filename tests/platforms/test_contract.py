@@ -254,7 +254,6 @@ async def test_refused_calls_are_classified_and_written_once(
     with pytest.raises(PlatformFailure) as raised:
         await place.channel.send([upsert(place.channel, MUG)])
     assert raised.value.kind is kind
-    assert raised.value.nothing_done
     assert raised.value.message
     assert raised.value.fix
     assert await place.writes() == before + 1
@@ -281,7 +280,6 @@ async def test_an_unknown_outcome_is_resolved_by_reading_back(
     with pytest.raises(PlatformFailure) as raised:
         await place.channel.send([operation])
     assert raised.value.kind is FailureKind.UNKNOWN_OUTCOME
-    assert not raised.value.nothing_done
     assert await place.writes() == before + 1
     seen = (await place.channel.read_back({"mug-1": operation.attributes}))["mug-1"]
     assert (seen.present, seen.matches) == (arrived, arrived)
@@ -371,7 +369,6 @@ async def test_a_platform_that_is_not_there_is_not_sent() -> None:
         with pytest.raises(PlatformFailure) as raised:
             await channel.send([upsert(channel, MUG)])
         assert raised.value.kind is FailureKind.NOT_SENT
-        assert raised.value.nothing_done
 
 
 @pytest.mark.parametrize(

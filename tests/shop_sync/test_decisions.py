@@ -67,6 +67,8 @@ def test_schedules() -> None:
     waits = [(schedule.next_poll(NOW, polls) - NOW).total_seconds() for polls in range(9)]
     assert waits == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
     assert schedule.next_try(NOW, 3, jitter=0.5, retry_after_s=7.5) == NOW + timedelta(seconds=7.5)
+    assert schedule.next_try(NOW, 3, jitter=0.5, retry_after_s=1.7e9) == NOW + timedelta(hours=1)
+    assert schedule.next_try(NOW, 3, jitter=0.5, retry_after_s=float("inf")) == NOW + timedelta(hours=1)
     assert schedule.next_try(NOW, 1, jitter=0.5) == NOW + timedelta(seconds=1.25)
     assert schedule.next_try(NOW, 99, jitter=0.0) == NOW + timedelta(seconds=60)
     assert schedule.send_at(NOW, None) == NOW

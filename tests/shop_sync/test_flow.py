@@ -332,3 +332,16 @@ async def test_content_is_sent_though_prices_never_end(shop: Shop) -> None:
         await pinterest.until(dict.fromkeys(items, "live"))
     batches = [send for send in (await shop.sends("pinterest"))[before:] if send["path"].endswith("/batch")]
     assert [send["item_ids"][0] for send in batches] == ["1", "2", "3", "4", "content", "5", "6"]
+
+
+async def test_what_an_unwell_platform_answered_counts_for_nothing(shop: Shop) -> None:
+    """It may hold the item all the same: a deletion is sent."""
+    await seed(shop, "1")
+    await shop.fault(kind="refuse", platform="meta", method="POST", error="transient", count=None)
+    meta = await shop.connect()
+    async with shop.dispatching():
+        await until(meta.states, {"1": "pending"})
+        await until(lambda: meta.codes("1"), ["platform_unwell"])
+        await shop.hear(shop.deleted("1"))
+        await shop.sandbox.delete("/_sandbox/faults")
+        await meta.until({"1": "removed"})

@@ -29,12 +29,22 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("The time is outside the years 1 to 9999.") from None
 
 
+def _fits_a_header(token: SecretStr) -> SecretStr:
+    if not all("!" <= char <= "~" for char in token.get_secret_value()):
+        raise ValueError(
+            "An access token has visible ASCII characters and no spaces; copy it without what surrounds it."
+        )
+    return token
+
+
 Text = Annotated[str, AfterValidator(_without_null)]
 Name = Annotated[Text, Field(min_length=1, max_length=NAME_LENGTH_MAX)]
 Code = Annotated[Text, Field(max_length=64)]
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Scopes = Annotated[list[Code], Field(max_length=SCOPES_MAX)]
-AccessToken = Annotated[SecretStr, Field(min_length=1, max_length=TOKEN_LENGTH_MAX)]
+AccessToken = Annotated[
+    SecretStr, Field(min_length=1, max_length=TOKEN_LENGTH_MAX), AfterValidator(_fits_a_header)
+]
 
 
 class _Request(BaseModel):

@@ -11,8 +11,6 @@ from vitrin.cli.failures import CliFailure, Exit
 from vitrin.cli.options import AsJson
 from vitrin.cli.output import Output
 
-SERVICE_NAMES = ("accounts", "catalog", "shop_sync")
-
 
 class Service(StrEnum):
     ACCOUNTS = "accounts"

@@ -225,11 +225,6 @@ class PlatformFailure(Exception):
         self.retry_after_s = retry_after_s
         self.fields = fields
 
-    @property
-    def nothing_done(self) -> bool:
-        """True where the platform certainly did not act on the call."""
-        return self.kind is not FailureKind.UNKNOWN_OUTCOME
-
 
 class CatalogChannel(Protocol):
     """One platform catalog, for one account, market and language. I/O methods raise PlatformFailure and nothing else.
@@ -319,6 +314,3 @@ class PlatformSpec:
     default_base_url: str
     required_scopes: tuple[str, ...]
     open_channel: OpenChannel
-
-    def missing_external_ids(self, external_ids: Mapping[str, str]) -> tuple[str, ...]:
-        return tuple(name for name in self.required_external_ids if not external_ids.get(name))

@@ -1,7 +1,7 @@
 """One call to a platform: transport failures and refused answers become a `PlatformFailure`."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from vitrin.kit.http_client import Call, NotSent, PlatformHttp, Reply, UnknownOutcome
 from vitrin.platforms.base import Capabilities, FailureKind, Operation, PlatformFailure
@@ -49,8 +49,13 @@ def _unanswered(call: Call, message: str) -> PlatformFailure:
     )
 
 
-def by_status(status: int, message: str) -> PlatformFailure | None:
-    """For answers without a readable error body: only the status speaks. None for a 2xx."""
+BLAMES_THE_CALL: Final = frozenset({400, 422})
+
+
+def by_status(status: int, headers: Mapping[str, str]) -> PlatformFailure | None:
+    """For answers without a readable error body: only the status speaks. None for a 2xx.
+
+    What no platform's own words stand behind (a proxy's 404, a redirect) blames no item: it is tried again."""
     if 200 <= status < 300:
         return None
     kinds = {
@@ -59,9 +64,22 @@ def by_status(status: int, message: str) -> PlatformFailure | None:
         413: (FailureKind.TOO_LARGE, "batch_too_large"),
         429: (FailureKind.THROTTLED, "throttled"),
     }
-    fallback = FailureKind.UNKNOWN_OUTCOME if status >= 500 else FailureKind.INVALID_REQUEST
+    fallback = FailureKind.INVALID_REQUEST if status in BLAMES_THE_CALL else FailureKind.TRANSIENT
+    if status >= 500:
+        fallback = FailureKind.UNKNOWN_OUTCOME
     kind, code = kinds.get(status, (fallback, f"http_{status}"))
-    return PlatformFailure(kind, code=code, message=message or f"HTTP {status}", platform_code=str(status))
+    return PlatformFailure(
+        kind,
+        code=code,
+        message=f"HTTP {status}",
+        platform_code=str(status),
+        retry_after_s=seconds(headers.get("retry-after", "")),
+    )
+
+
+def seconds(text: str) -> float | None:
+    """A header's number of seconds; None where it is none (such as a date)."""
+    return float(text) if text.isascii() and text.replace(".", "", 1).isdigit() else None
 
 
 def check_batch(operations: Sequence[Operation], capabilities: Capabilities) -> None:

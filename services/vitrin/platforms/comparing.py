@@ -61,9 +61,9 @@ def same_window(sent: str, seen: str) -> bool:
 def _moments(window: str) -> list[datetime] | None:
     try:
         moments = [datetime.fromisoformat(part) for part in window.split("/")]
-    except ValueError:
+        return [moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in moments]
+    except (ValueError, OverflowError):
         return None
-    return [moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in moments]
 
 
 def as_text(value: object) -> str:

@@ -47,7 +47,7 @@ def classify(status: int, headers: Mapping[str, str], body: object | None) -> Pl
                 code="unreadable_answer",
                 message="the answer is not a JSON object",
             )
-        return by_status(status, "")
+        return by_status(status, headers)
     code, subcode = _number(error.get("code")), _number(error.get("error_subcode"))
     message = _words(error)
     named = f"{code}/{subcode}" if subcode else str(code)

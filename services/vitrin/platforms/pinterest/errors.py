@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from vitrin.platforms.base import FailureKind, PlatformFailure, Problem
-from vitrin.platforms.calling import by_status
+from vitrin.platforms.calling import by_status, seconds
 
 THROTTLE_CODE: Final = 8
 AUTH_CODE: Final = 2
@@ -29,7 +29,7 @@ def classify(status: int, headers: Mapping[str, str], body: object | None) -> Pl
             FailureKind.UNKNOWN_OUTCOME, code="unreadable_answer", message="the answer is not a JSON object"
         )
     if not isinstance(body, dict) or "code" not in body:
-        return by_status(status, "")
+        return by_status(status, headers)
     code = body["code"] if isinstance(body["code"], int) else 0
     kind, stable, fix = _meaning(status, code)
     return PlatformFailure(
@@ -83,9 +83,9 @@ def _fields(details: object) -> tuple[str, ...]:
 
 def _wait_s(headers: Mapping[str, str]) -> float | None:
     for name in RESET_HEADERS:
-        text = headers.get(name, "")
-        if text.isascii() and text.replace(".", "", 1).isdigit():
-            return float(text)
+        wait_s = seconds(headers.get(name, ""))
+        if wait_s is not None:
+            return wait_s
     return None
 
 

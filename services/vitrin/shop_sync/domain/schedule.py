@@ -9,6 +9,7 @@ READ_BACK_FIRST_S: Final = 0.1
 READ_BACK_LONGEST_S: Final = 300.0
 BACKOFF_FIRST_S: Final = 0.5
 BACKOFF_LONGEST_S: Final = 60.0
+RETRY_AFTER_LONGEST_S: Final = 3600.0
 
 
 def _doubling(first_s: float, longest_s: float, tries: int) -> float:
@@ -26,9 +27,10 @@ def next_read_back(now: datetime, tries: int) -> datetime:
 
 
 def next_try(now: datetime, failures: int, *, jitter: float, retry_after_s: float | None = None) -> datetime:
-    """After a failure: what the platform asked for, else doubling with up to 50 % of jitter."""
+    """After a failure: what the platform asked for (an hour at most: its header may mean something else), or doubling
+    with up to 50 % of jitter."""
     if retry_after_s is not None:
-        return now + timedelta(seconds=retry_after_s)
+        return now + timedelta(seconds=min(retry_after_s, RETRY_AFTER_LONGEST_S))
     wait_s = _doubling(BACKOFF_FIRST_S, BACKOFF_LONGEST_S, failures)
     return now + timedelta(seconds=wait_s * (1 + jitter / 2))
 

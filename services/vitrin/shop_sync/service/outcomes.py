@@ -162,7 +162,8 @@ class Outcomes:
     async def send_failed(
         self, channel: Channel, attempt: Attempt, claim: Claim, failure: PlatformFailure
     ) -> None:
-        """A whole call failed: wait, halve, refuse the single guilty item, or look."""
+        """A whole call failed: wait, halve, refuse the single guilty item, or look. A platform that was unwell says
+        that it did nothing, but nothing is counted upon: the whole item goes out next."""
         if failure.kind is FailureKind.UNKNOWN_OUTCOME:
             await self.unknown(channel, attempt, replace(LOST_ANSWER, message=failure.message))
             return
@@ -176,7 +177,13 @@ class Outcomes:
             smaller = len(halves(range(attempt.items))[0])
             await self.change_gate(channel, claim, items_max=smaller)
             return
-        await self.requeue(channel, attempt)
+        if failure.kind is FailureKind.TRANSIENT:
+            await self.decide(
+                channel, attempt, lambda row: sync.requeue(sync.unknown(row.facts, reason), (reason,))
+            )
+            await self._close(channel, attempt, unknown=False)
+        else:
+            await self.requeue(channel, attempt)
         if failure.kind not in {FailureKind.AUTH, FailureKind.PERMISSION}:
             await self.back_off(channel, claim, retry_after_s=failure.retry_after_s)
 

@@ -45,8 +45,8 @@ LINGER_S: Final = 1.0
 SHORTEST_SLEEP_S: Final = 0.01
 """Between looks at items that somebody else holds."""
 READ_BACK_ITEMS_MAX: Final = 200
-READ_BACK_PAUSE: Final = timedelta(seconds=10)
-"""After a look that failed as a whole, where the platform names no time."""
+READ_BACK_FAILURES: Final = 4
+"""A look that failed as a whole waits as long as after so many failures, 10 s, where the platform names no time."""
 PRICES_IN_A_ROW_MAX: Final = 4
 """Batches of price and stock, before one of content that waits."""
 HOPELESS: Final = frozenset({FailureKind.INVALID_REQUEST, FailureKind.TOO_LARGE})
@@ -396,9 +396,9 @@ class Session:
         except PlatformFailure as failure:
             if failure.kind not in HOPELESS:
                 await self._stop_on_auth(channel, catalog, failure)
-                asked_s = failure.retry_after_s
-                pause = READ_BACK_PAUSE if asked_s is None else timedelta(seconds=asked_s)
-                self._read_back_from = self._clock() + pause
+                self._read_back_from = schedule.next_try(
+                    self._clock(), READ_BACK_FAILURES, jitter=0.5, retry_after_s=failure.retry_after_s
+                )
                 return
             seen = {}
         await self._outcomes.read_back(channel, asked, seen)
