@@ -90,24 +90,25 @@ async def test_a_feed_is_applied_with_a_report_per_row(
 ) -> None:
     content = (
         "\ufeff" + HEADER + "a,=HYPERLINK(1),1.50 EUR,2\n"
-        "b,B,1.50,1\n"
+        "b,B,1.50 EUR,1\n"
         'c,C,"1,50 EUR",1\n'
         "d,D,1.50 EUR,-1\n"
         f"e,{'x' * 10_000},1.50 EUR,1\n"
         "a,Again,1.50 EUR,1\n"
         ",Nameless,1.50 EUR,1\n"
         "f,F,1.50 USD,1\n"
+        "g,G,1.50,1\n"
     )
     done = await imported(service, client, content)
     assert done["state"] == "done"
     assert done["format"] == "common"
     assert done["rows"] == {
-        "total": 8,
-        "done": 8,
+        "total": 9,
+        "done": 9,
         "created": 2,
         "updated": 0,
         "unchanged": 0,
-        "refused": 6,
+        "refused": 7,
         "images": 0,
     }
     refused = (await client.get(f"/v1/imports/{done['id']}/rows", params={"outcome": "refused"})).json()
@@ -118,6 +119,7 @@ async def test_a_feed_is_applied_with_a_report_per_row(
         (7, "a", "duplicate_id"),
         (8, None, "id_missing"),
         (9, "f", "currency_mismatch"),
+        (10, "g", "price_without_currency"),
     ]
     assert "row 2" in refused["data"][3]["problems"][0]["message"]
     assert (await client.get("/v1/items/a")).json()["title"] == "=HYPERLINK(1)"
@@ -128,7 +130,7 @@ async def test_a_feed_is_applied_with_a_report_per_row(
     rest = (
         await client.get(f"/v1/imports/{done['id']}/rows", params={"cursor": first["next_cursor"]})
     ).json()
-    assert [row["row"] for row in first["data"] + rest["data"]] == list(range(2, 10))
+    assert [row["row"] for row in first["data"] + rest["data"]] == list(range(2, 11))
     assert rest["next_cursor"] is None
 
 

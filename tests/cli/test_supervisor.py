@@ -57,7 +57,7 @@ def _fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - what is waited for happens in another process
+    while not condition():
         await asyncio.sleep(0.05)
 
 

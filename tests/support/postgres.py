@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 
 import pytest
 
@@ -9,12 +11,14 @@ from vitrin.kit.embedded.postgres import EmbeddedPostgres, PostgresPlace
 
 
 @pytest.fixture(scope="session")
-def embedded_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    """`.url` is the superuser's: `postgresql://postgres@/postgres?host=DIR`."""
-    directory: Path = tmp_path_factory.mktemp("postgres")
+def embedded_postgres() -> Iterator[EmbeddedPostgres]:
+    """`.url` is the superuser's: `postgresql://postgres@/postgres?host=DIR`. Not in pytest's own folder, which a second
+    session of the same user closes to everybody else: as root, PostgreSQL runs as another user."""
+    directory = Path(mkdtemp(prefix="vitrin-postgres-"))
     server = EmbeddedPostgres(
         PostgresPlace(data_dir=directory / "data", log_path=directory / "postgres.log", fsync=False)
     )
     server.start()
     yield server
     server.stop()
+    rmtree(directory)

@@ -149,11 +149,15 @@ async def finish(
     state: str,
     problem: Mapping[str, object] | None,
     now: datetime,
+    only_from: str | None = None,
 ) -> None:
-    """An end state; the file's bytes go with it."""
-    await tx.execute(
+    """An end state; the file's bytes go with it. `only_from`: unless the import has left that state meanwhile."""
+    where = [imports.c.brand_id == brand, imports.c.import_id == import_id]
+    if only_from is not None:
+        where.append(imports.c.state == only_from)
+    result = await tx.execute(
         update(imports)
-        .where(imports.c.brand_id == brand, imports.c.import_id == import_id)
+        .where(*where)
         .values(
             state=state,
             problem=None if problem is None else dict(problem),
@@ -162,7 +166,8 @@ async def finish(
             lease_until=None,
         )
     )
-    await delete_chunks(tx, brand=brand, import_id=import_id)
+    if result.rowcount:
+        await delete_chunks(tx, brand=brand, import_id=import_id)
 
 
 async def delete_chunks(tx: WriteSession, *, brand: BrandId, import_id: ImportId) -> None:

@@ -127,6 +127,7 @@ class UploadService:
                 brand=brand,
                 import_id=import_id,
                 state="aborted",
+                only_from="uploading",
                 problem={
                     "code": getattr(error, "code", UploadIncomplete.code),
                     "message": getattr(error, "detail", "the connection ended before the file did"),

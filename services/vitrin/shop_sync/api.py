@@ -15,7 +15,7 @@ from vitrin.shop_sync import schemas
 from vitrin.shop_sync.domain import sync
 from vitrin.shop_sync.domain.sync import State
 from vitrin.shop_sync.domain.values import Channel
-from vitrin.shop_sync.domain.words import summary
+from vitrin.shop_sync.domain.words import channel_stopped, summary
 from vitrin.shop_sync.service.reading import Reading
 
 ITEM_ID_CHARS_MAX = 512
@@ -165,10 +165,17 @@ def _channel(channel: Channel, counts: dict[str, int]) -> schemas.Channel:
     )
 
 
+UNSETTLED = frozenset({State.PENDING, State.SENT, State.UNKNOWN, State.ACCEPTED})
+
+
 def _item_channel(row: Row[Any]) -> schemas.ItemChannel:
     values = dict(row._mapping)
     desired, confirmed = values.pop("desired"), values.pop("confirmed")
     reasons = sync.from_json(values["reasons"])
+    stopped = values.pop("channel_state_reason")
+    if row.channel_state == "needs_attention" and State(row.state) in UNSETTLED:
+        reasons = (channel_stopped(stopped), *reasons)
+        values["reasons"] = sync.as_json(reasons)
     values["summary"] = summary(State(row.state), platform=row.platform, reasons=reasons)
     values["up_to_date"] = desired is not None and desired == confirmed
     return schemas.ItemChannel.model_validate(values)

@@ -42,7 +42,7 @@ from vitrin.protos.accounts.v1 import access_pb2, access_pb2_grpc
 
 FRESH_S: Final = 30.0
 STALE_MAX_S: Final = 900.0
-CACHE_S: Final = 0.5
+CACHE_S: Final = 0.25
 CACHE_KEYS_MAX: Final = 10_000
 ASK_DEADLINE_S: Final = 1.0
 ASKS_PER_S_MAX: Final = 50

@@ -42,6 +42,16 @@ NOT_THERE: Final = Reason(
 )
 
 
+def channel_stopped(reason: str) -> Reason:
+    """Why an item that is not settled does not move: nothing is sent on its channel."""
+    return Reason(
+        "channel_needs_attention",
+        "",
+        f"Nothing is sent on this channel until somebody repairs its connection ({reason}).",
+        "Connect the platform again, or give the connection a new token.",
+    )
+
+
 def platform_name(platform: str) -> str:
     return PLATFORM_NAMES.get(platform, platform)
 

@@ -31,7 +31,8 @@ _BY_SKU: Final = text(
     " and sku <> '' and not deleted order by item_id limit 11"
 )
 _STATES: Final = text(
-    "select ci.channel_id, c.platform, c.mode, c.market, c.state as channel_state, ci.platform_item_id, ci.state,"
+    "select ci.channel_id, c.platform, c.mode, c.market, c.state as channel_state,"
+    " c.state_reason as channel_state_reason, ci.platform_item_id, ci.state,"
     " ci.reasons, ci.version, ci.content_version, ci.offer_version, ci.updated_at, ci.desired, ci.confirmed"
     " from channel_items ci join channels c on c.brand_id = ci.brand_id and c.channel_id = ci.channel_id"
     " where ci.brand_id = :brand_id and ci.item_id = :item_id and (not :sandbox_only or c.mode = 'sandbox')"

@@ -119,7 +119,7 @@ class Connections:
 
     def _state(self, message: ConnectionChanged, channel: Channel) -> tuple[ChannelState, str]:
         if message.state != "active":
-            return "needs_attention", f"{message.state}: {message.last_error}".rstrip(": ")
+            return "needs_attention", message.last_error or message.state
         try:
             self._catalogs.renderer(channel)
         except ChannelMisconfigured as error:
