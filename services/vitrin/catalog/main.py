@@ -53,7 +53,9 @@ async def run(
     token = settings.grpc.service_token.get_secret_value()
     accounts = grpc_channel(settings.grpc.accounts_address, token)
     runtime.closing(accounts.close)
-    access = runtime.consumer(group="catalog.access", topics=ACCESS_TOPICS, handler=access_handler)
+    access = runtime.consumer(
+        group="catalog.access", topics=ACCESS_TOPICS, handler=access_handler, watched=True
+    )
     directory = ReplicaDirectory(runtime.app, access, AccessServiceStub(accounts), clock)
     brands = brand_source(directory)
     places = Places(brands=brands, clock=clock)

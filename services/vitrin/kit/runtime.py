@@ -81,9 +81,11 @@ class Runtime:
             )
             self._loops.append(("relay", relay.run))
 
-    def consumer(self, *, group: str, topics: Sequence[str], handler: Handler) -> Consumer | AgeWatch:
-        """A consumer group of this service, run with the others; an api process only watches its age. Its name
-        starts with the service's."""
+    def consumer(
+        self, *, group: str, topics: Sequence[str], handler: Handler, watched: bool = False
+    ) -> Consumer | AgeWatch:
+        """A consumer group of this service, run with the others. Its name starts with the service's. `watched`: api
+        processes of the service want to know its age; there this answers a watch instead of a consumer."""
         if not self.is_worker:
             watch = AgeWatch(group=group, database=self.app, clock=self.clock)
             self._loops.append((group, watch.run))
@@ -97,7 +99,7 @@ class Runtime:
             probe=self.probe,
             hints=self.hints,
             clock=self.clock,
-            tell_age=not self.is_api,
+            tell_age=watched,
         )
         self._loops.append((group, consumer.run))
         return consumer

@@ -108,7 +108,9 @@ async def run(
     http, waker = PlatformHttp(), Waker()
     runtime.closing(http.close)
     runtime.closing(accounts.close)
-    access = runtime.consumer(group="shop_sync.access", topics=ACCESS_TOPICS, handler=access_handler)
+    access = runtime.consumer(
+        group="shop_sync.access", topics=ACCESS_TOPICS, handler=access_handler, watched=True
+    )
     readiness: dict[str, Readiness] = {
         "database": runtime.database_ready,
         "topics": runtime.topics_ready(),

@@ -46,6 +46,8 @@ POLLS_AFTER_HINT: Final = 4
 TICK_S: Final = 5.0
 TICK_SOON_S: Final = 0.5
 """While we catch up, and after a hint without a record behind it: it may come from a broker that we do not know yet."""
+TELL_S: Final = 10.0
+"""How often a watched group writes down that it stood at the end; well below the 30 s after which a replica is old."""
 RETRY_S: Final = 0.5
 RETRY_MAX_S: Final = 10.0
 DEAD_LETTERS_MAX: Final = 100
@@ -114,6 +116,7 @@ class Consumer:
         self._hint = hints.subscribe(topics)
         self._clock = clock
         self._tell_age = tell_age
+        self._told_at_s = float("-inf")
         self._lock = GroupLock(libpq_url(role_url(database.settings, database.service, "worker")), group)
         self._reader: LogReader | None = None
         self._known: Mapping[str, Any] = {}
@@ -322,10 +325,15 @@ class Consumer:
         bounds = await self._bounds(places)
         if quiet and places and all(self._positions[place] >= bounds[place][1] for place in places):
             self._at_end_s = loop.time()
-            if self._tell_age:
-                async with self._database.write() as tx:
-                    await stood_at_end(tx, group=self.group, now=self._clock())
+            await self._tell(self._at_end_s)
         self._ticked_at_s = loop.time()
+
+    async def _tell(self, now_s: float) -> None:
+        if not self._tell_age or now_s - self._told_at_s < TELL_S:
+            return
+        async with self._database.write() as tx:
+            await stood_at_end(tx, group=self.group, now=self._clock())
+        self._told_at_s = now_s
 
     async def _close_reader(self) -> None:
         reader, self._reader = self._reader, None
