@@ -11,6 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from tests.support.spine import Spine, database_settings, install
+from vitrin.kit.clock import system_clock
+from vitrin.kit.consumer.age import AgeWatch
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.embedded.broker import BrokerPlace, EmbeddedBroker
 from vitrin.kit.embedded.postgres import EmbeddedPostgres
@@ -197,3 +199,24 @@ async def test_a_client_never_creates_a_topic(broker: EmbeddedBroker) -> None:
     with pytest.raises(BrokerUnavailable, match=r"has no topic nobody\.made\.v1"):
         await probe.topics(["nobody.made.v1"])
     await probe.close()
+
+
+async def test_an_api_process_knows_when_a_worker_stood_at_the_end(
+    database: DatabaseSettings, broker: EmbeddedBroker
+) -> None:
+    spine = Spine(database, kafka(broker), watched=True)
+    watch = AgeWatch(group="spine.seen", database=spine.app, clock=system_clock)
+    stop = asyncio.Event()
+    watching = asyncio.create_task(watch.run(stop))
+    try:
+        await asyncio.sleep(0.2)
+        assert watch.age_s() == float("inf")
+        async with spine.running():
+            deadline = time.monotonic() + 20
+            while watch.age_s() == float("inf") and time.monotonic() < deadline:
+                await asyncio.sleep(0.05)
+            assert watch.age_s() < 20
+            stop.set()
+            await watching
+    finally:
+        watching.cancel()

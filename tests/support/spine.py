@@ -81,6 +81,7 @@ class Spine:
     owner: str = "spine-0"
     batches: list[int] = field(default_factory=list)
     poison: set[str] = field(default_factory=set)
+    watched: bool = False
 
     def __post_init__(self) -> None:
         self.wake = Wake(relay_is_here=True)
@@ -109,6 +110,7 @@ class Spine:
             probe=self.probe,
             hints=self.hints,
             clock=system_clock,
+            tell_age=self.watched,
         )
         self.stop = asyncio.Event()
 
