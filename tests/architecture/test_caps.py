@@ -55,3 +55,16 @@ def test_nothing_is_left_for_later() -> None:
         if word in path.read_text(encoding="utf-8")
     ]
     assert found == []
+
+
+def test_no_path_of_one_machine() -> None:
+    """A clone elsewhere has neither our home nor our workplace."""
+    found = [
+        path.relative_to(ROOT).as_posix()
+        for path in python_files()
+        if any(
+            place in path.read_text(encoding="utf-8")
+            for place in ("/wo" + "rk/", "/ro" + "ot/", "/ho" + "me/")
+        )
+    ]
+    assert found == []

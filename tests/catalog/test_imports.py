@@ -19,7 +19,8 @@ from vitrin.kit.embedded.postgres import EmbeddedPostgres
 from vitrin.kit.ids import BrandId
 
 HEADER = "id,title,price,quantity\n"
-PACKT = Path("/work/shared/data/catalogs/shopify/packt_products.csv")
+SHARED = Path(__file__).resolve().parents[3] / "shared"
+PACKT = SHARED / "data" / "catalogs" / "shopify" / "packt_products.csv"
 
 
 def feed(rows: int, *, price: str = "1.00 EUR") -> str:
@@ -148,7 +149,7 @@ async def test_the_same_file_again_changes_nothing_and_a_shorter_one_removes_not
     assert len(published(service.database_settings, brand)) == before + 10
 
 
-@pytest.mark.skipif(not PACKT.exists(), reason="/work/shared is not here")
+@pytest.mark.skipif(not PACKT.exists(), reason="../shared is not here")
 async def test_a_real_shopify_export(service: Service, client: httpx.AsyncClient, brand: BrandId) -> None:
     content = await asyncio.to_thread(PACKT.read_bytes)
     done = await imported(service, client, content, format="shopify")
