@@ -47,7 +47,15 @@ async def create_import(
 ) -> Response:
     """The body is the file, or a multipart form with one file. It is applied only after its end was verified, and
     never removes what it does not name. `X-Content-SHA256` or `Content-Digest` are checked where they are
-    sent; without them the last row must end in a line break, since nothing else proves that it was not cut off."""
+    sent; without them the last row must end in a line break, since nothing else proves that it was not cut off.
+
+    UTF-8 CSV with commas. `shopify`: Shopify's product export; prices are in the brand's currency. `common`: one item a
+    row under the names of the product data specification. Needed: `id`, `title`, `price` (with its currency, `12.34
+    EUR`). Known: `description`, `link`, `image_link`, `additional_image_link` (comma separated), `video_link`,
+    `availability`, `quantity`, `inventory_policy`, `sale_price`, `sale_price_effective_date` (ISO 8601 from/to),
+    `cost_of_goods_sold`, `brand`, `gtin`, `mpn`, `sku`, `condition`, `item_group_id`, `google_product_category`,
+    `product_type`, `color`, `size`, `gender`, `age_group`, `material`, `pattern`, `status`, `shipping`, `checkout_url`,
+    `custom_label_0` to `custom_label_4`. Any other column becomes an extra attribute."""
     uploads: UploadService = request.app.state.uploads
     announced = announced_by(request)
     filter_text("format", format)
