@@ -121,3 +121,24 @@ def test_the_committed_list_is_complete() -> None:
     expected = json.loads(demo_file("expected.json").read_text(encoding="utf-8"))
     assert len(expected["rows"]) == expected["counts"]["rows"]
     assert {row["outcome"] for row in expected["rows"]} == {"accepted", "excluded", "refused", "image"}
+
+
+@pytest.mark.parametrize(
+    ("state", "version", "final"),
+    [
+        ("removed", 2, True),
+        ("removed", 1, False),
+        ("live", 1, False),
+        ("excluded", 1, True),
+        ("pending", 2, False),
+    ],
+)
+def test_a_removal_counts_once_it_is_of_the_catalogs_version(state: str, version: int, final: bool) -> None:
+    verdict = Verdict(state, ("item_archived",), content_version=version, offer_version=1)
+    assert settled({"meta": {"shirt": verdict}}, {"shirt": (2, 1)}) == int(final)
+
+
+def test_an_archived_item_is_no_failure_of_a_given_catalog() -> None:
+    report = {"state": "done", "rows": {"total": 3, "done": 3}}
+    archived = board(shirt=Verdict("removed", ("item_archived",)))
+    assert judge_given(report, refused={}, board=archived, item_ids=ITEMS).passed

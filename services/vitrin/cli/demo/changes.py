@@ -1,7 +1,7 @@
 """The scene with two changes: a new price and a sold-out item, each followed until every platform shows it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -46,10 +46,16 @@ class Change:
 
 
 def show_changes(
-    output: Output, *, catalog: ServiceClient, shop_sync: ServiceClient, memory: Memory, board: Board
+    output: Output,
+    *,
+    catalog: ServiceClient,
+    shop_sync: ServiceClient,
+    memory: Memory,
+    board: Board,
+    allowed: Container[str],
 ) -> Changes:
-    """Change a price and the stock of two items that are live everywhere; without such items there is nothing."""
-    live = _live_everywhere(board)
+    """Change a price and the stock of two `allowed` items that are live everywhere; without such there is nothing."""
+    live = [item_id for item_id in _live_everywhere(board) if item_id in allowed]
     chosen = _choose(catalog, live, memory)
     rows: list[dict[str, object]] = []
     for change in chosen:

@@ -58,6 +58,7 @@ def tell(var: Var, output: Output, catalog: Path | None) -> int:
     """Returns an exit code: 0 only if what must be live is live. `catalog` None: the demo's own."""
     memory = Memory.load(var)
     path = catalog or demo_file("catalog.csv")
+    untouched = catalog is None and not memory.key
     _brand(var, output, memory)
     key = memory.key
     with (
@@ -73,11 +74,16 @@ def tell(var: Var, output: Output, catalog: Path | None) -> int:
         item_ids = list(versions)
         _wait_for_verdicts(stage, versions)
         changes = show_changes(
-            stage.output, catalog=items, shop_sync=sync, memory=memory, board=_board(stage)
+            stage.output,
+            catalog=items,
+            shop_sync=sync,
+            memory=memory,
+            board=_board(stage, versions),
+            allowed=_ids_of_the_file(stage),
         )
         memory.save(var)
-        board = _board(stage)
-        judgement = _judge(stage, board, item_ids, own=catalog is not None)
+        board = _board(stage, versions)
+        judgement = _judge(stage, board, item_ids, untouched=untouched)
         lag = sync.get("/v1/lag", {"window_s": LAG_WINDOW_S})
         _sum_up(stage, board, item_ids, lag=lag, judgement=judgement, changes=changes)
     return int(Exit.DONE if judgement.passed and changes.arrived else Exit.REFUSED)
@@ -156,9 +162,11 @@ def _import(stage: Stage, path: Path) -> None:
         report = run_import(stage.catalog, path, format_=None, progress=progress)
         memory.refused = list(refused_rows(stage.catalog, str(report["id"])))
     if report["state"] in BROKEN_STATES:
-        problem = report.get("problem")
+        problem = report.get("problem") or {}
         raise CliFailure(
-            f"{path.name} was refused as a whole: {json.dumps(problem, default=str)}", code="import_refused"
+            f"{path.name} was refused as a whole: {problem.get('message') or report['state']}",
+            fix=str(problem.get("fix") or ""),
+            code=str(problem.get("code") or "import_refused"),
         )
     memory.import_report, memory.catalog_sha256, memory.catalog_name = report, digest, path.name
     memory.first_price = {}
@@ -192,27 +200,42 @@ def _settled(stage: Stage, items: Versions) -> int:
     final = sum(number for count in counts for state, number in count.items() if state not in OPEN_STATES)
     if final < len(items) * len(PLATFORMS):
         return final
-    return settled(_board(stage), items)
+    return settled(_board(stage, items), items)
 
 
 def _channels(stage: Stage) -> list[dict[str, Any]]:
     return [channel for channel in stage.shop_sync.pages("/v1/channels") if channel["state"] != "closed"]
 
 
-def _board(stage: Stage) -> Board:
+def _ids_of_the_file(stage: Stage) -> frozenset[str]:
+    """What the imported file named: the story changes nothing else, and nothing once the report has expired."""
+    rows = stage.catalog.pages(f"/v1/imports/{stage.memory.import_report['id']}/rows")
+    try:
+        return frozenset(str(row["id"]) for row in rows if row["id"] and row["outcome"] != "refused")
+    except ProblemAnswer as refusal:
+        if refusal.status == 404:
+            return frozenset()
+        raise
+
+
+def _board(stage: Stage, items: Versions) -> Board:
+    """What is gone from the catalog and from the platform is no part of it; what only the platform lacks is."""
     board: dict[str, dict[str, Verdict]] = {}
     for channel in _channels(stage):
         listed = stage.shop_sync.pages(f"/v1/channels/{channel['id']}/items")
         verdicts = {str(item["item_id"]): Verdict.of(item) for item in listed}
         board[channel["platform"]] = {
-            item_id: verdict for item_id, verdict in verdicts.items() if verdict.state != "removed"
+            item_id: verdict
+            for item_id, verdict in verdicts.items()
+            if verdict.state != "removed" or item_id in items
         }
     return board
 
 
-def _judge(stage: Stage, board: Board, item_ids: Sequence[str], *, own: bool) -> Judgement:
+def _judge(stage: Stage, board: Board, item_ids: Sequence[str], *, untouched: bool) -> Judgement:
+    """`untouched`: nobody but this run has filled the catalog, so that its content is known item by item."""
     refused = refused_by_row(stage.memory.refused)
-    if own:
+    if not untouched:
         return judge_given(stage.memory.import_report, refused=refused, board=board, item_ids=item_ids)
     expected = json.loads(demo_file("expected.json").read_text(encoding="utf-8"))
     return judge_expected(expected, refused=refused, board=board, item_ids=item_ids)
@@ -253,7 +276,8 @@ def _sum_up(
     codes = [code for codes in refused_by_row(memory.refused).values() for code in codes]
     refused = [{"code": code, "rows": codes.count(code)} for code in sorted(set(codes))]
     output.note(
-        f"\n[bold]{memory.catalog_name}[/bold]: {len(item_ids)} items, {len(memory.refused)} rows refused"
+        f"\n[bold]{memory.catalog_name}[/bold]: {len(memory.refused)} rows refused;"
+        f" the catalog has {len(item_ids)} items"
     )
     if refused:
         output.table(refused, columns={"code": "row refused because", "rows": "rows"})

@@ -30,9 +30,9 @@ class Verdict:
         )
 
     def is_final(self, versions: tuple[int, int]) -> bool:
-        """Closed, and what is live is the version that the catalog has."""
+        """Closed, and what is live or removed is the version that the catalog has."""
         current = self.content_version >= versions[0] and self.offer_version >= versions[1]
-        return self.state not in OPEN_STATES and (self.state != "live" or current)
+        return self.state not in OPEN_STATES and (self.state not in ("live", "removed") or current)
 
 
 Board = Mapping[str, Mapping[str, Verdict]]
