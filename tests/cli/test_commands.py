@@ -11,6 +11,7 @@ import pytest
 
 from vitrin.cli.brands import slug_of
 from vitrin.cli.main import run
+from vitrin.cli.sandbox import open_sandbox_account, sandbox_accounts
 from vitrin.cli.settings import write_private_json
 from vitrin.kit.embedded.ports import free_port, wait_for_port
 
@@ -67,6 +68,7 @@ def sandbox_url() -> Iterator[str]:
         ),
         (["connection", "create", "meta", "--mode", "live", "--key", "k"], 2, "token_missing"),
         (["connection", "create", "meta", "--id", "catalog_id", "--key", "k"], 2, "not name=value"),
+        (["connection", "create", "meta", "--new-account", "--key", "k"], 3, "VITRIN_SANDBOX_URL"),
     ],
 )
 def test_what_cannot_work_says_why_and_ends_with_its_code(
@@ -105,6 +107,22 @@ def test_the_sandbox_commands(
     assert run(["sandbox", "log", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"entries": []}
     assert run(["sandbox", "log", "--platform", "meta", "--limit", "0"]) == 2
+
+
+def test_the_sandbox_gives_further_accounts_and_says_what_it_plays(
+    sandbox_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VITRIN_SANDBOX_URL", sandbox_url)
+    further, ready = open_sandbox_account("meta"), sandbox_accounts()["meta"]
+    assert set(further) == set(ready)
+    assert further["base_url"] == ready["base_url"]
+    assert further["access_token"] != ready["access_token"]
+    assert further["external_ids"]["catalog_id"] != ready["external_ids"]["catalog_id"]
+
+    assert run(["connection", "create", "tiktok", "--key", "k"]) == 2
+    said = capsys.readouterr().err
+    assert "platform_unknown: the sandbox does not play 'tiktok'" in said
+    assert "use one of: meta, pinterest" in said
 
 
 def test_private_files_are_replaced_at_once_and_closed_to_others(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ async def connection(shop: Shop, **changes: Any) -> tuple[ConnectionChanged, Mes
 
 async def test_events_in_answers_out(shop: Shop, process_settings: ShopSyncSettings) -> None:
     token, access = key_of(shop, "live")
-    _, connected = await connection(shop)
+    joined, connected = await connection(shop)
     live_only = {"mode": ConnectionMode.CONNECTION_MODE_LIVE, "state": "token_expired"}
     _, second = await connection(shop, **live_only)
     test_token, test_access = key_of(shop, "test")
@@ -190,6 +190,23 @@ async def test_events_in_answers_out(shop: Shop, process_settings: ShopSyncSetti
         assert (frozen.status_code, frozen.json()["code"]) == (409, "id_template_frozen")
         await _check_stranger(client, shop, shown["id"])
         await until_lag(client, test)
+        await _check_end_of_connection(client, shop, joined, headers=test)
+
+
+async def _check_end_of_connection(
+    client: httpx.AsyncClient, shop: Shop, joined: ConnectionChanged, *, headers: dict[str, str]
+) -> None:
+    """What was live is told as the last that is known, with the reason that nobody looks any more."""
+    ended = ConnectionChanged()
+    ended.CopyFrom(joined)
+    ended.version, ended.state, ended.deleted = 2, "deleted", True
+    await publish(shop, shop.message("accounts.connection.v1", joined.connection_id, ended))
+
+    async def told() -> Any:
+        (one,) = (await client.get("/v1/items/1/timeline", headers=headers)).json()["channels"]
+        return one["channel_state"], one["state"], [reason["code"] for reason in one["reasons"]]
+
+    await until(told, ("closed", "live", ["channel_closed"]))
 
 
 async def _check_timeline(client: httpx.AsyncClient, headers: dict[str, str]) -> None:

@@ -33,7 +33,7 @@ class Mode(StrEnum):
 @app.command()
 def create(
     *,
-    platform: Annotated[str, typer.Argument(help="meta, pinterest, ...")],
+    platform: Annotated[str, typer.Argument(help="meta or pinterest.")],
     mode: Annotated[
         Mode, typer.Option(help="sandbox: the local stand-in; live: the real platform.")
     ] = Mode.SANDBOX,
@@ -47,6 +47,10 @@ def create(
         str | None, typer.Option("--base-url", help="Of a sandbox that is not the local one.")
     ] = None,
     id_template: Annotated[str | None, typer.Option("--id-template", help="{id} or {sku}.")] = None,
+    new_account: Annotated[
+        bool,
+        typer.Option("--new-account", help="A sandbox account of its own: for every brand after the first."),
+    ] = False,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
@@ -56,7 +60,7 @@ def create(
     output = Output(as_json=as_json)
     body: dict[str, Any] = {"platform": platform, "mode": mode.value}
     if mode is Mode.SANDBOX:
-        body |= _sandbox_account(platform, optional=bool(external_id))
+        body |= _sandbox_account(platform, new=new_account, optional=bool(external_id))
     if external_id:
         body["external_ids"] = _pairs(external_id)
     token = sys.stdin.readline().strip() if token_stdin else os.environ.get(TOKEN_SETTING)
@@ -118,16 +122,24 @@ def sandbox_connection(account: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _sandbox_account(platform: str, *, optional: bool) -> dict[str, Any]:
+def _sandbox_account(platform: str, *, new: bool, optional: bool) -> dict[str, Any]:
     from vitrin.cli.failures import Unreachable
-    from vitrin.cli.sandbox import sandbox_accounts
+    from vitrin.cli.sandbox import open_sandbox_account, sandbox_accounts
 
     try:
-        account = sandbox_accounts().get(platform)
+        ready = sandbox_accounts()
     except Unreachable:
         if optional:
             return {}
         raise
+    account = open_sandbox_account(platform) if new and platform in ready else ready.get(platform)
+    if account is None and not optional:
+        raise CliFailure(
+            f"the sandbox does not play {platform!r}",
+            fix=f"use one of: {', '.join(sorted(ready))}",
+            code="platform_unknown",
+            exit_code=Exit.USAGE,
+        )
     return {} if account is None else sandbox_connection(account)
 
 

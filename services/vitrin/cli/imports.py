@@ -91,11 +91,11 @@ def codes_of(row: dict[str, Any]) -> list[str]:
 
 def show_report(output: Output, report: dict[str, Any], refused: list[dict[str, Any]]) -> None:
     """What became of the file: counts, then the refused rows by code, the first of them one by one."""
-    output.record(
-        {"import": report["id"], "state": report["state"], "format": report["format"], **report["rows"]}
-    )
+    counts = {} if report["state"] == "refused" else {"format": report["format"], **report["rows"]}
+    output.record({"import": report["id"], "state": report["state"], **counts})
     if report.get("problem"):
-        output.record(report["problem"], title="the file was refused as a whole")
+        told = ("code", "message", "line", "fix")
+        output.record(report["problem"], keys=told, title="the file was refused as a whole")
     counted = Counter(code for row in refused for code in codes_of(row))
     if not counted:
         return
@@ -126,4 +126,4 @@ def _chunks(source: Any, *, size: int, progress: Progress) -> Iterator[bytes]:
     while chunk := source.read(CHUNK_BYTES):
         yield chunk
         sent += len(chunk)
-        progress("upload", sent, size)
+        progress("bytes sent", sent, size)

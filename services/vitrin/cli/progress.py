@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from vitrin.cli.output import Output
 
 LINE_EVERY_S = 2.0
+RATE_AFTER_S = 0.5
+"""Before that, one number divided by next to nothing says nothing."""
 
 
 @contextmanager
@@ -56,6 +58,7 @@ def _lines(output: Output, title: str) -> Callable[[str, int, int], None]:
         if done == shown or (not finished and now - at < LINE_EVERY_S):
             return
         last[phase] = (now, done)
-        output.note(f"{title} {phase}: {done:,} of {total:,}, {done / max(now - began, 0.001):,.0f}/s")
+        rate = f", {done / (now - began):,.0f}/s" if now - began >= RATE_AFTER_S else ""
+        output.note(f"{title} {phase}: {done:,} of {total:,}{rate}")
 
     return report

@@ -84,6 +84,12 @@ def sandbox_accounts() -> dict[str, dict[str, Any]]:
     return found
 
 
+def open_sandbox_account(platform: str) -> dict[str, Any]:
+    """A further account of the platform, with an empty catalog of its own; the same shape. Raises Unreachable."""
+    account: dict[str, Any] = _call("POST", "/_sandbox/accounts", json={"platform": platform})
+    return account
+
+
 def _newest(limit: int, platform: str | None) -> list[dict[str, Any]]:
     """The log is read from its beginning, page by page; the last entries are kept."""
     newest: deque[dict[str, Any]] = deque(maxlen=limit)

@@ -75,7 +75,10 @@ def why(
     if as_json:
         output.json(answer)
         return
-    output.console.print(f"{answer['item_id']}: {answer['title']}", style="bold", markup=False)
+    name = answer["title"] or ("deleted" if answer["deleted"] else "without a title")
+    output.console.print(f"{answer['item_id']}: {name}", style="bold", markup=False)
+    if not answer["channels"]:
+        output.note("on no platform yet; `vitrin connection list` shows which are connected")
     for channel in answer["channels"]:
         _show_channel(output, channel)
     output.table(answer["data"], columns=TIMELINE_COLUMNS, title="timeline, newest first")

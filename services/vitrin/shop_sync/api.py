@@ -15,7 +15,7 @@ from vitrin.shop_sync import schemas
 from vitrin.shop_sync.domain import sync
 from vitrin.shop_sync.domain.sync import State
 from vitrin.shop_sync.domain.values import Channel
-from vitrin.shop_sync.domain.words import channel_stopped, summary
+from vitrin.shop_sync.domain.words import CHANNEL_CLOSED, channel_stopped, summary
 from vitrin.shop_sync.service.reading import Reading
 
 ITEM_ID_CHARS_MAX = 512
@@ -175,7 +175,9 @@ def _item_channel(row: Row[Any]) -> schemas.ItemChannel:
     stopped = values.pop("channel_state_reason")
     if row.channel_state == "needs_attention" and State(row.state) in UNSETTLED:
         reasons = (channel_stopped(stopped), *reasons)
-        values["reasons"] = sync.as_json(reasons)
+    elif row.channel_state == "closed" and all(one.code != "connection_deleted" for one in reasons):
+        reasons = (CHANNEL_CLOSED, *reasons)
+    values["reasons"] = sync.as_json(reasons)
     values["summary"] = summary(State(row.state), platform=row.platform, reasons=reasons)
     values["up_to_date"] = desired is not None and desired == confirmed
     return schemas.ItemChannel.model_validate(values)

@@ -51,7 +51,10 @@ def choose_format(header: tuple[str, ...], claimed: str | None = None) -> Import
     return chosen
 
 
-_FIX: Final = "Export the products from Shopify, or name the columns as the product data specification does."
+_FIX: Final = (
+    "Export the products from Shopify as CSV, or name the columns as a common item feed does:"
+    " id, title, price (12.34 EUR), description, link, image_link, ...; POST /v1/imports documents them all."
+)
 
 
 class ImportFile:

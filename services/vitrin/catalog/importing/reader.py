@@ -207,7 +207,8 @@ class CsvFile:
     def _verify_last(self, row: Row, width: int) -> None:
         if row.ragged is not None and row.ragged < width:
             raise truncated(
-                f"the last row (line {row.line}) has {row.ragged} of {width} fields: it was cut off", row.line
+                f"the last row (line {row.line}) has {row.ragged} of {width} fields: it looks cut off",
+                row.line,
             )
         if not self._last_line_ended and self._announced is None:
             raise FileRefused(

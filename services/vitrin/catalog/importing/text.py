@@ -185,5 +185,8 @@ def _verify_end(
 
 def truncated(message: str, line: int) -> FileRefused:
     return FileRefused(
-        "file_truncated", message, "The file was cut off: export or upload it again.", line=line
+        "file_truncated",
+        message,
+        "Export or upload the file again; if it is complete, give its last row all its fields.",
+        line=line,
     )

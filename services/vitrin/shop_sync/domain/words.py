@@ -41,6 +41,13 @@ NOT_THERE: Final = Reason(
     "not_arrived", "", "The platform does not show what was sent; it is sent again.", "Nothing to do."
 )
 
+CHANNEL_CLOSED: Final = Reason(
+    "channel_closed",
+    "",
+    "The connection was deleted: this is the last that is known, and nothing is sent or looked at any more.",
+    "Connect the platform again: that opens a new channel.",
+)
+
 
 def channel_stopped(reason: str) -> Reason:
     """Why an item that is not settled does not move: nothing is sent on its channel."""
@@ -48,7 +55,7 @@ def channel_stopped(reason: str) -> Reason:
         "channel_needs_attention",
         "",
         f"Nothing is sent on this channel until somebody repairs its connection ({reason}).",
-        "Connect the platform again, or give the connection a new token.",
+        "Give the connection a new token: PATCH /v1/connections/{id} of accounts with access_token.",
     )
 
 
