@@ -44,14 +44,13 @@ class MovingClock:
 @pytest.fixture(scope="session")
 def accounts_settings(embedded_postgres: EmbeddedPostgres) -> AccountsSettings:
     settings = AccountsSettings(
-        process=ProcessSettings(instance="accounts-0"),
+        process=ProcessSettings(instance="accounts-0", operator_token=SecretStr(OPERATOR)),
         database=DatabaseSettings(url=SecretStr(embedded_postgres.url)),
         kafka=KafkaSettings(),
         http=HttpSettings(service="accounts"),
         grpc=GrpcSettings(service="accounts", service_token=SecretStr(SERVICE_TOKEN)),
         secrets=SecretsSettings(
             token_keys=SecretStr("k1:" + base64.b64encode(b"k" * 32).decode()),
-            operator_token=SecretStr(OPERATOR),
             sandbox_hosts="sandbox.test",
         ),
     )

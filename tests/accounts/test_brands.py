@@ -67,8 +67,8 @@ async def test_not_even_an_owner_key_creates_brands(shop: Shop) -> None:
 async def test_without_a_configured_token_nobody_does(
     accounts_settings: AccountsSettings, database: AppDatabase
 ) -> None:
-    secrets = accounts_settings.secrets.model_copy(update={"operator_token": None})
-    settings = dataclasses.replace(accounts_settings, secrets=secrets)
+    process = accounts_settings.process.model_copy(update={"operator_token": None})
+    settings = dataclasses.replace(accounts_settings, process=process)
     async with serving(build_app(settings, database), settings.http) as client:
         for headers in ({}, {"Authorization": "Bearer None"}, AS_OPERATOR):
             answer = await client.post("/v1/brands", json=brand_body(), headers=headers)

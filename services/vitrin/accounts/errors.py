@@ -1,6 +1,6 @@
 """Refusals of accounts."""
 
-from vitrin.kit.errors import Conflict, Forbidden, NotFound, Refused, Unauthenticated
+from vitrin.kit.errors import Conflict, Forbidden, NotFound, Refused
 
 
 class BrandInvalid(Refused):
@@ -11,18 +11,6 @@ class BrandInvalid(Refused):
 class SlugTaken(Conflict):
     code, title = "slug_taken", "Another brand has this slug"
     fix = "Choose another slug."
-
-
-class OperatorTokenNotConfigured(Forbidden):
-    code, title = "operator_token_not_configured", "Brands cannot be created here"
-    fix = "Start accounts with VITRIN_OPERATOR_TOKEN (at least 16 characters) and send it as a bearer token."
-
-
-class OperatorTokenWrong(Unauthenticated):
-    code, title = "operator_token_wrong", "This needs the operator token"
-    fix = (
-        "Send 'Authorization: Bearer <VITRIN_OPERATOR_TOKEN>' with the value that accounts was started with."
-    )
 
 
 class BrandNotFound(NotFound):

@@ -33,7 +33,6 @@ def build_app(
 ) -> FastAPI:
     """Raises KeyRingInvalid. `readiness`: what else has to be there, beside the database."""
     cipher = TokenCipher.parse(settings.secrets.token_keys.get_secret_value())
-    operator = settings.secrets.operator_token
     hosts = frozenset(host.strip() for host in settings.secrets.sandbox_hosts.split(",") if host.strip())
     return create_app(
         title="Vitrin accounts",
@@ -44,7 +43,7 @@ def build_app(
         readiness={"database": database.ping, **(readiness or {})},
         state={
             "access": OwnDirectory(database, clock),
-            "operator_token": operator.get_secret_value() if operator else None,
+            "operator_token": settings.process.operator,
             "clock": clock,
             "brands": Brands(database, clock),
             "keys": Keys(database, clock),

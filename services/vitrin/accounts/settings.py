@@ -33,12 +33,6 @@ class SecretsSettings(BaseSettings):
     token_keys: SecretStr = Field(
         description="Key ring for platform tokens: key-id:base64 of 32 bytes, comma separated, first is current."
     )
-    operator_token: SecretStr | None = Field(
-        None,
-        min_length=16,
-        validation_alias="VITRIN_OPERATOR_TOKEN",
-        description="Whoever knows it may create brands. Without it nobody can.",
-    )
     sandbox_url: str = Field(
         "http://127.0.0.1:8090",
         description="Where the sandbox is, for connections in mode sandbox without a base_url.",

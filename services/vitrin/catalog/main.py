@@ -139,7 +139,13 @@ def build_app(
         settings=settings.http,
         routers=[items_router, offers_router, imports_router],
         readiness=readiness,
-        state={"access": access, "items": items, "imports": imports, "uploads": uploads},
+        state={
+            "access": access,
+            "operator_token": settings.process.operator,
+            "items": items,
+            "imports": imports,
+            "uploads": uploads,
+        },
         body_limits={
             "/v1/items:batch": limits.batch_bytes_max,
             "/v1/offers:batch": limits.batch_bytes_max,

@@ -137,7 +137,7 @@ class GrpcSettings(_Group):
 
 
 class ProcessSettings(_Group):
-    """What every process has: its name and how it logs."""
+    """What every process has: its name, how it logs, and who operates it."""
 
     instance: str = Field(
         default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
@@ -150,6 +150,17 @@ class ProcessSettings(_Group):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", validation_alias="VITRIN_LOG_LEVEL", description="Lowest level that is written."
     )
+    operator_token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        validation_alias="VITRIN_OPERATOR_TOKEN",
+        description="Whoever knows it may create brands and use /v1/ops of every service. Without it nobody can.",
+    )
+
+    @property
+    def operator(self) -> str | None:
+        """The token itself; None where none is configured."""
+        return self.operator_token.get_secret_value() if self.operator_token else None
 
 
 def load(build: Callable[[], T]) -> T:

@@ -155,5 +155,5 @@ def _app(
         settings=settings.http,
         routers=[api.router],
         readiness=readiness,
-        state={"access": directory, "reading": reading},
+        state={"access": directory, "operator_token": settings.process.operator, "reading": reading},
     )

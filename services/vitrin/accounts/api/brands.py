@@ -4,10 +4,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 
-from vitrin.accounts.api.parts import Reader, Writer, brands_of, operator_only
+from vitrin.accounts.api.parts import Reader, Writer, brands_of
 from vitrin.accounts.schemas import Brand, BrandCreate, BrandPatch, NewBrand, NewKey, Page
 from vitrin.kit.errors import FieldError, Malformed
 from vitrin.kit.ids import BrandId
+from vitrin.kit.ops.access import operator_only
 
 router = APIRouter(prefix="/v1/brands", tags=["brands"])
 

@@ -12,7 +12,8 @@ from vitrin.cli.supervisor.secrets import Secrets
 
 BROKER_MEMORY_BYTES_MAX = 500 * 1024 * 1024
 NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE",)  # it would make every start compile everything again
-SECRETS_OF_ACCOUNTS = ("VITRIN_OPERATOR_TOKEN", "ACCOUNTS_TOKEN_KEYS")
+SECRETS_OF_ACCOUNTS = ("ACCOUNTS_TOKEN_KEYS",)
+WITHOUT_OPERATOR = ("sandbox",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +102,14 @@ def service_environment(
 
 
 def for_service(environment: Mapping[str, str], *, name: str, secrets: Secrets) -> dict[str, str]:
-    """What one service sees: the operator token and the key ring reach accounts and nobody else."""
+    """What one process sees: the key ring reaches accounts and nobody else, the operator token every service."""
     own = {key: value for key, value in environment.items() if key not in SECRETS_OF_ACCOUNTS}
     own["VITRIN_INSTANCE"] = f"{name}-0"
     own = {**SERVICE_ENVIRONMENT, **own}
-    if name == "accounts":
+    own.pop("VITRIN_OPERATOR_TOKEN", None)
+    if name not in WITHOUT_OPERATOR:
         own["VITRIN_OPERATOR_TOKEN"] = secrets.operator_token
+    if name == "accounts":
         own["ACCOUNTS_TOKEN_KEYS"] = secrets.token_keys
     return own
 
