@@ -1,0 +1,1 @@
+"""What an operator may ask of one service: its dead letters, its parked messages, its topics. See `access`."""
