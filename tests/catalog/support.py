@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import httpx
 import psycopg
@@ -39,7 +39,8 @@ from vitrin.kit.settings import (
 from vitrin.protos.accounts.v1.access_pb2_grpc import AccessServiceStub
 from vitrin.protos.kit.v1.outbox_pb2 import OutboxBatch
 
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+NOW = system_clock().replace(microsecond=0)
+"""Today: the outbox has partitions for the days around it only."""
 ACTOR = "key:test"
 
 

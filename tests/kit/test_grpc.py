@@ -67,14 +67,14 @@ async def test_a_call_carries_token_and_default_deadline(
     assert (await stub.CheckKey(access_pb2.CheckKeyRequest(key_id="k"))).found is True
     remaining = access.remaining_s[-1]
     assert remaining is not None
-    assert 0 < remaining <= 2.0
+    assert 0 < remaining < 3
 
 
 async def test_an_own_deadline_is_kept(stub: access_pb2_grpc.AccessServiceAsyncStub) -> None:
     await stub.CheckKey(access_pb2.CheckKeyRequest(key_id="k"), timeout=30)
     remaining = access.remaining_s[-1]
     assert remaining is not None
-    assert 10 < remaining <= 30
+    assert 10 < remaining < 31  # gRPC's clock reads up to a tenth of a second more than was given
 
 
 async def test_the_deadline_ends_a_call_that_hangs(server: GrpcServer) -> None:
