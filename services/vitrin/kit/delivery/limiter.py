@@ -20,12 +20,15 @@ The limit is learned:
   After HOLD_WINDOWS windows (doubling with every further throttle, up to a day) it grows again by a twentieth per
   window up to the documented rate. Usage headers may raise it sooner, not above the calls that made the throttle.
 
-A new limiter knows nothing of the calls before it (a restart, another worker), so it assumes that the window before
-was spent evenly: the first call goes at once and no burst follows until an answer says how much is used.
+A new limiter knows nothing of the calls before it (a restart, another worker). Whoever has kept them tells it
+(`recall`); else it assumes that the window before was spent evenly: the first call goes at once and no burst follows
+until an answer says how much is used.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from vitrin.kit.delivery.rate import Priority, Rate, Usage
@@ -94,7 +97,8 @@ class Limiter:
         at_s = max(now_s, self.blocked_until_s)
         over = len(self.calls) - allowed
         if over >= 0:
-            at_s = max(at_s, self.calls[over].until_s)
+            # Nearly in order of time: a call that was never answered stays a little longer than its neighbours.
+            at_s = max(at_s, max(call.until_s for call in islice(self.calls, over + 1)))
         at_s = max(at_s, self._paced_s(priority, allowed))
         wait = at_s - now_s
         return wait if wait > EPSILON_S else 0.0
@@ -117,6 +121,20 @@ class Limiter:
         self._forget(now_s)
         learned = self.ceiling is not None or self.limit != self.rate.calls
         return not self.calls and not learned and now_s >= self.blocked_until_s
+
+    def recall(self, ago_s: Iterable[float], now_s: float) -> None:
+        """Calls of this endpoint that were made so many seconds ago, from whoever keeps them over a restart. Only
+        before the first call: what is known by then is better."""
+        if self.known_since_s is not None:
+            return
+        self.known_since_s = self.changed_s = now_s
+        self.calls.extend(
+            Ticket(now_s - ago, now_s - ago + self.rate.per_s * (1 + SPREAD_SHARE))
+            for ago in sorted(ago_s, reverse=True)
+            if 0 <= ago < self.rate.per_s * (1 + SPREAD_SHARE)
+        )
+        if self.calls:
+            self.last_s = self.calls[-1].start_s
 
     # ---- learning
 
@@ -179,9 +197,9 @@ class Limiter:
             return
         self.known_since_s = self.changed_s = now_s
         calls = self.rate.calls
-        even_s = self.rate.per_s / calls
+        even_s, spread_s = self.rate.per_s / calls, SPREAD_SHARE * self.rate.per_s
         self.calls.extend(
-            Ticket(now_s - self.rate.per_s + n * even_s, now_s + n * even_s, own=False)
+            Ticket(now_s - self.rate.per_s + n * even_s, now_s + spread_s + n * even_s, own=False)
             for n in range(1, calls)
         )
 
