@@ -123,8 +123,14 @@ def test_a_sick_endpoint_is_tried_again_and_never_flooded(steps: list[tuple[floa
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"window_s": 0}, {"calls_min": 0}, {"share_max": 0}, {"share_max": 1.5}, {"open_max_s": 1, "open_first_s": 2}],
+    [
+        {"window_s": 0},
+        {"calls_min": 0},
+        {"share_max": 0},
+        {"share_max": 1.5},
+        {"open_max_s": 1, "open_first_s": 2},
+    ],
 )
 def test_rules_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="breaker|share_max"):
+    with pytest.raises(ValueError, match=r"breaker|share_max"):
         BreakerRules(**wrong)  # type: ignore[arg-type]

@@ -166,10 +166,35 @@ def test_an_hour_is_the_longest_that_a_header_is_believed() -> None:
     assert limiter.wait_s(FAST, 0.0) == pytest.approx(3_600)
 
 
-def test_a_full_quota_with_a_time_to_regain_access_stops_before_the_refusal() -> None:
+def test_a_quota_that_is_overdrawn_is_left_alone_for_as_long_as_asked() -> None:
     limiter = Limiter(META)
-    limiter.answered(limiter.take(SLOW, 0.0), 0.1, Usage(share=1.0, regain_s=120.0))
+    limiter.answered(limiter.take(SLOW, 0.0), 0.1, Usage(share=1.1, regain_s=120.0))
     assert limiter.wait_s(FAST, 0.1) == pytest.approx(120)
+
+
+def test_a_quota_that_is_just_used_up_waits_for_its_own_window() -> None:
+    """The time to regain access comes in whole minutes; the window gets free call by call."""
+    place = world()
+    place.for_s(120)
+    assert place.quota.usage() == Usage(share=1.0)
+    limiter = Limiter(META)
+    limiter.answered(limiter.take(SLOW, 0.0), 0.1, Usage(share=1.0, regain_s=60.0))
+    assert limiter.wait_s(FAST, 0.1) <= 60
+
+
+@pytest.mark.parametrize("percents", [True, False])
+def test_prices_that_never_end_leave_content_one_call_per_window(percents: bool) -> None:
+    place = world(percents=percents)
+    place.for_s(60)
+    content = 0
+    end_s = place.now_s + 30 * 60
+    while place.now_s < end_s:
+        waits = {lane: place.limiter.wait_s(lane, place.now_s) for lane in (FAST, SLOW)}
+        lane = min(waits, key=lambda name: (waits[name], name))
+        place.now_s += waits[lane]
+        content += place.send(lane)[1] and lane is SLOW
+    assert 24 <= content <= 31
+    assert place.quota.throttles == 0
 
 
 def test_one_refusal_out_of_nowhere_halves_at_most_and_the_rate_comes_back() -> None:
