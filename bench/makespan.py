@@ -1,7 +1,7 @@
 """P19: makespan of a rate-limited sync of 1,000,000 items over five platforms, in virtual time.
 
 The limiter and the batching of the product drive five doubles that enforce the limits of performance.md A4; the bound
-is arithmetic (bench/baselines/quotas.py). In a second run of each, price changes come every ten even gaps: what they wait.
+is arithmetic (bench/baselines/quotas.py). In a second run of each, a price change comes every ten even gaps.
 """
 
 import heapq

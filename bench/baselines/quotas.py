@@ -34,7 +34,11 @@ def limits(
 ) -> Limits:
     rate = Rate(endpoint=f"{platform}-items", calls=calls, per_s=per_s)
     return Limits(
-        platform=platform, rate=rate, items_max=items, bytes_max=megabytes * 1_000_000, tells_usage=tells_usage
+        platform=platform,
+        rate=rate,
+        items_max=items,
+        bytes_max=megabytes * 1_000_000,
+        tells_usage=tells_usage,
     )
 
 

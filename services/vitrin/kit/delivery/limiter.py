@@ -51,6 +51,8 @@ HOLD_WINDOWS: Final = 30
 HOLD_MAX_S: Final = 86_400.0
 WAIT_MAX_S: Final = 3_600.0
 """What a platform asks for is believed up to an hour: its header may mean something else."""
+ASSUMED_MAX: Final = 1_000
+"""Calls assumed before the first one; in larger windows the rest is taken as free."""
 EPSILON_S: Final = 1e-9
 
 
@@ -234,7 +236,7 @@ class Limiter:
         if self.known_since_s is not None:
             return
         self.known_since_s = self.changed_s = now_s
-        calls = self.rate.calls
+        calls = min(self.rate.calls, ASSUMED_MAX)
         even_s, spread_s = self.rate.per_s / calls, SPREAD_SHARE * self.rate.per_s
         self.calls.extend(
             Ticket(now_s - self.rate.per_s + n * even_s, now_s + spread_s + n * even_s, own=False)

@@ -34,7 +34,7 @@ class Slots:
         return min(self.free, self.platform_max - self.held[platform])
 
     def choose(self, waiting: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
-        """(brand, platform) of `waiting` whose turn it is: of one brand's the first. None where nobody may start now."""
+        """(brand, platform) of `waiting` whose turn it is, of one brand's the first. None where nobody may start."""
         able = [(brand, platform) for brand, platform in waiting if self.room(platform) > 0]
         chosen = self.share.choose(brand for brand, _ in able)
         return next((pair for pair in able if pair[0] == chosen), None)
