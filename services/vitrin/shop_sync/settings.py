@@ -32,6 +32,12 @@ class DispatchSettings(BaseSettings):
     verdict_timeout_s: int = Field(
         600, ge=1, description="Longest wait for a verdict before looking at what the platform shows."
     )
+    rate_factor: float = Field(
+        1.0,
+        gt=0,
+        le=1_000,
+        description="Multiplies the platforms' documented rates; above 1 only where a sandbox counts no calls.",
+    )
 
 
 class ShopSyncSettings(BaseModel):

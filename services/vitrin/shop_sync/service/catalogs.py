@@ -130,4 +130,5 @@ class Catalogs:
             language=channel.language,
             currency=channel.currency,
             base_url=base_url or None,
+            brand=str(channel.brand_id),
         )
