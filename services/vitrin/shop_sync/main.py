@@ -30,7 +30,8 @@ from vitrin.shop_sync.service.dispatcher import Dispatcher
 from vitrin.shop_sync.service.outcomes import Outcomes
 from vitrin.shop_sync.service.reading import Reading
 from vitrin.shop_sync.service.replicas import Replicas
-from vitrin.shop_sync.service.session import Pace, Session
+from vitrin.shop_sync.service.sending import Pace
+from vitrin.shop_sync.service.session import Session
 from vitrin.shop_sync.service.waking import Waker
 from vitrin.shop_sync.settings import SERVICE, ShopSyncSettings
 

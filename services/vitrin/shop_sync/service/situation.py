@@ -1,0 +1,45 @@
+"""What one look at the database says of a claimed channel, and when it wants somebody next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from vitrin.kit.db.session import ReadSession
+from vitrin.shop_sync.domain import schedule
+from vitrin.shop_sync.domain.values import Attempt, Channel, Claim, Gate
+from vitrin.shop_sync.repository import channels, items, work
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """`read_back_at`: not before the platform's rate has room for one more look."""
+
+    channel: Channel
+    gate: Gate
+    attempts: Sequence[Attempt]
+    pending_at: datetime | None
+    read_back_at: datetime | None
+
+    def due_at(self, now: datetime) -> datetime | None:
+        times = [attempt.due_at for attempt in self.attempts]
+        if self.pending_at is not None:
+            times.append(schedule.send_at(now, self.gate.send_after))
+        if self.read_back_at is not None:
+            times.append(self.read_back_at)
+        if self.channel.sync_finished_at is None:
+            times.append(now)
+        return min(times, default=None)
+
+
+async def situation(
+    tx: ReadSession, claim: Claim, gate: Gate | None, *, read_back_from: datetime
+) -> Situation | None:
+    """None when the claim is no longer ours (`gate` is None), or the channel is gone."""
+    channel = await channels.get(tx, claim.brand_id, claim.channel_id)
+    if gate is None or channel is None:
+        return None
+    attempts = await work.attempts_of(tx, claim.brand_id, claim.channel_id)
+    pending_at, read_back_at = await items.next_due(tx, claim.brand_id, claim.channel_id)
+    if read_back_at is not None:
+        read_back_at = max(read_back_at, read_back_from)
+    return Situation(channel, gate, attempts, pending_at, read_back_at)
