@@ -241,7 +241,9 @@ class Connection(BaseModel):
 
 class Turn(_Request):
     model_config = ConfigDict(json_schema_extra={"example": {"reason": "wrong prices after an import"}})
-    reason: Annotated[Text, Field(max_length=REASON_LENGTH_MAX)] = Field("", description="Shown to whoever asks why.")
+    reason: Annotated[Text, Field(max_length=REASON_LENGTH_MAX)] = Field(
+        "", description="Shown to whoever asks why."
+    )
 
 
 class OutgoingTurn(Turn):
@@ -274,7 +276,9 @@ class OutgoingSwitch(BaseModel):
 
 
 class Outgoing(BaseModel):
-    stopped: bool = Field(description="Everything of the brand stands still: by its own switch or the house's.")
+    stopped: bool = Field(
+        description="Everything of the brand stands still: by its own switch or the house's."
+    )
     switches: list[OutgoingSwitch] = Field(description="Those that were ever turned, the widest first.")
 
     @classmethod

@@ -9,7 +9,8 @@ from fastapi import FastAPI
 
 from vitrin import shop_sync
 from vitrin.events import topics
-from vitrin.kit.access import ACCESS_TOPICS, ReplicaDirectory, access_handler
+from vitrin.kit.access import ACCESS_TOPICS, ReplicaDirectory
+from vitrin.kit.access.outgoing import Outgoing
 from vitrin.kit.clock import Clock, system_clock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.grpc.client import channel as grpc_channel
@@ -20,7 +21,7 @@ from vitrin.kit.runtime import Role, Runtime
 from vitrin.protos.accounts.v1.access_pb2_grpc import AccessServiceStub
 from vitrin.protos.accounts.v1.connection_pb2_grpc import ConnectionServiceStub
 from vitrin.shop_sync import api
-from vitrin.shop_sync.consumers import catalog_handler, connection_handler
+from vitrin.shop_sync.consumers import catalog_handler, connection_handler, switching_handler
 from vitrin.shop_sync.domain.values import Claim
 from vitrin.shop_sync.service.backfill import Backfill
 from vitrin.shop_sync.service.catalogs import Catalogs
@@ -32,6 +33,7 @@ from vitrin.shop_sync.service.reading import Reading
 from vitrin.shop_sync.service.replicas import Replicas
 from vitrin.shop_sync.service.sending import Pace
 from vitrin.shop_sync.service.session import Session
+from vitrin.shop_sync.service.switching import Switching
 from vitrin.shop_sync.service.waking import Waker
 from vitrin.shop_sync.settings import SERVICE, ShopSyncSettings
 
@@ -52,6 +54,7 @@ def build_worker(
     settings: ShopSyncSettings,
     database: WorkerDatabase,
     catalogs: Catalogs,
+    outgoing: Outgoing,
     waker: Waker,
     clock: Clock,
 ) -> Worker:
@@ -71,6 +74,7 @@ def build_worker(
             claim=claim,
             database=database,
             catalogs=catalogs,
+            outgoing=outgoing,
             backfill=backfill,
             outcomes=outcomes,
             pace=pace,
@@ -110,7 +114,10 @@ async def run(
     runtime.closing(http.close)
     runtime.closing(accounts.close)
     access = runtime.consumer(
-        group="shop_sync.access", topics=ACCESS_TOPICS, handler=access_handler, watched=True
+        group="shop_sync.access",
+        topics=ACCESS_TOPICS,
+        handler=switching_handler(Switching(waker=waker, clock=clock)),
+        watched=True,
     )
     readiness: dict[str, Readiness] = {
         "database": runtime.database_ready,
@@ -120,7 +127,12 @@ async def run(
     if runtime.is_worker:
         catalogs = Catalogs(http=http, accounts=ConnectionServiceStub(accounts), clock=clock)
         worker = build_worker(
-            settings=settings, database=runtime.worker, catalogs=catalogs, waker=waker, clock=clock
+            settings=settings,
+            database=runtime.worker,
+            catalogs=catalogs,
+            outgoing=Outgoing(runtime.worker, access, AccessServiceStub(accounts)),
+            waker=waker,
+            clock=clock,
         )
         replica = runtime.consumer(
             group="shop_sync.replica",

@@ -1,7 +1,7 @@
 """/v1/outgoing: the switches that stop everything that leaves the house, and start it again.
 
-Within about a second of a stop nothing of its scope is called any more: no sends, no polls, no looks. Work is kept; what
-was under way is looked at after the resume. Every turn is in the audit log.
+Within about a second of a stop nothing of its scope is called any more: no sends, no polls, no looks. Work is kept;
+what was under way is looked at after the resume. Every turn is in the audit log.
 """
 
 from typing import Annotated
@@ -52,7 +52,9 @@ async def read_house(request: Request) -> Outgoing:
 
 
 @router.post(
-    "/outgoing/house:stop", summary="Stop everything outgoing of every brand", dependencies=[Depends(operator_only)]
+    "/outgoing/house:stop",
+    summary="Stop everything outgoing of every brand",
+    dependencies=[Depends(operator_only)],
 )
 async def stop_house(request: Request, body: Turn) -> OutgoingSwitch:
     """Needs the operator token."""
@@ -60,7 +62,9 @@ async def stop_house(request: Request, body: Turn) -> OutgoingSwitch:
     return OutgoingSwitch.of(row)
 
 
-@router.post("/outgoing/house:resume", summary="Let the house go out again", dependencies=[Depends(operator_only)])
+@router.post(
+    "/outgoing/house:resume", summary="Let the house go out again", dependencies=[Depends(operator_only)]
+)
 async def resume_house(request: Request, body: Turn) -> OutgoingSwitch:
     """Needs the operator token. Switches of brands stay as they are."""
     row = await switches_of(request).turn(HOUSE, "", stopped=False, reason=body.reason, actor=OPERATOR)

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
+from vitrin.kit.delivery.bisect import Hunt
 from vitrin.kit.ids import BrandId, ChannelId, ConnectionId
 from vitrin.shop_sync.domain.sync import GONE, Facts, Hashes, Reason, Settled, State, Want
 
-ChannelState = Literal["active", "paused", "needs_attention", "closed"]
+ChannelState = Literal["active", "needs_attention", "closed"]
 Stage = Literal["sending", "polling", "unknown"]
 HASH_BYTES: Final = 16
 
@@ -51,6 +52,13 @@ class Channel:
     sync_total: int
     sync_done: int
     sync_finished_at: datetime | None
+    paused_at: datetime | None = None
+    paused_by: str = ""
+    paused_reason: str = ""
+
+    @property
+    def may_work(self) -> bool:
+        return self.state == "active" and self.paused_at is None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -140,6 +148,33 @@ class Gate:
     send_after: datetime | None = None
     items_max: int | None = None
     failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Since when something waits to be sent, since when a hunt can go on, and when the next read-back is due."""
+
+    pending_at: datetime | None = None
+    hunt_at: datetime | None = None
+    read_back_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredHunt:
+    """The search for the culprits of a batch of `items` that was refused as a whole. `prices`: a batch of price and
+    stock. `attempt_id`: its call under way. `reasons`: the platform's, of the last refusal."""
+
+    hunt_id: UUID
+    brand_id: BrandId
+    channel_id: ChannelId
+    hunt: Hunt
+    reasons: tuple[Reason, ...]
+    items: int
+    prices: bool
+    calls: int
+    attempt_id: UUID | None
+    created_at: datetime
+    updated_at: datetime
 
 
 def pack(hashes: Hashes | None) -> bytes | None:

@@ -49,6 +49,16 @@ CHANNEL_CLOSED: Final = Reason(
 )
 
 
+def batch_refused(items: int, cause: str) -> Reason:
+    """Why an item waits that was in a batch which the platform refused without naming anybody."""
+    return Reason(
+        "batch_refused",
+        "",
+        f"The platform refused a batch of {items:,} items and named none: looking for the culprit. It said: {cause}",
+        "Nothing to do: Vitrin halves the batch until the culprit is named, and sends the others again.",
+    )
+
+
 def channel_stopped(reason: str) -> Reason:
     """Why an item that is not settled does not move: nothing is sent on its channel."""
     return Reason(

@@ -14,7 +14,7 @@ from vitrin.shop_sync.domain.values import Channel, ChannelState
 _COLUMNS: Final = (
     "brand_id, channel_id, connection_id, platform, mode, base_url, external_ids, market, language, currency,"
     " id_template, state, state_reason, created_at, opened_occurred_at, sync_cursor, sync_started_at,"
-    " sync_total, sync_done, sync_finished_at"
+    " sync_total, sync_done, sync_finished_at, paused_at, paused_by, paused_reason"
 )
 _OPEN_OF: Final = text(
     f"select {_COLUMNS} from channels where brand_id = any(cast(:brand_ids as uuid[]))"
@@ -35,7 +35,7 @@ _INSERT: Final = text(
     f"insert into channels ({_COLUMNS}) values (:brand_id, :channel_id, :connection_id, :platform, :mode,"
     " :base_url, cast(:external_ids as jsonb), :market, :language, :currency, :id_template, :state,"
     " :state_reason, :created_at, :opened_occurred_at, :sync_cursor, :sync_started_at, :sync_total, :sync_done,"
-    " :sync_finished_at)"
+    " :sync_finished_at, :paused_at, :paused_by, :paused_reason)"
 )
 _UPDATE: Final = text(
     "update channels set opened_occurred_at = :opened_occurred_at, base_url = :base_url,"
@@ -49,6 +49,10 @@ _STATE: Final = text(
     "update channels set state = :state, state_reason = :reason"
     " where brand_id = :brand_id and channel_id = :channel_id and state <> 'closed'"
 )
+_PAUSE: Final = text(
+    "update channels set paused_at = :at, paused_by = :by, paused_reason = :reason"
+    " where brand_id = :brand_id and channel_id = :channel_id"
+)
 _PROGRESS: Final = text(
     "update channels set sync_cursor = :cursor, sync_done = :done, sync_total = greatest(:total, :done),"
     " sync_started_at = coalesce(sync_started_at, :now), sync_finished_at = :finished_at"
@@ -56,7 +60,7 @@ _PROGRESS: Final = text(
 )
 _EVER_SENT: Final = text(
     "select exists (select 1 from channel_items where brand_id = :brand_id and channel_id = :channel_id"
-    " and (exposed or removed or attempt_id is not null or refused is not null))"
+    " and (exposed or removed or attempt_id is not null or refused is not null or hunt_id is not null))"
 )
 _FORGET_ITEMS: Final = text(
     "delete from channel_items where brand_id = :brand_id and channel_id = :channel_id"
@@ -113,6 +117,15 @@ async def update(tx: WriteSession, channel: Channel) -> None:
 
 async def set_state(tx: WriteSession, channel: Channel, state: ChannelState, reason: str) -> None:
     await tx.execute(_STATE, _key(channel) | {"state": state, "reason": reason})
+
+
+async def pause(tx: WriteSession, channel: Channel, *, at: datetime, by: str, reason: str) -> None:
+    """Beside the state, which follows the connection: a paused channel stays paused whatever its token does."""
+    await tx.execute(_PAUSE, _key(channel) | {"at": at, "by": by, "reason": reason})
+
+
+async def resume(tx: WriteSession, channel: Channel) -> None:
+    await tx.execute(_PAUSE, _key(channel) | {"at": None, "by": "", "reason": ""})
 
 
 async def progress(

@@ -12,7 +12,7 @@ from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.ids import BrandId, ChannelId
 from vitrin.shop_sync.domain import sync
 from vitrin.shop_sync.domain.sync import Facts, InFlight, Lane, Settled, State, Want
-from vitrin.shop_sync.domain.values import Channel, ChannelItem, Times, pack, unpack
+from vitrin.shop_sync.domain.values import Channel, ChannelItem, Due, Times, pack, unpack
 from vitrin.shop_sync.repository.bulk import arrays, insert, transpose
 
 _COLUMNS: Final = {
@@ -46,6 +46,7 @@ _COLUMNS: Final = {
     "pending_at": "timestamptz",
     "read_back_at": "timestamptz",
     "read_back_tries": "smallint",
+    "hunt_id": "uuid",
 }
 _STORED: Final = _COLUMNS | {"updated_at": "timestamptz", "attributes": "bytea"}
 _SELECT: Final = "select " + ", ".join(_COLUMNS) + " from channel_items"
@@ -70,9 +71,16 @@ _LOCK_ALL: Final = text(
     " and state = any(:states) order by channel_id, item_id limit :limit for update"
 )
 _LOCK_DUE: Final = text(
-    f"{_SELECT} where brand_id = :brand_id and channel_id = :channel_id and lane is not null"
+    f"{_SELECT} where brand_id = :brand_id and channel_id = :channel_id and lane < 3"
     " and attempt_id is null and (lane = 0) = :fast order by lane, pending_at, item_id limit :limit"
     " for update skip locked"
+)
+_LOCK_HUNT: Final = text(
+    f"{_SELECT} where hunt_id = :hunt_id and brand_id = :brand_id and channel_id = :channel_id"
+    " order by channel_id, item_id for update"
+)
+_LEAVE_HUNT: Final = text(
+    "update channel_items set hunt_id = null where attempt_id = :attempt_id and brand_id = :brand_id"
 )
 _HAS_FAST: Final = text(
     "select exists (select 1 from channel_items where channel_id = :channel_id and brand_id = :brand_id"
@@ -80,7 +88,7 @@ _HAS_FAST: Final = text(
 )
 _HAS_SLOW: Final = text(
     "select exists (select 1 from channel_items where channel_id = :channel_id and brand_id = :brand_id"
-    " and lane > 0)"
+    " and lane in (1, 2))"
 )
 _ATTRIBUTES: Final = text(
     "select item_id, attributes from channel_items where brand_id = :brand_id and channel_id = :channel_id"
@@ -102,7 +110,9 @@ _READ_BACK: Final = text(
 )
 _NEXT_DUE: Final = text(
     "select (select min(pending_at) from channel_items where brand_id = :brand_id"
-    " and channel_id = :channel_id and lane is not null and attempt_id is null) as pending_at,"
+    " and channel_id = :channel_id and lane < 3 and attempt_id is null) as pending_at,"
+    " (select min(updated_at) from hunts h where h.brand_id = :brand_id and h.channel_id = :channel_id"
+    " and not exists (select 1 from attempts a where a.attempt_id = h.attempt_id)) as hunt_at,"
     " (select min(read_back_at) from channel_items where brand_id = :brand_id"
     " and channel_id = :channel_id and read_back_at is not null) as read_back_at"
 )
@@ -182,6 +192,7 @@ def _stored(row: ChannelItem, now: datetime) -> tuple[Any, ...]:
         row.pending_at,
         row.read_back_at,
         row.read_back_tries,
+        facts.hunt_id,
         now,
         row.attributes,
     )
@@ -203,6 +214,7 @@ def _loaded(row: Any) -> ChannelItem:
         exposed=row.exposed,
         removed=row.removed,
         backlog=row.backlog,
+        hunt_id=row.hunt_id,
     )
     lane = None if row.lane is None else Lane(row.lane)
     changed = row.changed_occurred_at, row.changed_received_at
@@ -248,6 +260,17 @@ async def lock_attempt(
     return [_loaded(row) for row in await tx.all(_LOCK_ATTEMPT, params)]
 
 
+async def lock_hunt(tx: WriteSession, channel: Channel, hunt: UUID) -> list[ChannelItem]:
+    """Everything that a hunt holds, locked."""
+    params = {"brand_id": channel.brand_id, "channel_id": channel.channel_id, "hunt_id": hunt}
+    return [_loaded(row) for row in await tx.all(_LOCK_HUNT, params)]
+
+
+async def leave_hunt(tx: WriteSession, brand: BrandId, attempt: UUID) -> None:
+    """What is in flight with the attempt is no longer suspected; its verdict is its own."""
+    await tx.execute(_LEAVE_HUNT, {"attempt_id": attempt, "brand_id": brand})
+
+
 async def lock_states(
     tx: WriteSession, channel: Channel, *, states: Sequence[State], after: str, limit: int
 ) -> list[ChannelItem]:
@@ -271,6 +294,12 @@ async def lock_due(tx: WriteSession, channel: Channel, *, limit: int, slow: bool
     key = {"brand_id": channel.brand_id, "channel_id": channel.channel_id}
     fast = bool(await tx.scalar(_HAS_SLOW if slow else _HAS_FAST, key)) is not slow
     return [_loaded(row) for row in await tx.all(_LOCK_DUE, key | {"fast": fast, "limit": limit})]
+
+
+async def lock_prices(tx: WriteSession, channel: Channel, *, limit: int) -> list[ChannelItem]:
+    """Only price and stock; never waits."""
+    params = {"brand_id": channel.brand_id, "channel_id": channel.channel_id, "fast": True, "limit": limit}
+    return [_loaded(row) for row in await tx.all(_LOCK_DUE, params)]
 
 
 async def attributes(tx: ReadSession, channel: Channel, item_ids: Sequence[str]) -> Mapping[str, bytes]:
@@ -305,12 +334,9 @@ async def stop_read_back(tx: WriteSession, channel: Channel) -> None:
     await tx.execute(_STOP_READ_BACK, {"brand_id": channel.brand_id, "channel_id": channel.channel_id})
 
 
-async def next_due(
-    tx: ReadSession, brand: BrandId, channel: ChannelId
-) -> tuple[datetime | None, datetime | None]:
-    """Since when something waits to be sent, and when the next read-back is due."""
+async def next_due(tx: ReadSession, brand: BrandId, channel: ChannelId) -> Due:
     row = await tx.one_or_none(_NEXT_DUE, {"brand_id": brand, "channel_id": channel})
-    return (row.pending_at, row.read_back_at) if row else (None, None)
+    return Due(row.pending_at, row.hunt_at, row.read_back_at) if row else Due()
 
 
 async def save(tx: WriteSession, rows: Sequence[ChannelItem], now: datetime) -> None:

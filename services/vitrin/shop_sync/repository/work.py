@@ -19,23 +19,37 @@ _DUE: Final = text(
     " (select channel_id from channel_work where channel_id = any(cast(:channel_ids as uuid[]))"
     " order by channel_id for update) as locked where w.channel_id = locked.channel_id"
 )
+CLAIM_CANDIDATES: Final = 1000
+_BRAND_DUE: Final = text(
+    "update channel_work w set due_at = least(w.due_at, greatest(:now, w.send_after)) from"
+    " (select channel_id from channel_work where brand_id = any(cast(:brand_ids as uuid[])) or :everybody"
+    " order by channel_id for update) as locked where w.channel_id = locked.channel_id returning w.channel_id"
+)
 _CLAIM: Final = text(
-    "update channel_work w set claim_id = gen_random_uuid(), claimed_by = :worker, claimed_until = :until from"
-    " (select channel_id from channel_work where due_at <= :now"
-    " and (claimed_until is null or claimed_until < :now) order by due_at limit :limit"
-    " for update skip locked) as due where w.channel_id = due.channel_id"
-    " returning w.claim_id, w.brand_id, w.channel_id"
+    "with held as (select brand_id, count(*) as places from channel_work"
+    " where claimed_by = :worker and claim_id is not null and claimed_until >= :now group by brand_id),"
+    " waiting as (select channel_id, brand_id, due_at from channel_work where due_at <= :now"
+    f" and (claimed_until is null or claimed_until < :now) order by due_at limit {CLAIM_CANDIDATES}),"
+    " turns as (select channel_id, due_at, coalesce(places, 0) + row_number() over"
+    " (partition by waiting.brand_id order by due_at, channel_id) as turn"
+    " from waiting left join held using (brand_id)),"
+    " chosen as (select channel_id from turns where turn <= :brand_max order by turn, due_at limit :limit)"
+    " update channel_work w set claim_id = gen_random_uuid(), claimed_by = :worker, claimed_until = :until,"
+    " claimed_at = :now from (select channel_id from channel_work where channel_id in (select channel_id from chosen)"
+    " and (claimed_until is null or claimed_until < :now) for update skip locked) as free"
+    " where w.channel_id = free.channel_id returning w.claim_id, w.brand_id, w.channel_id"
 )
 _RENEW: Final = text(
     "update channel_work set claimed_until = :until where claim_id = any(cast(:claim_ids as uuid[]))"
     " returning claim_id"
 )
 _RELEASE: Final = text(
-    "update channel_work set due_at = :due_at, claim_id = null, claimed_until = null"
+    "update channel_work set due_at = :due_at, claim_id = null, claimed_until = null, claimed_at = null"
     " where channel_id = :channel_id and claim_id = :claim_id"
 )
 _RELEASE_ALL: Final = text(
-    "update channel_work set claim_id = null, claimed_until = null, due_at = coalesce(due_at, :now)"
+    "update channel_work set claim_id = null, claimed_until = null, claimed_at = null,"
+    " due_at = coalesce(due_at, :now)"
     " where claimed_by = :worker and claim_id is not null"
 )
 _LOCK: Final = text(
@@ -78,8 +92,20 @@ async def make_due(tx: WriteSession, channels: Sequence[ChannelId], now: datetim
         await tx.execute(_DUE, {"channel_ids": list(channels), "now": now})
 
 
-async def claim(tx: WriteSession, *, worker: str, now: datetime, until: datetime, limit: int) -> list[Claim]:
-    params = {"worker": worker, "now": now, "until": until, "limit": limit}
+async def make_brands_due(
+    tx: WriteSession, brands: Sequence[UUID], now: datetime, *, everybody: bool
+) -> list[ChannelId]:
+    """Every channel of these brands, or of all: whoever has nothing to do gives it back at once."""
+    rows = await tx.all(_BRAND_DUE, {"brand_ids": list(brands), "now": now, "everybody": everybody})
+    return [row.channel_id for row in rows]
+
+
+async def claim(
+    tx: WriteSession, *, worker: str, now: datetime, until: datetime, limit: int, brand_max: int
+) -> list[Claim]:
+    """Due channels that nobody works on. Brands take turns: the second channel of one comes after the first of every
+    other (among the oldest CLAIM_CANDIDATES), and none holds more than `brand_max` places of this worker."""
+    params = {"worker": worker, "now": now, "until": until, "limit": limit, "brand_max": brand_max}
     return [Claim(row.claim_id, row.brand_id, row.channel_id) for row in await tx.all(_CLAIM, params)]
 
 

@@ -22,4 +22,12 @@ QUEUE_AGE: Final = histogram(
     "How long the oldest item of a batch had waited when the batch was taken.",
     ("platform",),
 )
+HUNTS: Final = counter(
+    "vitrin_shop_sync_hunts_total",
+    "Batches that a platform refused without naming anybody: the culprit is looked for.",
+    ("platform",),
+)
+CULPRITS: Final = counter(
+    "vitrin_shop_sync_culprits_total", "Items that a hunt found to be refused by the platform.", ("platform",)
+)
 SESSIONS: Final = gauge("vitrin_shop_sync_channels_busy", "Channels that this process works on now.")

@@ -18,19 +18,22 @@ from vitrin.kit.logs import get_logger
 from vitrin.platforms.base import (
     CatalogChannel,
     Endpoint,
+    FailureKind,
     Operation,
     OperationKind,
+    Outcome,
     PlatformFailure,
     SendResult,
 )
 from vitrin.shop_sync.domain import batching, schedule, sync
 from vitrin.shop_sync.domain.sync import GONE, Lane
-from vitrin.shop_sync.domain.values import Attempt, Channel, ChannelItem, Claim, Gate
+from vitrin.shop_sync.domain.values import Attempt, Channel, ChannelItem, Claim, Due, Gate, StoredHunt
 from vitrin.shop_sync.domain.words import LOST_ANSWER
-from vitrin.shop_sync.repository import channels, items, work
+from vitrin.shop_sync.repository import items, work
 from vitrin.shop_sync.service import metrics
 from vitrin.shop_sync.service.attention import Attention
-from vitrin.shop_sync.service.outcomes import Outcomes, Verdicts
+from vitrin.shop_sync.service.hunting import Hunting
+from vitrin.shop_sync.service.outcomes import Outcomes, Verdicts, reason_of
 from vitrin.shop_sync.service.recording import Recorder
 
 PRICES_IN_A_ROW_MAX: Final = 4
@@ -47,63 +50,112 @@ class Pace:
     verdict_timeout: timedelta
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What was taken to be sent. `hunt`: it is a call of this hunt. `prices`: of price and stock alone."""
+
+    channel: Channel
+    catalog: CatalogChannel
+    gate: Gate
+    attempt: Attempt
+    operations: Sequence[Operation]
+    hunt: StoredHunt | None
+    prices: bool
+
+
 class Sender:
     """Sends for one claim of one channel."""
 
     def __init__(
-        self, *, claim: Claim, outcomes: Outcomes, attention: Attention, pace: Pace, clock: Clock
+        self,
+        *,
+        claim: Claim,
+        outcomes: Outcomes,
+        hunting: Hunting,
+        attention: Attention,
+        pace: Pace,
+        clock: Clock,
     ) -> None:
         self._claim = claim
         self._outcomes = outcomes
+        self._hunting = hunting
         self._attention = attention
         self._pace = pace
         self._clock = clock
         self._prices_in_a_row = 0
+        self._probed_last = False
 
-    async def send(self, channel: Channel, catalog: CatalogChannel, gate: Gate) -> bool:
+    async def take(
+        self, tx: WriteSession, channel: Channel, catalog: CatalogChannel, *, gate: Gate, due: Due
+    ) -> Batch | None:
+        """The next batch, marked as in flight with an attempt; the caller commits before it calls `call`.
+
+        The claim's gate and the channel are those of this transaction. None: nothing to send, or not now."""
         wait_s = catalog.ready_in_s(Endpoint.SEND)
-        attempt: Attempt | None = None
-        operations: list[Operation] = []
+        if wait_s > 0:
+            send_after = self._clock() + timedelta(seconds=wait_s)
+            await work.set_gate(tx, channel.channel_id, replace(gate, send_after=send_after))
+            return None
+        stored, rows = await self._next(tx, channel, catalog, gate=gate, due=due)
+        if not rows:
+            return None
+        batch = await self._begin(tx, channel, catalog, gate=gate, rows=rows, stored=stored)
+        if batch is not None:
+            window = self._clock() + self._pace.window
+            await work.set_gate(tx, channel.channel_id, replace(gate, send_after=window))
+        return batch
 
-        async def take(tx: WriteSession) -> None:
-            nonlocal attempt, operations
-            now = self._clock()
-            held = await channels.get(tx, channel.brand_id, channel.channel_id)
-            ours = await work.gate(tx, self._claim) is not None
-            if not ours or held is None or held.state != "active":
-                return
-            if wait_s > 0:
-                await work.set_gate(
-                    tx, channel.channel_id, replace(gate, send_after=now + timedelta(seconds=wait_s))
-                )
-                return
-            attempt, operations = await self._take(tx, channel, catalog, gate)
-            if attempt is not None:
-                window = now + self._pace.window
-                await work.set_gate(tx, channel.channel_id, replace(gate, send_after=window))
+    async def _next(
+        self, tx: WriteSession, channel: Channel, catalog: CatalogChannel, *, gate: Gate, due: Due
+    ) -> tuple[StoredHunt | None, Sequence[ChannelItem]]:
+        """A hunt goes first, so that what it releases goes out together when it is over; while content is hunted,
+        every second batch may be one of prices and stock that wait."""
+        found = await self._hunting.next_probe(tx, channel) if due.hunt_at is not None else None
+        if found is None:
+            self._probed_last = False
+            return None, await self._ordinary(tx, channel, catalog, gate)
+        if self._probed_last and not found[0].prices:
+            prices = await items.lock_prices(tx, channel, limit=self._limit(catalog, gate))
+            if prices:
+                self._probed_last = False
+                return None, prices
+        self._probed_last = True
+        return found
 
-        await self._outcomes.transaction(channel.brand_id, take)
-        if attempt is None:
-            return False
-        await self._call(channel, catalog, attempt, operations, gate)
-        return True
-
-    async def _take(
+    async def _ordinary(
         self, tx: WriteSession, channel: Channel, catalog: CatalogChannel, gate: Gate
-    ) -> tuple[Attempt | None, list[Operation]]:
-        """The next batch, marked as in flight with an attempt; the caller commits before it sends."""
-        able = catalog.capabilities
-        limit = min(able.batch_items_max, self._pace.batch_items_max, gate.items_max or able.batch_items_max)
+    ) -> list[ChannelItem]:
         slow = self._prices_in_a_row >= PRICES_IN_A_ROW_MAX
-        rows = await items.lock_due(tx, channel, limit=limit, slow=slow)
-        stored = await items.attributes(tx, channel, [row.item_id for row in rows])
-        made = [_operation(catalog, row, stored[row.item_id]) for row in rows]
-        sizes = [operation.size_bytes for operation in made]
-        count = batching.fill(sizes, items_max=limit, bytes_max=able.batch_bytes_max)
+        rows = await items.lock_due(tx, channel, limit=self._limit(catalog, gate), slow=slow)
+        if rows:
+            self._prices_in_a_row = self._prices_in_a_row + 1 if rows[0].settled.lane is Lane.OFFER else 0
+        return rows
+
+    def _limit(self, catalog: CatalogChannel, gate: Gate) -> int:
+        able = catalog.capabilities.batch_items_max
+        return min(able, self._pace.batch_items_max, gate.items_max or able)
+
+    async def _begin(
+        self,
+        tx: WriteSession,
+        channel: Channel,
+        catalog: CatalogChannel,
+        *,
+        gate: Gate,
+        rows: Sequence[ChannelItem],
+        stored: StoredHunt | None,
+    ) -> Batch | None:
+        rows = rows[: self._limit(catalog, gate)]
+        attributes = await items.attributes(tx, channel, [row.item_id for row in rows])
+        made = [_operation(catalog, row, attributes[row.item_id]) for row in rows]
+        count = batching.fill(
+            [operation.size_bytes for operation in made],
+            items_max=len(rows),
+            bytes_max=catalog.capabilities.batch_bytes_max,
+        )
         if count == 0:
-            return None, []
+            return None
         now = self._clock()
-        self._prices_in_a_row = self._prices_in_a_row + 1 if rows[0].settled.lane is Lane.OFFER else 0
         waited = [row.pending_at for row in rows[:count] if row.pending_at]
         metrics.QUEUE_AGE.labels(channel.platform).observe((now - min(waited, default=now)).total_seconds())
         attempt = Attempt(
@@ -118,6 +170,7 @@ class Sender:
             due_at=now + self._pace.verdict_timeout,
             created_at=now,
         )
+        prices = sync.ordinary_lane(rows[0].facts) is Lane.OFFER
         recorder = Recorder({channel.channel_id: channel}, now)
         for row in rows[:count]:
             row.flight = row.changed or row.flight
@@ -127,22 +180,19 @@ class Sender:
         await work.begin(tx, attempt)
         await recorder.flush(tx)
         await items.mark_sent(tx, channel.brand_id, attempt.attempt_id)
-        return attempt, made[:count]
+        if stored is not None:
+            await self._hunting.sent(tx, stored, attempt)
+        return Batch(channel, catalog, gate, attempt, made[:count], stored, prices)
 
-    async def _call(
-        self,
-        channel: Channel,
-        catalog: CatalogChannel,
-        attempt: Attempt,
-        operations: Sequence[Operation],
-        gate: Gate,
-    ) -> None:
+    async def call(self, batch: Batch) -> None:
+        """Send what was taken, and store what the answer means."""
+        channel, attempt = batch.channel, batch.attempt
         try:
-            result = await catalog.send(operations)
+            result = await batch.catalog.send(batch.operations)
         except PlatformFailure as failure:
             metrics.ATTEMPTS.labels(channel.platform, failure.kind.value).inc()
-            await self._outcomes.send_failed(channel, attempt, self._claim, failure)
-            await self._attention.hear(channel, catalog, failure)
+            await self._failed(batch, failure)
+            await self._attention.hear(channel, batch.catalog, failure)
             return
         except Exception:
             _log.exception("send_broke", channel=str(channel.channel_id))
@@ -150,11 +200,27 @@ class Sender:
             await self._outcomes.unknown(channel, attempt, LOST_ANSWER)
             return
         metrics.ATTEMPTS.labels(channel.platform, "handle" if result.handle else "answered").inc()
-        await self._store(channel, catalog, attempt, result)
+        if batch.hunt is not None and _took_all(result):
+            await self._hunting.taken(channel, batch.hunt, attempt)
+        await self._store(channel, batch.catalog, attempt, result)
+        gate = batch.gate
         if gate.failures or gate.items_max is not None:
             doubled = (gate.items_max or 0) * 2
-            grown = doubled if 0 < doubled < catalog.capabilities.batch_items_max else None
+            grown = doubled if 0 < doubled < batch.catalog.capabilities.batch_items_max else None
             await self._outcomes.change_gate(channel, self._claim, items_max=grown)
+
+    async def _failed(self, batch: Batch, failure: PlatformFailure) -> None:
+        channel, attempt, hunt = batch.channel, batch.attempt, batch.hunt
+        if failure.kind is FailureKind.INVALID_REQUEST:
+            reason = reason_of(failure)
+            if hunt is not None:
+                await self._hunting.refused(channel, hunt, attempt, reason)
+            else:
+                await self._hunting.begin(channel, attempt, reason, prices=batch.prices)
+        elif failure.kind is FailureKind.TOO_LARGE and hunt is not None:
+            await self._hunting.too_large(channel, hunt, attempt, reason_of(failure))
+        else:
+            await self._outcomes.send_failed(channel, attempt, self._claim, failure)
 
     async def _store(
         self, channel: Channel, catalog: CatalogChannel, attempt: Attempt, result: SendResult
@@ -175,12 +241,17 @@ class Sender:
         )
 
 
+def _took_all(result: SendResult) -> bool:
+    """Nobody is refused by name, and nothing is left in doubt."""
+    return all(verdict.outcome is Outcome.ACCEPTED for verdict in result.verdicts)
+
+
 def _operation(catalog: CatalogChannel, row: ChannelItem, stored: bytes) -> Operation:
     platform_id = row.platform_item_id or ""
     if row.facts.desired == GONE:
         return catalog.operation(kind=OperationKind.DELETE, platform_item_id=platform_id)
     attributes = orjson.loads(stored)
-    if row.settled.lane is Lane.OFFER and catalog.capabilities.partial_update:
+    if sync.ordinary_lane(row.facts) is Lane.OFFER and catalog.capabilities.partial_update:
         return catalog.operation(
             kind=OperationKind.OFFER, platform_item_id=platform_id, attributes=attributes["offer"]
         )

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from vitrin.kit.db.session import ReadSession
 from vitrin.shop_sync.domain import schedule
-from vitrin.shop_sync.domain.values import Attempt, Channel, Claim, Gate
+from vitrin.shop_sync.domain.values import Attempt, Channel, Claim, Due, Gate
 from vitrin.shop_sync.repository import channels, items, work
 
 
@@ -17,13 +17,20 @@ class Situation:
     channel: Channel
     gate: Gate
     attempts: Sequence[Attempt]
-    pending_at: datetime | None
+    due: Due
     read_back_at: datetime | None
+
+    def send_at(self, now: datetime) -> datetime | None:
+        """When the next batch may go; None when nothing waits."""
+        if self.due.pending_at is None and self.due.hunt_at is None:
+            return None
+        return schedule.send_at(now, self.gate.send_after)
 
     def due_at(self, now: datetime) -> datetime | None:
         times = [attempt.due_at for attempt in self.attempts]
-        if self.pending_at is not None:
-            times.append(schedule.send_at(now, self.gate.send_after))
+        send_at = self.send_at(now)
+        if send_at is not None:
+            times.append(send_at)
         if self.read_back_at is not None:
             times.append(self.read_back_at)
         if self.channel.sync_finished_at is None:
@@ -39,7 +46,6 @@ async def situation(
     if gate is None or channel is None:
         return None
     attempts = await work.attempts_of(tx, claim.brand_id, claim.channel_id)
-    pending_at, read_back_at = await items.next_due(tx, claim.brand_id, claim.channel_id)
-    if read_back_at is not None:
-        read_back_at = max(read_back_at, read_back_from)
-    return Situation(channel, gate, attempts, pending_at, read_back_at)
+    due = await items.next_due(tx, claim.brand_id, claim.channel_id)
+    read_back_at = None if due.read_back_at is None else max(due.read_back_at, read_back_from)
+    return Situation(channel, gate, attempts, due, read_back_at)
