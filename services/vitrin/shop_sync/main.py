@@ -35,6 +35,7 @@ from vitrin.shop_sync.service.sending import Pace
 from vitrin.shop_sync.service.session import Session
 from vitrin.shop_sync.service.switching import Switching
 from vitrin.shop_sync.service.waking import Waker
+from vitrin.shop_sync.service.watchdog import Watchdog
 from vitrin.shop_sync.settings import SERVICE, ShopSyncSettings
 
 VERSION: Final = "0.1.0"
@@ -47,6 +48,7 @@ class Worker:
     replicas: Replicas
     connections: Connections
     dispatcher: Dispatcher
+    watchdog: Watchdog
 
 
 def build_worker(
@@ -93,6 +95,13 @@ def build_worker(
         replicas=Replicas(desires=desires, waker=waker, clock=clock),
         connections=Connections(catalogs=catalogs, waker=waker, clock=clock),
         dispatcher=dispatcher,
+        watchdog=Watchdog(
+            database=database,
+            outcomes=outcomes,
+            waker=waker,
+            clock=clock,
+            after=timedelta(minutes=dispatch.stuck_after_min),
+        ),
     )
 
 
@@ -146,9 +155,15 @@ async def run(
         )
         readiness |= {"replica": runtime.caught_up(replica), "connections": runtime.caught_up(connections)}
         runtime.loop("dispatcher", worker.dispatcher.run)
+        runtime.loop("watchdog", worker.watchdog.run)
     if runtime.is_api:
         directory = ReplicaDirectory(runtime.app, access, AccessServiceStub(accounts), clock)
-        reading = Reading(database=runtime.app, waker=waker, clock=clock)
+        reading = Reading(
+            database=runtime.app,
+            waker=waker,
+            clock=clock,
+            stuck_after=timedelta(minutes=settings.dispatch.stuck_after_min),
+        )
         runtime.http(_app(settings, readiness, directory, reading), settings.http)
         # Only health for now: nobody asks shop_sync by gRPC yet.
         runtime.grpc(GrpcServer(settings.grpc, [], token))

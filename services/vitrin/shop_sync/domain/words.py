@@ -69,6 +69,37 @@ def channel_stopped(reason: str) -> Reason:
     )
 
 
+def channel_paused(by: str, reason: str) -> Reason:
+    """Why an item that is not settled does not move: somebody paused its channel."""
+    return Reason(
+        "channel_paused",
+        "",
+        f"The channel is paused by {by}{f': {reason}' if reason else ''}. Changes are kept.",
+        "Resume it: POST /v1/channels/{id}:resume, or `vitrin resume --channel <id>`.",
+    )
+
+
+_SCOPE_WORDS: Final[Mapping[str, tuple[str, str]]] = {
+    "house": ("of this Vitrin", "Ask whoever runs this Vitrin: `vitrin resume --house`."),
+    "brand": ("of the brand", "POST /v1/outgoing:resume of accounts, or `vitrin resume --brand`."),
+    "platform": (
+        "of the brand on this platform",
+        "POST /v1/outgoing:resume of accounts with the platform, or `vitrin resume --platform <name>`.",
+    ),
+}
+
+
+def outgoing_stopped(scope: str, by: str, reason: str) -> Reason:
+    """Why an item that is not settled does not move: a switch stopped everything outgoing."""
+    whose, fix = _SCOPE_WORDS[scope]
+    return Reason(
+        "outgoing_stopped",
+        "",
+        f"Everything outgoing {whose} was stopped by {by}{f': {reason}' if reason else ''}. Changes are kept.",
+        fix,
+    )
+
+
 def platform_name(platform: str) -> str:
     return PLATFORM_NAMES.get(platform, platform)
 

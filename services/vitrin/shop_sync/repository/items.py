@@ -79,6 +79,11 @@ _LOCK_HUNT: Final = text(
     f"{_SELECT} where hunt_id = :hunt_id and brand_id = :brand_id and channel_id = :channel_id"
     " order by channel_id, item_id for update"
 )
+_LOCK_ORPHANS: Final = text(
+    f"{_SELECT} where brand_id = :brand_id and channel_id = :channel_id and lane = 3"
+    " and not exists (select 1 from hunts h where h.hunt_id = channel_items.hunt_id)"
+    " order by channel_id, item_id limit :limit for update"
+)
 _LEAVE_HUNT: Final = text(
     "update channel_items set hunt_id = null where attempt_id = :attempt_id and brand_id = :brand_id"
 )
@@ -264,6 +269,12 @@ async def lock_hunt(tx: WriteSession, channel: Channel, hunt: UUID) -> list[Chan
     """Everything that a hunt holds, locked."""
     params = {"brand_id": channel.brand_id, "channel_id": channel.channel_id, "hunt_id": hunt}
     return [_loaded(row) for row in await tx.all(_LOCK_HUNT, params)]
+
+
+async def lock_orphan_suspects(tx: WriteSession, channel: Channel, *, limit: int) -> list[ChannelItem]:
+    """Items that wait for a hunt which does not exist."""
+    params = {"brand_id": channel.brand_id, "channel_id": channel.channel_id, "limit": limit}
+    return [_loaded(row) for row in await tx.all(_LOCK_ORPHANS, params)]
 
 
 async def leave_hunt(tx: WriteSession, brand: BrandId, attempt: UUID) -> None:
