@@ -95,7 +95,7 @@ class Breaker:
         return Permit(self.era, probe)
 
     def end(self, permit: Permit, health: Health, now_s: float, *, jitter: float = 0.0) -> None:
-        """How the call ended; `jitter` in [0, 1) lengthens a pause by up to a quarter, so that not all probe at once."""
+        """How the call ended; `jitter` in [0, 1) lengthens a pause by up to a quarter: not all probe at once."""
         if permit.era != self.era:
             return
         if permit.probe:

@@ -8,7 +8,8 @@ Quotas are counted in sliding windows ("8 calls in any minute"). Three rules dec
   spread over the time until the burst falls out of the window, and never faster than the even rate. So the window is
   not empty for most of a minute after eight quick calls, and a price change waits for about one gap;
 - the reserve: while the fast lane has been active in the last RESERVE_WINDOWS windows, the slow lane leaves it an
-  eighth of the window. Otherwise the slow lane may use everything: a slot that nobody wants is not kept.
+  eighth of the window. Otherwise the slow lane may use everything: a slot that nobody wants is not kept. The fast lane
+  may use the whole rate, but for one call per window where the slow lane asks and had none in a whole one.
 
 The limit is learned:
 
@@ -20,12 +21,15 @@ The limit is learned:
   After HOLD_WINDOWS windows (doubling with every further throttle, up to a day) it grows again by a twentieth per
   window up to the documented rate. Usage headers may raise it sooner, not above the calls that made the throttle.
 
-A new limiter knows nothing of the calls before it (a restart, another worker), so it assumes that the window before
-was spent evenly: the first call goes at once and no burst follows until an answer says how much is used.
+A new limiter knows nothing of the calls before it (a restart, another worker). Whoever has kept them tells it
+(`recall`); else it assumes that the window before was spent evenly: the first call goes at once and no burst follows
+until an answer says how much is used.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from vitrin.kit.delivery.rate import Priority, Rate, Usage
@@ -80,6 +84,8 @@ class Limiter:
     """When we began to count: shares are compared with our own calls after one whole window."""
     last_s: float = float("-inf")
     fast_seen_s: float = float("-inf")
+    slow_seen_s: float = float("-inf")
+    slow_asked_s: float = float("-inf")
 
     def __post_init__(self) -> None:
         self.limit = self.limit or float(self.rate.calls)
@@ -90,12 +96,17 @@ class Limiter:
         """Seconds until a call of this priority may go; 0 when it may go now. Takes nothing."""
         self._assume(now_s)
         self._forget(now_s)
-        allowed = self._allowed(priority, now_s)
+        if priority is Priority.SLOW:
+            self.slow_asked_s = now_s
+        starved = self._starved(now_s)
+        allowed = self._allowed(priority, now_s, starved)
         at_s = max(now_s, self.blocked_until_s)
         over = len(self.calls) - allowed
         if over >= 0:
-            at_s = max(at_s, self.calls[over].until_s)
-        at_s = max(at_s, self._paced_s(priority, allowed))
+            # Nearly in order of time: a call that was never answered stays a little longer than its neighbours.
+            at_s = max(at_s, *(call.until_s for call in islice(self.calls, over + 1)))
+        if priority is Priority.FAST or not starved:
+            at_s = max(at_s, self._paced_s(priority, allowed))
         wait = at_s - now_s
         return wait if wait > EPSILON_S else 0.0
 
@@ -110,6 +121,8 @@ class Limiter:
         self.last_s = now_s
         if fast:
             self.fast_seen_s = now_s
+        else:
+            self.slow_seen_s = now_s
         return ticket
 
     def is_quiet(self, now_s: float) -> bool:
@@ -117,6 +130,20 @@ class Limiter:
         self._forget(now_s)
         learned = self.ceiling is not None or self.limit != self.rate.calls
         return not self.calls and not learned and now_s >= self.blocked_until_s
+
+    def recall(self, ago_s: Iterable[float], now_s: float) -> None:
+        """Calls of this endpoint that were made so many seconds ago, from whoever keeps them over a restart. Only
+        before the first call: what is known by then is better."""
+        if self.known_since_s is not None:
+            return
+        self.known_since_s = self.changed_s = now_s
+        self.calls.extend(
+            Ticket(now_s - ago, now_s - ago + self.rate.per_s * (1 + SPREAD_SHARE))
+            for ago in sorted(ago_s, reverse=True)
+            if 0 <= ago < self.rate.per_s * (1 + SPREAD_SHARE)
+        )
+        if self.calls:
+            self.last_s = self.calls[-1].start_s
 
     # ---- learning
 
@@ -126,7 +153,7 @@ class Limiter:
         if usage is None:
             return
         self._forget(now_s)
-        if usage.regain_s and usage.share >= 1:
+        if usage.regain_s and usage.share > 1:
             self._block(now_s, usage.regain_s)
         self._measure(usage, now_s)
 
@@ -154,10 +181,18 @@ class Limiter:
 
     # ---- inside
 
-    def _allowed(self, priority: Priority, now_s: float) -> int:
+    def _starved(self, now_s: float) -> bool:
+        """The slow lane waits and had no call in a whole window."""
+        asks = now_s - self.slow_asked_s <= 2 * self.rate.per_s / self.limit
+        began_s = self.slow_seen_s if self.slow_seen_s > float("-inf") else self.known_since_s or now_s
+        return asks and now_s - began_s >= self.rate.per_s
+
+    def _allowed(self, priority: Priority, now_s: float, starved: bool) -> int:
         """Calls in the window that this priority may fill."""
         self._recover(now_s)
         limit = max(1, int(self.limit + EPSILON_S))
+        if starved:
+            return limit - 1 if priority is Priority.FAST and limit > 1 else limit
         if priority is Priority.FAST or limit < RESERVE_CALLS_FROM:
             return limit
         active = now_s - self.fast_seen_s <= RESERVE_WINDOWS * self.rate.per_s
@@ -179,9 +214,9 @@ class Limiter:
             return
         self.known_since_s = self.changed_s = now_s
         calls = self.rate.calls
-        even_s = self.rate.per_s / calls
+        even_s, spread_s = self.rate.per_s / calls, SPREAD_SHARE * self.rate.per_s
         self.calls.extend(
-            Ticket(now_s - self.rate.per_s + n * even_s, now_s + n * even_s, own=False)
+            Ticket(now_s - self.rate.per_s + n * even_s, now_s + spread_s + n * even_s, own=False)
             for n in range(1, calls)
         )
 

@@ -30,7 +30,8 @@ class Usage:
 
     `share`: 0.25 is a quarter of the window's calls; values above 1 mean that the platform is over its own limit.
     `step`: the share is exact to this (0.01 where a platform rounds to percent).
-    `regain_s`: the platform says that calls are taken again after this many seconds."""
+    `regain_s`: the platform says that calls are taken again after this many seconds; it counts in a refusal, and where
+    the share is above 1 (in whole minutes it would be too coarse to plan the next call with)."""
 
     share: float
     step: float = 0.01
