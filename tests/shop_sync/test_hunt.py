@@ -1,4 +1,4 @@
-"""A batch is refused as a whole and nobody is named: the culprits are found, and what was accepted is not sent again."""
+"""A batch is refused as a whole, nobody is named: the culprits are found, and what was accepted is not sent again."""
 
 import asyncio
 from math import ceil, log2

@@ -152,11 +152,25 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Since when something waits to be sent, since when a hunt can go on, and when the next read-back is due."""
+    """Since when prices and stock wait to be sent, since when content does, since when a hunt can go on, and when the
+    next read-back is due."""
 
-    pending_at: datetime | None = None
+    prices_at: datetime | None = None
+    content_at: datetime | None = None
     hunt_at: datetime | None = None
     read_back_at: datetime | None = None
+
+    @property
+    def has_slow(self) -> bool:
+        return self.content_at is not None or self.hunt_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Seconds until the platform's rate, or an endpoint that rests, lets a call of each lane through."""
+
+    fast_s: float = 0.0
+    slow_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,14 +87,6 @@ _LOCK_ORPHANS: Final = text(
 _LEAVE_HUNT: Final = text(
     "update channel_items set hunt_id = null where attempt_id = :attempt_id and brand_id = :brand_id"
 )
-_HAS_FAST: Final = text(
-    "select exists (select 1 from channel_items where channel_id = :channel_id and brand_id = :brand_id"
-    " and lane = 0)"
-)
-_HAS_SLOW: Final = text(
-    "select exists (select 1 from channel_items where channel_id = :channel_id and brand_id = :brand_id"
-    " and lane in (1, 2))"
-)
 _ATTRIBUTES: Final = text(
     "select item_id, attributes from channel_items where brand_id = :brand_id and channel_id = :channel_id"
     " and item_id = any(cast(:item_ids as text[]))"
@@ -115,7 +107,9 @@ _READ_BACK: Final = text(
 )
 _NEXT_DUE: Final = text(
     "select (select min(pending_at) from channel_items where brand_id = :brand_id"
-    " and channel_id = :channel_id and lane < 3 and attempt_id is null) as pending_at,"
+    " and channel_id = :channel_id and lane = 0) as prices_at,"
+    " (select min(pending_at) from channel_items where brand_id = :brand_id"
+    " and channel_id = :channel_id and lane in (1, 2)) as content_at,"
     " (select min(updated_at) from hunts h where h.brand_id = :brand_id and h.channel_id = :channel_id"
     " and not exists (select 1 from attempts a where a.attempt_id = h.attempt_id)) as hunt_at,"
     " (select min(read_back_at) from channel_items where brand_id = :brand_id"
@@ -296,20 +290,12 @@ async def lock_states(
     return [_loaded(row) for row in await tx.all(_LOCK_ALL, params)]
 
 
-async def lock_due(tx: WriteSession, channel: Channel, *, limit: int, slow: bool) -> list[ChannelItem]:
-    """The next items to send: price and stock in a batch of their own and first, then content, then the backlog;
-    `slow`: the other way round, so that prices that never end hold up nothing for ever.
+async def lock_due(tx: WriteSession, channel: Channel, *, limit: int, fast: bool) -> list[ChannelItem]:
+    """The next items to send: price and stock (`fast`), or content and then the backlog; never both in one batch.
 
     Items that somebody else holds are left for the next time; never waits.
     """
-    key = {"brand_id": channel.brand_id, "channel_id": channel.channel_id}
-    fast = bool(await tx.scalar(_HAS_SLOW if slow else _HAS_FAST, key)) is not slow
-    return [_loaded(row) for row in await tx.all(_LOCK_DUE, key | {"fast": fast, "limit": limit})]
-
-
-async def lock_prices(tx: WriteSession, channel: Channel, *, limit: int) -> list[ChannelItem]:
-    """Only price and stock; never waits."""
-    params = {"brand_id": channel.brand_id, "channel_id": channel.channel_id, "fast": True, "limit": limit}
+    params = {"brand_id": channel.brand_id, "channel_id": channel.channel_id, "fast": fast, "limit": limit}
     return [_loaded(row) for row in await tx.all(_LOCK_DUE, params)]
 
 
@@ -347,7 +333,7 @@ async def stop_read_back(tx: WriteSession, channel: Channel) -> None:
 
 async def next_due(tx: ReadSession, brand: BrandId, channel: ChannelId) -> Due:
     row = await tx.one_or_none(_NEXT_DUE, {"brand_id": brand, "channel_id": channel})
-    return Due(row.pending_at, row.hunt_at, row.read_back_at) if row else Due()
+    return Due(**row._mapping) if row else Due()
 
 
 async def save(tx: WriteSession, rows: Sequence[ChannelItem], now: datetime) -> None:

@@ -8,6 +8,7 @@ import orjson
 
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import WorkerDatabase
+from vitrin.kit.http_client import Priority
 from vitrin.platforms.base import CatalogChannel, Endpoint, FailureKind, PlatformFailure
 from vitrin.shop_sync.domain import schedule
 from vitrin.shop_sync.domain.sync import GONE
@@ -84,7 +85,7 @@ class Looker:
             for _, platform_id, hashes, attributes in flying
         }
         try:
-            seen = await catalog.read_back(expected)
+            seen = await catalog.read_back(expected, priority=Priority.FAST)
         except PlatformFailure as failure:
             if failure.kind in HOPELESS:
                 await self._outcomes.looked(channel, attempt, {})

@@ -186,6 +186,8 @@ class Outcomes:
             await self.close(channel, attempt)
         else:
             await self.requeue(channel, attempt)
+        if failure.kind is FailureKind.NOT_SENT and failure.retry_after_s is not None:
+            return  # Turned away by our own limits, which say by themselves when the next call may go.
         if failure.kind not in {FailureKind.AUTH, FailureKind.PERMISSION}:
             await self.back_off(channel, claim, retry_after_s=failure.retry_after_s)
 

@@ -13,6 +13,7 @@ import orjson
 
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.session import WriteSession
+from vitrin.kit.http_client import Priority
 from vitrin.kit.ids import new_uuid
 from vitrin.kit.logs import get_logger
 from vitrin.platforms.base import (
@@ -27,7 +28,7 @@ from vitrin.platforms.base import (
 )
 from vitrin.shop_sync.domain import batching, schedule, sync
 from vitrin.shop_sync.domain.sync import GONE, Lane
-from vitrin.shop_sync.domain.values import Attempt, Channel, ChannelItem, Claim, Due, Gate, StoredHunt
+from vitrin.shop_sync.domain.values import Attempt, Channel, ChannelItem, Claim, Due, Gate, StoredHunt, Waits
 from vitrin.shop_sync.domain.words import LOST_ANSWER
 from vitrin.shop_sync.repository import items, work
 from vitrin.shop_sync.service import metrics
@@ -91,12 +92,13 @@ class Sender:
         """The next batch, marked as in flight with an attempt; the caller commits before it calls `call`.
 
         The claim's gate and the channel are those of this transaction. None: nothing to send, or not now."""
-        wait_s = catalog.ready_in_s(Endpoint.SEND)
-        if wait_s > 0:
-            send_after = self._clock() + timedelta(seconds=wait_s)
-            await work.set_gate(tx, channel.channel_id, replace(gate, send_after=send_after))
-            return None
-        stored, rows = await self._next(tx, channel, catalog, gate=gate, due=due)
+        waits = waits_of(catalog)
+        may = Due(
+            prices_at=due.prices_at if waits.fast_s <= 0 else None,
+            content_at=due.content_at if waits.slow_s <= 0 else None,
+            hunt_at=due.hunt_at if waits.slow_s <= 0 else None,
+        )
+        stored, rows = await self._next(tx, channel, catalog, gate=gate, may=may)
         if not rows:
             return None
         batch = await self._begin(tx, channel, catalog, gate=gate, rows=rows, stored=stored)
@@ -106,30 +108,26 @@ class Sender:
         return batch
 
     async def _next(
-        self, tx: WriteSession, channel: Channel, catalog: CatalogChannel, *, gate: Gate, due: Due
+        self, tx: WriteSession, channel: Channel, catalog: CatalogChannel, *, gate: Gate, may: Due
     ) -> tuple[StoredHunt | None, Sequence[ChannelItem]]:
         """A hunt goes first, so that what it releases goes out together when it is over; while content is hunted,
         every second batch may be one of prices and stock that wait."""
-        found = await self._hunting.next_probe(tx, channel) if due.hunt_at is not None else None
-        if found is None:
-            self._probed_last = False
-            return None, await self._ordinary(tx, channel, catalog, gate)
-        if self._probed_last and not found[0].prices:
-            prices = await items.lock_prices(tx, channel, limit=self._limit(catalog, gate))
-            if prices:
-                self._probed_last = False
-                return None, prices
-        self._probed_last = True
-        return found
-
-    async def _ordinary(
-        self, tx: WriteSession, channel: Channel, catalog: CatalogChannel, gate: Gate
-    ) -> list[ChannelItem]:
-        slow = self._prices_in_a_row >= PRICES_IN_A_ROW_MAX
-        rows = await items.lock_due(tx, channel, limit=self._limit(catalog, gate), slow=slow)
+        limit = self._limit(catalog, gate)
+        found = await self._hunting.next_probe(tx, channel) if may.hunt_at is not None else None
+        if found is not None:
+            prices = self._probed_last and not found[0].prices and may.prices_at is not None
+            rows = await items.lock_due(tx, channel, limit=limit, fast=True) if prices else []
+            self._probed_last = not rows
+            return (None, rows) if rows else found
+        if may.prices_at is None and may.content_at is None:
+            return None, []
+        fast = may.prices_at is not None and (
+            may.content_at is None or self._prices_in_a_row < PRICES_IN_A_ROW_MAX
+        )
+        rows = await items.lock_due(tx, channel, limit=limit, fast=fast)
         if rows:
-            self._prices_in_a_row = self._prices_in_a_row + 1 if rows[0].settled.lane is Lane.OFFER else 0
-        return rows
+            self._prices_in_a_row = self._prices_in_a_row + 1 if fast else 0
+        return None, rows
 
     def _limit(self, catalog: CatalogChannel, gate: Gate) -> int:
         able = catalog.capabilities.batch_items_max
@@ -188,7 +186,8 @@ class Sender:
         """Send what was taken, and store what the answer means."""
         channel, attempt = batch.channel, batch.attempt
         try:
-            result = await batch.catalog.send(batch.operations)
+            priority = Priority.FAST if batch.prices else Priority.SLOW
+            result = await batch.catalog.send(batch.operations, priority=priority)
         except PlatformFailure as failure:
             metrics.ATTEMPTS.labels(channel.platform, failure.kind.value).inc()
             await self._failed(batch, failure)
@@ -239,6 +238,13 @@ class Sender:
             channel.brand_id,
             lambda tx: work.move(tx, attempt, stage="polling", handle=result.handle, due_at=due_at),
         )
+
+
+def waits_of(catalog: CatalogChannel) -> Waits:
+    return Waits(
+        fast_s=catalog.ready_in_s(Endpoint.SEND, priority=Priority.FAST),
+        slow_s=catalog.ready_in_s(Endpoint.SEND, priority=Priority.SLOW),
+    )
 
 
 def _took_all(result: SendResult) -> bool:

@@ -17,7 +17,7 @@ from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.logs import get_logger
 from vitrin.platforms.base import ChannelMisconfigured
-from vitrin.shop_sync.domain.values import Attempt, Claim
+from vitrin.shop_sync.domain.values import Attempt, Channel, Claim, Waits
 from vitrin.shop_sync.domain.words import LOST_ANSWER
 from vitrin.shop_sync.repository import work
 from vitrin.shop_sync.service.attention import Attention
@@ -26,7 +26,7 @@ from vitrin.shop_sync.service.catalogs import Catalogs, LeaseRefused, LeaseUnava
 from vitrin.shop_sync.service.hunting import Hunting
 from vitrin.shop_sync.service.looking import Looker
 from vitrin.shop_sync.service.outcomes import Outcomes
-from vitrin.shop_sync.service.sending import Batch, Pace, Sender
+from vitrin.shop_sync.service.sending import Batch, Pace, Sender, waits_of
 from vitrin.shop_sync.service.situation import Situation, situation
 
 LINGER_S: Final = 1.0
@@ -89,7 +89,7 @@ class Session:
                 break
             if await self._round(found):
                 continue
-            due_at = found.due_at(self._clock())
+            due_at = found.due_at(self._clock(), self._waits(found.channel))
             wait_s = (due_at - self._clock()).total_seconds() if due_at else None
             if wait_s is None or wait_s > LINGER_S:
                 break
@@ -114,7 +114,11 @@ class Session:
         channel, now = found.channel, self._clock()
         await self._outgoing.look(tx, channel.brand_id, channel.platform)
         catalog = self._catalogs.opened(channel)
-        if catalog is None or not channel.may_work or not _is_due(found.send_at(now), now):
+        if (
+            catalog is None
+            or not channel.may_work
+            or not _is_due(found.send_at(now, self._waits(channel)), now)
+        ):
             return None
         looks_first = any(attempt.due_at <= now for attempt in found.attempts) and not self._looked_last
         if looks_first or any(self._is_orphan(attempt) for attempt in found.attempts):
@@ -123,6 +127,11 @@ class Session:
         if not self._outgoing.surely_allowed(channel.brand_id, channel.platform):
             return None
         return await self._sender.take(tx, channel, catalog, gate=found.gate, due=found.due)
+
+    def _waits(self, channel: Channel) -> Waits:
+        """In memory, and not in the gate: a price must not wait for the turn of the content before it."""
+        catalog = self._catalogs.opened(channel)
+        return waits_of(catalog) if catalog is not None else Waits()
 
     def _is_orphan(self, attempt: Attempt) -> bool:
         """Whoever sent it died before it heard or stored the answer."""
@@ -139,7 +148,9 @@ class Session:
             found = await situation(tx, self.claim, gate, read_back_from=self._looker.read_back_from)
             if found is None:
                 return
-            due_at = found.due_at(self._clock()) if found.channel.may_work else None
+            due_at = (
+                found.due_at(self._clock(), self._waits(found.channel)) if found.channel.may_work else None
+            )
             if due_at is not None and self._outgoing.known_stop(self.claim.brand_id, found.channel.platform):
                 due_at = max(due_at, self._clock() + STOPPED_LOOK_AGAIN)
             await work.release(tx, self.claim, due_at)
@@ -167,7 +178,7 @@ class Session:
         """Everything but sending, which the look takes once the catalog is open."""
         channel = found.channel
         opened = False
-        if _is_due(found.send_at(now), now) and self._catalogs.opened(channel) is None:
+        if _is_due(found.send_at(now, self._waits(channel)), now) and self._catalogs.opened(channel) is None:
             await self._catalogs.open(channel)
             opened = True
         due = [attempt for attempt in found.attempts if attempt.due_at <= now]

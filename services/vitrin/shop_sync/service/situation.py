@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from vitrin.kit.db.session import ReadSession
 from vitrin.shop_sync.domain import schedule
-from vitrin.shop_sync.domain.values import Attempt, Channel, Claim, Due, Gate
+from vitrin.shop_sync.domain.values import Attempt, Channel, Claim, Due, Gate, Waits
 from vitrin.shop_sync.repository import channels, items, work
 
 
@@ -20,15 +20,19 @@ class Situation:
     due: Due
     read_back_at: datetime | None
 
-    def send_at(self, now: datetime) -> datetime | None:
+    def send_at(self, now: datetime, waits: Waits) -> datetime | None:
         """When the next batch may go; None when nothing waits."""
-        if self.due.pending_at is None and self.due.hunt_at is None:
+        lanes = [
+            *([waits.fast_s] if self.due.prices_at is not None else []),
+            *([waits.slow_s] if self.due.has_slow else []),
+        ]
+        if not lanes:
             return None
-        return schedule.send_at(now, self.gate.send_after)
+        return schedule.send_at(now, self.gate.send_after) + timedelta(seconds=min(lanes))
 
-    def due_at(self, now: datetime) -> datetime | None:
+    def due_at(self, now: datetime, waits: Waits) -> datetime | None:
         times = [attempt.due_at for attempt in self.attempts]
-        send_at = self.send_at(now)
+        send_at = self.send_at(now, waits)
         if send_at is not None:
             times.append(send_at)
         if self.read_back_at is not None:
