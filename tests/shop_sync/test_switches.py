@@ -1,4 +1,4 @@
-"""Stopping and starting a channel, a brand, a platform, the house: what is kept and told, and what an old replica says."""
+"""Stopping and starting a channel, a brand, a platform, the house; what is kept; what an old replica says."""
 
 import asyncio
 from typing import Any

@@ -170,7 +170,9 @@ async def update_switch(
 
 async def switches(session: ReadSession, brand_ids: tuple[BrandId, ...]) -> list[Any]:
     """Every switch that was ever touched, the house's first."""
-    statement = select(outgoing_switches).where(outgoing_switches.c.brand_id.in_(brand_ids))
+    statement = select(outgoing_switches).where(
+        outgoing_switches.c.brand_id.in_(brand_ids), outgoing_switches.c.version > 0
+    )
     ordered = statement.order_by(outgoing_switches.c.brand_id, outgoing_switches.c.platform)
     return list(await session.all(ordered))
 

@@ -65,7 +65,7 @@ class Channel:
 class ChannelItem:
     """An item on a channel. `changed`: the oldest change not sent yet; `flight`: that of the last send.
 
-    `attributes` (JSON of `Rendering`) is written only when set; it is read only when the item is taken.
+    `attributes` (JSON of `Rendering`) is written only when set; `stored` is what was read of it, only when taken.
     """
 
     brand_id: BrandId
@@ -84,6 +84,7 @@ class ChannelItem:
     read_back_at: datetime | None = None
     read_back_tries: int = 0
     attributes: bytes | None = None
+    stored: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

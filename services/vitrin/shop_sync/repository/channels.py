@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.ids import BrandId, ChannelId, ConnectionId
-from vitrin.shop_sync.domain.values import Channel, ChannelState
+from vitrin.shop_sync.domain.values import Channel, ChannelState, Claim, Due, Gate
 
 _COLUMNS: Final = (
     "brand_id, channel_id, connection_id, platform, mode, base_url, external_ids, market, language, currency,"
@@ -24,6 +24,20 @@ _BY_CONNECTION: Final = text(
     f"select {_COLUMNS} from channels where brand_id = :brand_id and connection_id = :connection_id"
 )
 _GET: Final = text(f"select {_COLUMNS} from channels where brand_id = :brand_id and channel_id = :channel_id")
+_SITUATION: Final = text(
+    f"select {', '.join('c.' + name.strip() for name in _COLUMNS.split(','))},"
+    " w.claim_id, w.send_after, w.items_max, w.failures,"
+    " (select min(pending_at) from channel_items i where i.brand_id = c.brand_id"
+    " and i.channel_id = c.channel_id and i.lane = 0) as prices_at,"
+    " (select min(pending_at) from channel_items i where i.brand_id = c.brand_id"
+    " and i.channel_id = c.channel_id and i.lane in (1, 2)) as content_at,"
+    " (select min(updated_at) from hunts h where h.brand_id = c.brand_id and h.channel_id = c.channel_id"
+    " and not exists (select 1 from attempts a where a.attempt_id = h.attempt_id)) as hunt_at,"
+    " (select min(read_back_at) from channel_items i where i.brand_id = c.brand_id"
+    " and i.channel_id = c.channel_id and i.read_back_at is not null) as read_back_at"
+    " from channels c join channel_work w on w.channel_id = c.channel_id"
+    " where c.brand_id = :brand_id and c.channel_id = :channel_id"
+)
 _LOCK: Final = text(
     f"select {_COLUMNS} from channels where brand_id = :brand_id and channel_id = :channel_id for update"
 )
@@ -95,6 +109,18 @@ async def of_connection(tx: ReadSession, brand: BrandId, connection: ConnectionI
 async def get(tx: ReadSession, brand: BrandId, channel: ChannelId) -> Channel | None:
     row = await tx.one_or_none(_GET, {"brand_id": brand, "channel_id": channel})
     return _channel(row) if row else None
+
+
+async def situation(tx: ReadSession, claim: Claim) -> tuple[Channel, Gate, Due] | None:
+    """The channel, its gate and what is due, in one statement; None when the claim is no longer ours."""
+    key = {"brand_id": claim.brand_id, "channel_id": claim.channel_id}
+    row = await tx.one_or_none(_SITUATION, key)
+    if row is None or row.claim_id != claim.claim_id:
+        return None
+    values = dict(row._mapping)
+    channel = Channel(**{name.strip(): values[name.strip()] for name in _COLUMNS.split(",")})
+    gate = Gate(row.send_after, row.items_max, row.failures)
+    return channel, gate, Due(row.prices_at, row.content_at, row.hunt_at, row.read_back_at)
 
 
 async def lock(tx: WriteSession, brand: BrandId, channel: ChannelId) -> Channel | None:

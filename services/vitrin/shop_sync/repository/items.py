@@ -12,7 +12,7 @@ from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.ids import BrandId, ChannelId
 from vitrin.shop_sync.domain import sync
 from vitrin.shop_sync.domain.sync import Facts, InFlight, Lane, Settled, State, Want
-from vitrin.shop_sync.domain.values import Channel, ChannelItem, Due, Times, pack, unpack
+from vitrin.shop_sync.domain.values import Channel, ChannelItem, Times, pack, unpack
 from vitrin.shop_sync.repository.bulk import arrays, insert, transpose
 
 _COLUMNS: Final = {
@@ -50,13 +50,16 @@ _COLUMNS: Final = {
 }
 _STORED: Final = _COLUMNS | {"updated_at": "timestamptz", "attributes": "bytea"}
 _SELECT: Final = "select " + ", ".join(_COLUMNS) + " from channel_items"
+_SELECT_WHOLE: Final = "select " + ", ".join(_COLUMNS) + ", attributes from channel_items"
 _KEYS: Final = {"channel_ids": "uuid", "item_ids": "text"}
 _UPDATED: Final = ", ".join(f"{name} = excluded.{name}" for name in [*list(_COLUMNS)[3:], "updated_at"])
 _SAVE: Final = insert(
     "channel_items",
     _STORED,
     f"on conflict (brand_id, channel_id, item_id) do update set {_UPDATED},"
-    " attributes = coalesce(excluded.attributes, channel_items.attributes)",
+    " attributes = coalesce(excluded.attributes, channel_items.attributes), sent_attributes = case"
+    " when excluded.attempt_id is not null and excluded.attempt_id is distinct from channel_items.attempt_id"
+    " then coalesce(excluded.attributes, channel_items.attributes) else channel_items.sent_attributes end",
 )
 _LOCK: Final = text(
     f"{_SELECT} where brand_id = any(cast(:brand_ids as uuid[]))"
@@ -71,12 +74,12 @@ _LOCK_ALL: Final = text(
     " and state = any(:states) order by channel_id, item_id limit :limit for update"
 )
 _LOCK_DUE: Final = text(
-    f"{_SELECT} where brand_id = :brand_id and channel_id = :channel_id and lane < 3"
+    f"{_SELECT_WHOLE} where brand_id = :brand_id and channel_id = :channel_id and lane < 3"
     " and attempt_id is null and (lane = 0) = :fast order by lane, pending_at, item_id limit :limit"
     " for update skip locked"
 )
 _LOCK_HUNT: Final = text(
-    f"{_SELECT} where hunt_id = :hunt_id and brand_id = :brand_id and channel_id = :channel_id"
+    f"{_SELECT_WHOLE} where hunt_id = :hunt_id and brand_id = :brand_id and channel_id = :channel_id"
     " order by channel_id, item_id for update"
 )
 _LOCK_ORPHANS: Final = text(
@@ -91,10 +94,6 @@ _ATTRIBUTES: Final = text(
     "select item_id, attributes from channel_items where brand_id = :brand_id and channel_id = :channel_id"
     " and item_id = any(cast(:item_ids as text[]))"
 )
-_MARK_SENT: Final = text(
-    "update channel_items set sent_attributes = attributes where attempt_id = :attempt_id"
-    " and brand_id = :brand_id"
-)
 _SENT: Final = text(
     "select item_id, platform_item_id, flight, sent_attributes from channel_items"
     " where attempt_id = :attempt_id and brand_id = :brand_id"
@@ -104,16 +103,6 @@ _READ_BACK: Final = text(
     " case when desired = confirmed then attributes else sent_attributes end as sent_attributes from channel_items"
     " where brand_id = :brand_id and channel_id = :channel_id and read_back_at <= :now and attempt_id is null"
     " order by read_back_at, item_id limit :limit"
-)
-_NEXT_DUE: Final = text(
-    "select (select min(pending_at) from channel_items where brand_id = :brand_id"
-    " and channel_id = :channel_id and lane = 0) as prices_at,"
-    " (select min(pending_at) from channel_items where brand_id = :brand_id"
-    " and channel_id = :channel_id and lane in (1, 2)) as content_at,"
-    " (select min(updated_at) from hunts h where h.brand_id = :brand_id and h.channel_id = :channel_id"
-    " and not exists (select 1 from attempts a where a.attempt_id = h.attempt_id)) as hunt_at,"
-    " (select min(read_back_at) from channel_items where brand_id = :brand_id"
-    " and channel_id = :channel_id and read_back_at is not null) as read_back_at"
 )
 _STOP_READ_BACK: Final = text(
     "update channel_items set read_back_at = null where brand_id = :brand_id and channel_id = :channel_id"
@@ -237,6 +226,13 @@ def _loaded(row: Any) -> ChannelItem:
     )
 
 
+def _whole(row: Any) -> ChannelItem:
+    """With what is to be sent of it."""
+    item = _loaded(row)
+    item.stored = bytes(row.attributes or b"")
+    return item
+
+
 async def lock(
     tx: WriteSession, brands: Sequence[BrandId], keys: Iterable[tuple[ChannelId, str]]
 ) -> dict[tuple[ChannelId, str], ChannelItem]:
@@ -262,7 +258,7 @@ async def lock_attempt(
 async def lock_hunt(tx: WriteSession, channel: Channel, hunt: UUID) -> list[ChannelItem]:
     """Everything that a hunt holds, locked."""
     params = {"brand_id": channel.brand_id, "channel_id": channel.channel_id, "hunt_id": hunt}
-    return [_loaded(row) for row in await tx.all(_LOCK_HUNT, params)]
+    return [_whole(row) for row in await tx.all(_LOCK_HUNT, params)]
 
 
 async def lock_orphan_suspects(tx: WriteSession, channel: Channel, *, limit: int) -> list[ChannelItem]:
@@ -296,17 +292,12 @@ async def lock_due(tx: WriteSession, channel: Channel, *, limit: int, fast: bool
     Items that somebody else holds are left for the next time; never waits.
     """
     params = {"brand_id": channel.brand_id, "channel_id": channel.channel_id, "fast": fast, "limit": limit}
-    return [_loaded(row) for row in await tx.all(_LOCK_DUE, params)]
+    return [_whole(row) for row in await tx.all(_LOCK_DUE, params)]
 
 
 async def attributes(tx: ReadSession, channel: Channel, item_ids: Sequence[str]) -> Mapping[str, bytes]:
     params = {"brand_id": channel.brand_id, "channel_id": channel.channel_id, "item_ids": list(item_ids)}
     return {row.item_id: bytes(row.attributes or b"") for row in await tx.all(_ATTRIBUTES, params)}
-
-
-async def mark_sent(tx: WriteSession, brand: BrandId, attempt: UUID) -> None:
-    """Keep what an attempt carries, for the read-back after it."""
-    await tx.execute(_MARK_SENT, {"attempt_id": attempt, "brand_id": brand})
 
 
 async def sent(tx: ReadSession, brand: BrandId, attempt: UUID) -> Sequence[tuple[str, str, bytes, bytes]]:
@@ -331,13 +322,9 @@ async def stop_read_back(tx: WriteSession, channel: Channel) -> None:
     await tx.execute(_STOP_READ_BACK, {"brand_id": channel.brand_id, "channel_id": channel.channel_id})
 
 
-async def next_due(tx: ReadSession, brand: BrandId, channel: ChannelId) -> Due:
-    row = await tx.one_or_none(_NEXT_DUE, {"brand_id": brand, "channel_id": channel})
-    return Due(**row._mapping) if row else Due()
-
-
 async def save(tx: WriteSession, rows: Sequence[ChannelItem], now: datetime) -> None:
-    """Insert or replace; the replica's or the row's own lock is held."""
+    """Insert or replace; the replica's or the row's own lock is held. An item that goes into an attempt keeps what it
+    is sent with, for the read-back after it."""
     if rows:
         await tx.execute(_SAVE, transpose(_STORED, [_stored(row, now) for row in rows]))
 

@@ -55,9 +55,6 @@ _RELEASE_ALL: Final = text(
 _LOCK: Final = text(
     "select claim_id, send_after, items_max, failures from channel_work where channel_id = :channel_id for update"
 )
-_GATE: Final = text(
-    "select claim_id, send_after, items_max, failures from channel_work where channel_id = :channel_id"
-)
 _SET_GATE: Final = text(
     "update channel_work set send_after = :send_after, items_max = :items_max, failures = :failures"
     " where channel_id = :channel_id"
@@ -118,11 +115,6 @@ async def renew(tx: WriteSession, claims: Sequence[UUID], until: datetime) -> se
 async def lock(tx: WriteSession, claim: Claim) -> Gate | None:
     """The channel's gate, locked; None when the claim is no longer ours."""
     row = await tx.one_or_none(_LOCK, {"channel_id": claim.channel_id})
-    return _gate(row, claim)
-
-
-async def gate(tx: ReadSession, claim: Claim) -> Gate | None:
-    row = await tx.one_or_none(_GATE, {"channel_id": claim.channel_id})
     return _gate(row, claim)
 
 

@@ -25,6 +25,8 @@ CLAIM_TIME: Final = timedelta(seconds=30)
 RENEW_EVERY_S: Final = 10.0
 TROUBLE_PAUSE_S: Final = 1.0
 CROWDED_POLL_S: Final = 0.2
+CLAIM_PAUSE_S: Final = 0.05
+"""After a claim the new sessions go first; a wake ends the pause."""
 SLICE: Final = timedelta(seconds=2)
 """While other channels wait for a place, nobody keeps one for longer than this and the step it is in."""
 DRAIN_S: Final = 10.0
@@ -117,14 +119,18 @@ class Dispatcher:
         for claim in claims:
             self._begin(claim, stop)
         if claims:
+            await self._rest(CLAIM_PAUSE_S)
             return
         wait_s = IDLE_POLL_S if due_at is None else (due_at - now).total_seconds()
         if wait_s <= 0:
             # Due, but no place is free, or its brand has its share of them.
             self._make_room(now)
             wait_s = CROWDED_POLL_S
+        await self._rest(min(wait_s, IDLE_POLL_S))
+
+    async def _rest(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(min(wait_s, IDLE_POLL_S)):
+            async with asyncio.timeout(seconds):
                 await self._woken.wait()
 
     async def _claim(self, tx: WriteSession, free: int) -> list[Claim]:

@@ -144,8 +144,7 @@ class Sender:
         stored: StoredHunt | None,
     ) -> Batch | None:
         rows = rows[: self._limit(catalog, gate)]
-        attributes = await items.attributes(tx, channel, [row.item_id for row in rows])
-        made = [_operation(catalog, row, attributes[row.item_id]) for row in rows]
+        made = [_operation(catalog, row, row.stored) for row in rows]
         count = batching.fill(
             [operation.size_bytes for operation in made],
             items_max=len(rows),
@@ -177,7 +176,6 @@ class Sender:
             recorder.move(row, sync.taken(row.facts, attempt.attempt_id), attempt_id=attempt.attempt_id)
         await work.begin(tx, attempt)
         await recorder.flush(tx)
-        await items.mark_sent(tx, channel.brand_id, attempt.attempt_id)
         if stored is not None:
             await self._hunting.sent(tx, stored, attempt)
         return Batch(channel, catalog, gate, attempt, made[:count], stored, prices)

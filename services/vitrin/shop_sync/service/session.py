@@ -103,8 +103,7 @@ class Session:
 
     async def _look(self) -> tuple[Situation | None, Batch | None]:
         async def look(tx: WriteSession) -> tuple[Situation | None, Batch | None]:
-            gate = await work.gate(tx, self.claim)
-            found = await situation(tx, self.claim, gate, read_back_from=self._looker.read_back_from)
+            found = await situation(tx, self.claim, read_back_from=self._looker.read_back_from)
             return found, await self._take(tx, found) if found is not None else None
 
         return await self._outcomes.transaction(self.claim.brand_id, look)
@@ -144,8 +143,9 @@ class Session:
         """Under the lock of the work row: whoever leaves work after this sets it due again."""
 
         async def release(tx: WriteSession) -> None:
-            gate = await work.lock(tx, self.claim)
-            found = await situation(tx, self.claim, gate, read_back_from=self._looker.read_back_from)
+            if await work.lock(tx, self.claim) is None:
+                return
+            found = await situation(tx, self.claim, read_back_from=self._looker.read_back_from)
             if found is None:
                 return
             due_at = (

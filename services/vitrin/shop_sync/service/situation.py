@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from vitrin.kit.db.session import ReadSession
 from vitrin.shop_sync.domain import schedule
 from vitrin.shop_sync.domain.values import Attempt, Channel, Claim, Due, Gate, Waits
-from vitrin.shop_sync.repository import channels, items, work
+from vitrin.shop_sync.repository import channels, work
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,12 @@ class Situation:
         return min(times, default=None)
 
 
-async def situation(
-    tx: ReadSession, claim: Claim, gate: Gate | None, *, read_back_from: datetime
-) -> Situation | None:
-    """None when the claim is no longer ours (`gate` is None), or the channel is gone."""
-    channel = await channels.get(tx, claim.brand_id, claim.channel_id)
-    if gate is None or channel is None:
+async def situation(tx: ReadSession, claim: Claim, *, read_back_from: datetime) -> Situation | None:
+    """None when the claim is no longer ours, or the channel is gone."""
+    found = await channels.situation(tx, claim)
+    if found is None:
         return None
+    channel, gate, due = found
     attempts = await work.attempts_of(tx, claim.brand_id, claim.channel_id)
-    due = await items.next_due(tx, claim.brand_id, claim.channel_id)
     read_back_at = None if due.read_back_at is None else max(due.read_back_at, read_back_from)
     return Situation(channel, gate, attempts, due, read_back_at)
