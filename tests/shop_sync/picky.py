@@ -21,12 +21,14 @@ DROPPED = frozenset({"host", "content-length", "connection"})
 
 @dataclass
 class Picky:
-    """`dislikes`: of one record of a batch. `calls`: the ids of every batch that came, and whether it went through."""
+    """`dislikes`: of one record of a batch. `calls`: the ids of every batch that came, and whether it went through.
+    `halves`: so many batches are carried out for their first half only, and the answer gets lost."""
 
     sandbox: httpx.AsyncClient
     dislikes: Callable[[dict[str, Any]], bool]
     calls: list[tuple[tuple[str, ...], bool]] = field(default_factory=list)
     url: str = ""
+    halves: int = 0
 
     async def answer(self, request: Request) -> Response:
         body = await request.body()
@@ -34,8 +36,21 @@ class Picky:
             records = json.loads(body)["items"]
             good = not any(self.dislikes(record) for record in records)
             self.calls.append((tuple(record["item_id"] for record in records), good))
+            if self.halves > 0:
+                self.halves -= 1
+                await self._forward(request, self._half(body))
+                return Response("", 502)
             if not good:
                 return Response(json.dumps(REFUSAL), 400, media_type="application/json")
+        return await self._forward(request, body)
+
+    @staticmethod
+    def _half(body: bytes) -> bytes:
+        document = json.loads(body)
+        document["items"] = document["items"][: len(document["items"]) // 2]
+        return json.dumps(document).encode()
+
+    async def _forward(self, request: Request, body: bytes) -> Response:
         headers = {name: value for name, value in request.headers.items() if name not in DROPPED}
         answer = await self.sandbox.request(
             request.method, request.url.path, params=request.query_params, headers=headers, content=body

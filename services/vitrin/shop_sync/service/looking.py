@@ -9,10 +9,10 @@ import orjson
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.http_client import Priority
-from vitrin.platforms.base import CatalogChannel, Endpoint, FailureKind, PlatformFailure
+from vitrin.platforms.base import CatalogChannel, Endpoint, FailureKind, Outcome, PlatformFailure
 from vitrin.shop_sync.domain import schedule
 from vitrin.shop_sync.domain.sync import GONE
-from vitrin.shop_sync.domain.values import Attempt, Channel, unpack
+from vitrin.shop_sync.domain.values import Attempt, Channel, Claim, unpack
 from vitrin.shop_sync.domain.words import VERDICT_OVERDUE
 from vitrin.shop_sync.repository import items, work
 from vitrin.shop_sync.service.attention import Attention
@@ -31,12 +31,14 @@ class Looker:
     def __init__(
         self,
         *,
+        claim: Claim,
         database: WorkerDatabase,
         outcomes: Outcomes,
         attention: Attention,
         verdict_timeout: timedelta,
         clock: Clock,
     ) -> None:
+        self._claim = claim
         self._database = database
         self._outcomes = outcomes
         self._attention = attention
@@ -64,6 +66,8 @@ class Looker:
                 by_id = {verdict.platform_item_id: verdict for verdict in result.verdicts}
                 verdicts = Verdicts(by_id=by_id, final=True, read_back=catalog.capabilities.read_back)
                 await self._outcomes.verdicts(channel, attempt, verdicts)
+                if all(verdict.outcome is Outcome.UNKNOWN for verdict in result.verdicts):
+                    await self._outcomes.send_smaller(channel, self._claim, attempt)
                 return
         if self._clock() - attempt.created_at > self._verdict_timeout:
             await self._outcomes.unknown(channel, attempt, VERDICT_OVERDUE)
@@ -75,6 +79,10 @@ class Looker:
         )
 
     async def look_at_unknown(self, channel: Channel, catalog: CatalogChannel, attempt: Attempt) -> None:
+        """What is there arrived, what is not goes again after LOOKS_MAX looks; removals and single prices alike.
+
+        A platform that shows nothing cannot be asked: there the whole item goes again at once, which upserts and
+        removals by id bear."""
         if not catalog.capabilities.read_back:
             await self._outcomes.requeue(channel, attempt)
             return

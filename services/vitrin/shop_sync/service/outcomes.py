@@ -215,6 +215,12 @@ class Outcomes:
 
         await self.transaction(channel.brand_id, change)
 
+    async def send_smaller(self, channel: Channel, claim: Claim, attempt: Attempt) -> None:
+        """A batch came to nothing after it had been taken, and nobody was named: smaller ones until somebody is. (A
+        hunt would be wrong here: that a platform takes a part of it proves nothing.)"""
+        if attempt.items > 1:
+            await self.change_gate(channel, claim, items_max=len(halves(range(attempt.items))[0]))
+
     async def needs_attention(self, channel: Channel, reason: str) -> None:
         await self.transaction(
             channel.brand_id, lambda tx: channels.set_state(tx, channel, "needs_attention", reason)

@@ -69,6 +69,7 @@ class Session:
             claim=claim, outcomes=outcomes, hunting=hunting, attention=attention, pace=pace, clock=clock
         )
         self._looker = Looker(
+            claim=claim,
             database=database,
             outcomes=outcomes,
             attention=attention,
