@@ -159,12 +159,20 @@ class PlatformHttp:
         total_timeout_s: float = TOTAL_TIMEOUT_S,
         proxy: str | None = None,
         breaker_rules: BreakerRules | None = None,
+        rate_factor: float = 1.0,
     ) -> None:
+        """`rate_factor` multiplies the documented rates: above 1 only where a sandbox counts no calls."""
         self._monotonic = monotonic
         self._jitter = jitter
         self._sleep = sleep
         self._total_timeout_s = total_timeout_s
-        self._gates = Gates(monotonic=monotonic, sleep=sleep, jitter=jitter, breaker_rules=breaker_rules)
+        self._gates = Gates(
+            monotonic=monotonic,
+            sleep=sleep,
+            jitter=jitter,
+            breaker_rules=breaker_rules,
+            rate_factor=rate_factor,
+        )
         self._read_timeout_s = read_timeout_s
         self._proxy = proxy
         self._tls: ssl.SSLContext | None = None

@@ -119,7 +119,7 @@ async def run(
     )
     token = settings.grpc.service_token.get_secret_value()
     accounts = grpc_channel(settings.grpc.accounts_address, token)
-    http, waker = PlatformHttp(), Waker()
+    http, waker = PlatformHttp(rate_factor=settings.dispatch.rate_factor), Waker()
     runtime.closing(http.close)
     runtime.closing(accounts.close)
     access = runtime.consumer(

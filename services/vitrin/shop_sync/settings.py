@@ -38,6 +38,12 @@ class DispatchSettings(BaseSettings):
         le=1_440,
         description="What has not moved for so many minutes is stuck, and the watchdog tells.",
     )
+    rate_factor: float = Field(
+        1.0,
+        gt=0,
+        le=1_000,
+        description="Multiplies the platforms' documented rates; above 1 only where a sandbox counts no calls.",
+    )
 
 
 class ShopSyncSettings(BaseModel):

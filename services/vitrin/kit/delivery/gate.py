@@ -11,7 +11,7 @@ of anybody else; who is turned away learns when to come again (`TurnedAway.retry
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from vitrin.kit.delivery import metrics
@@ -89,6 +89,7 @@ class _Waiter:
 @dataclass(slots=True, eq=False)
 class _Gate:
     limiter: Limiter
+    documented: Rate
     share: FairShare = field(default_factory=FairShare)
     lines: dict[Priority, list[_Waiter]] = field(
         default_factory=lambda: {priority: [] for priority in Priority}
@@ -141,8 +142,13 @@ class Gates:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
         breaker_rules: BreakerRules | None = None,
+        rate_factor: float = 1.0,
     ) -> None:
+        """`rate_factor` multiplies the documented rates: above 1 only where a sandbox counts no calls."""
+        if rate_factor <= 0:
+            raise ValueError("rate_factor is above 0")
         self._monotonic = monotonic
+        self._rate_factor = rate_factor
         self._sleep = sleep
         self._jitter = jitter
         self._rules = breaker_rules or BreakerRules()
@@ -257,9 +263,10 @@ class Gates:
     def _gate(self, call: Caller) -> _Gate:
         key = (call.platform, call.account, call.rate.endpoint)
         gate = self._gates.get(key)
-        if gate is None or (gate.limiter.rate != call.rate and gate.is_empty):
+        if gate is None or (gate.documented != call.rate and gate.is_empty):
             self._make_room()
-            gate = self._gates[key] = _Gate(Limiter(call.rate))
+            calls = max(1, int(call.rate.calls * self._rate_factor))
+            gate = self._gates[key] = _Gate(Limiter(replace(call.rate, calls=calls)), call.rate)
         return gate
 
     def _breaker(self, call: Caller) -> Breaker:

@@ -41,6 +41,8 @@ RESERVE_CALLS_FROM: Final = 4
 RESERVE_WINDOWS: Final = 10
 SPREAD_SHARE: Final = 0.02
 """Of the window: how much later than its start a call may be counted by the platform."""
+GROWTH_FROM: Final = 1.05
+"""Our window is a little longer than the platform's: a limit that seems higher by less than this is the same."""
 GROWTH_PER_WINDOW: Final = 1.5
 RECOVERY_PER_WINDOW: Final = 1.05
 EVIDENCE_CALLS: Final = 4
@@ -49,6 +51,8 @@ HOLD_WINDOWS: Final = 30
 HOLD_MAX_S: Final = 86_400.0
 WAIT_MAX_S: Final = 3_600.0
 """What a platform asks for is believed up to an hour: its header may mean something else."""
+ASSUMED_MAX: Final = 1_000
+"""Calls assumed before the first one; in larger windows the rest is taken as free."""
 EPSILON_S: Final = 1e-9
 
 
@@ -60,6 +64,12 @@ class Ticket:
     until_s: float
     fast: bool = False
     own: bool = True
+    own_then: int = 0
+    """Own calls in the window when this one went, with it: what the platform's answer is compared with."""
+    sure_then: int = 0
+    """Of these, those that had surely arrived: answered before, and this one itself."""
+    open: bool = True
+    """Not answered yet."""
 
 
 @dataclass(slots=True)
@@ -76,6 +86,10 @@ class Limiter:
     calls: deque[Ticket] = field(default_factory=deque)
     fast_calls: int = 0
     """Of `calls`."""
+    foreign_calls: int = 0
+    """Of `calls`, not our own."""
+    open_calls: int = 0
+    """Under way, also those that have left the window."""
     blocked_until_s: float = float("-inf")
     held_until_s: float = float("-inf")
     changed_s: float | None = None
@@ -115,7 +129,10 @@ class Limiter:
         self._assume(now_s)
         self._forget(now_s)
         fast = priority is Priority.FAST
-        ticket = Ticket(now_s, now_s + self.rate.per_s * (1 + SPREAD_SHARE), fast)
+        own = len(self.calls) - self.foreign_calls + 1
+        until_s = now_s + self.rate.per_s * (1 + SPREAD_SHARE)
+        ticket = Ticket(now_s, until_s, fast, own_then=own, sure_then=max(1, own - self.open_calls))
+        self.open_calls += 1
         self.calls.append(ticket)
         self.fast_calls += fast
         self.last_s = now_s
@@ -149,13 +166,14 @@ class Limiter:
 
     def answered(self, ticket: Ticket, now_s: float, usage: Usage | None = None) -> None:
         """The call came to an end, with what its answer says about the quota."""
+        self._close(ticket)
         ticket.until_s = min(ticket.until_s, now_s + self.rate.per_s)
         if usage is None:
             return
         self._forget(now_s)
         if usage.regain_s and usage.share > 1:
             self._block(now_s, usage.regain_s)
-        self._measure(usage, now_s)
+        self._measure(ticket, usage, now_s)
 
     def throttled(
         self, ticket: Ticket, now_s: float, *, retry_after_s: float | None = None, usage: Usage | None = None
@@ -163,7 +181,7 @@ class Limiter:
         """The platform refused the call for its rate, whatever the HTTP status said; it was not counted there."""
         self.cancel(ticket)
         self._forget(now_s)
-        own = sum(1 for call in self.calls if call.own)
+        own = len(self.calls) - self.foreign_calls
         self.throttles += 1
         self.ceiling = float(max(1, own, int(self.limit / 2)))
         self._change(min(self.limit, self.ceiling), now_s)
@@ -175,11 +193,16 @@ class Limiter:
 
     def cancel(self, ticket: Ticket) -> None:
         """The call was not sent after all."""
+        self._close(ticket)
         if ticket in self.calls:
             self.calls.remove(ticket)
             self.fast_calls -= ticket.fast
 
     # ---- inside
+
+    def _close(self, ticket: Ticket) -> None:
+        self.open_calls -= ticket.open
+        ticket.open = False
 
     def _starved(self, now_s: float) -> bool:
         """The slow lane waits and had no call in a whole window."""
@@ -213,37 +236,42 @@ class Limiter:
         if self.known_since_s is not None:
             return
         self.known_since_s = self.changed_s = now_s
-        calls = self.rate.calls
+        calls = min(self.rate.calls, ASSUMED_MAX)
         even_s, spread_s = self.rate.per_s / calls, SPREAD_SHARE * self.rate.per_s
         self.calls.extend(
             Ticket(now_s - self.rate.per_s + n * even_s, now_s + spread_s + n * even_s, own=False)
             for n in range(1, calls)
         )
+        self.foreign_calls = len(self.calls)
 
     def _forget(self, now_s: float) -> None:
         while self.calls and self.calls[0].until_s <= now_s + EPSILON_S:
-            self.fast_calls -= self.calls.popleft().fast
+            gone = self.calls.popleft()
+            self.fast_calls -= gone.fast
+            self.foreign_calls -= not gone.own
 
-    def _measure(self, usage: Usage, now_s: float) -> None:
-        own = sum(1 for call in self.calls if call.own)
-        self._compare(own, usage, now_s)
+    def _measure(self, ticket: Ticket, usage: Usage, now_s: float) -> None:
+        own = len(self.calls) - self.foreign_calls
+        self._compare(ticket.sure_then, max(own, ticket.own_then), usage, now_s)
+        # Calls that we made meanwhile may be in the platform's count or not; they are no foreign ones in any case.
         counted = int(usage.share * self.limit + EPSILON_S)
-        others = [call for call in self.calls if not call.own]
-        surplus = len(others) - max(0, counted - own)
-        if surplus > 0:
-            gone = set(map(id, others[:surplus]))
+        foreign = max(0, counted - max(own, ticket.own_then))
+        if foreign < self.foreign_calls:
+            others = [call for call in self.calls if not call.own]
+            gone = set(map(id, others[: self.foreign_calls - foreign]))
             self.calls = deque(call for call in self.calls if id(call) not in gone)
         else:
-            until_s = now_s + self.rate.per_s
-            self.calls.extend(Ticket(now_s, until_s, own=False) for _ in range(-surplus))
+            new = foreign - self.foreign_calls
+            self.calls.extend(Ticket(now_s, now_s + self.rate.per_s, own=False) for _ in range(new))
+        self.foreign_calls = foreign
 
-    def _compare(self, own: int, usage: Usage, now_s: float) -> None:
+    def _compare(self, sure: int, own: int, usage: Usage, now_s: float) -> None:
         """The limit that our own calls and the platform's share of it make, where both are known well enough."""
-        if own < EVIDENCE_CALLS or usage.share <= 0:
+        if sure < EVIDENCE_CALLS or usage.share <= 0:
             return
         window_s = self.rate.per_s
-        least = own / (usage.share + usage.step)
-        if least > self.limit:
+        least = sure / (usage.share + usage.step)
+        if least > self.limit * GROWTH_FROM:
             if self.changed_s is None or now_s - self.changed_s >= window_s:
                 grown = min(least, self.limit * GROWTH_PER_WINDOW)
                 held = self.ceiling is not None and now_s < self.held_until_s

@@ -12,7 +12,8 @@ from vitrin.kit.ids import BrandId, ChannelId
 from vitrin.shop_sync.domain.values import Attempt, Claim, Gate, Stage
 
 _ENSURE: Final = text(
-    "insert into channel_work (channel_id, brand_id) values (:channel_id, :brand_id) on conflict do nothing"
+    "insert into channel_work (channel_id, brand_id, platform) values (:channel_id, :brand_id, :platform)"
+    " on conflict do nothing"
 )
 _DUE: Final = text(
     "update channel_work w set due_at = least(w.due_at, greatest(:now, w.send_after)) from"
@@ -26,14 +27,19 @@ _BRAND_DUE: Final = text(
     " order by channel_id for update) as locked where w.channel_id = locked.channel_id returning w.channel_id"
 )
 _CLAIM: Final = text(
-    "with held as (select brand_id, count(*) as places from channel_work"
-    " where claimed_by = :worker and claim_id is not null and claimed_until >= :now group by brand_id),"
-    " waiting as (select channel_id, brand_id, due_at from channel_work where due_at <= :now"
+    "with held as (select brand_id, platform from channel_work"
+    " where claimed_by = :worker and claim_id is not null and claimed_until >= :now),"
+    " of_brand as (select brand_id, count(*) as places from held group by brand_id),"
+    " of_platform as (select platform, count(*) as places from held group by platform),"
+    " waiting as (select channel_id, brand_id, platform, due_at from channel_work where due_at <= :now"
     f" and (claimed_until is null or claimed_until < :now) order by due_at limit {CLAIM_CANDIDATES}),"
-    " turns as (select channel_id, due_at, coalesce(places, 0) + row_number() over"
+    " turns as (select waiting.*, coalesce(of_brand.places, 0) + row_number() over"
     " (partition by waiting.brand_id order by due_at, channel_id) as turn"
-    " from waiting left join held using (brand_id)),"
-    " chosen as (select channel_id from turns where turn <= :brand_max order by turn, due_at limit :limit)"
+    " from waiting left join of_brand on of_brand.brand_id = waiting.brand_id),"
+    " places as (select turns.*, coalesce(of_platform.places, 0) + row_number() over"
+    " (partition by turns.platform order by turn, due_at, channel_id) as place"
+    " from turns left join of_platform on of_platform.platform = turns.platform where turn <= :one_max),"
+    " chosen as (select channel_id from places where place <= :one_max order by turn, due_at limit :limit)"
     " update channel_work w set claim_id = gen_random_uuid(), claimed_by = :worker, claimed_until = :until,"
     " claimed_at = :now from (select channel_id from channel_work where channel_id in (select channel_id from chosen)"
     " and (claimed_until is null or claimed_until < :now) for update skip locked) as free"
@@ -79,8 +85,8 @@ _END: Final = text("delete from attempts where attempt_id = :attempt_id and bran
 _END_ALL: Final = text("delete from attempts where brand_id = :brand_id and channel_id = :channel_id")
 
 
-async def ensure(tx: WriteSession, brand: BrandId, channel: ChannelId) -> None:
-    await tx.execute(_ENSURE, {"channel_id": channel, "brand_id": brand})
+async def ensure(tx: WriteSession, brand: BrandId, channel: ChannelId, *, platform: str) -> None:
+    await tx.execute(_ENSURE, {"channel_id": channel, "brand_id": brand, "platform": platform})
 
 
 async def make_due(tx: WriteSession, channels: Sequence[ChannelId], now: datetime) -> None:
@@ -98,11 +104,12 @@ async def make_brands_due(
 
 
 async def claim(
-    tx: WriteSession, *, worker: str, now: datetime, until: datetime, limit: int, brand_max: int
+    tx: WriteSession, *, worker: str, now: datetime, until: datetime, limit: int, one_max: int
 ) -> list[Claim]:
     """Due channels that nobody works on. Brands take turns: the second channel of one comes after the first of every
-    other (among the oldest CLAIM_CANDIDATES), and none holds more than `brand_max` places of this worker."""
-    params = {"worker": worker, "now": now, "until": until, "limit": limit, "brand_max": brand_max}
+    other (among the oldest CLAIM_CANDIDATES), and no brand and no platform holds more than `one_max` places of this
+    worker: neither a brand with many channels nor a platform that hangs takes them all."""
+    params = {"worker": worker, "now": now, "until": until, "limit": limit, "one_max": one_max}
     return [Claim(row.claim_id, row.brand_id, row.channel_id) for row in await tx.all(_CLAIM, params)]
 
 

@@ -1,6 +1,5 @@
 """Opening platform catalogs: without a token to render, with a leased token to talk."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -10,10 +9,10 @@ import grpc
 
 from vitrin.events.envelope import from_us
 from vitrin.kit.clock import Clock
-from vitrin.kit.http_client import PlatformHttp, Rate
+from vitrin.kit.http_client import PlatformHttp
 from vitrin.kit.ids import BrandId, ConnectionId
 from vitrin.kit.logs import get_logger
-from vitrin.platforms.base import CatalogChannel, ChannelMisconfigured, Endpoint
+from vitrin.platforms.base import CatalogChannel, ChannelMisconfigured
 from vitrin.platforms.registry import PLATFORMS
 from vitrin.protos.accounts.v1.connection_pb2 import LeaseTokenRequest, LeaseTokenResponse, ReportStateRequest
 from vitrin.shop_sync.domain.values import Channel
@@ -48,20 +47,10 @@ def _config(channel: Channel) -> tuple[object, ...]:
 
 
 class Catalogs:
-    """Open catalogs, cached: for rendering as long as their settings last, for talking as long as the lease.
+    """Open catalogs, cached: for rendering as long as their settings last, for talking as long as the lease."""
 
-    `rates` replaces the documented ones of every platform (stand-ins without quotas)."""
-
-    def __init__(
-        self,
-        *,
-        http: PlatformHttp,
-        accounts: "ConnectionServiceAsyncStub",
-        clock: Clock,
-        rates: Mapping[Endpoint, Rate] | None = None,
-    ) -> None:
+    def __init__(self, *, http: PlatformHttp, accounts: "ConnectionServiceAsyncStub", clock: Clock) -> None:
         self._http = http
-        self._rates = rates
         self._accounts = accounts
         self._clock = clock
         self._renderers: dict[UUID, _Open] = {}
@@ -148,6 +137,5 @@ class Catalogs:
             language=channel.language,
             currency=channel.currency,
             base_url=base_url or None,
-            rates=self._rates,
             brand=str(channel.brand_id),
         )

@@ -77,7 +77,7 @@ class Connections:
         wanted = self._configured(news, held, now)
         if held is None:
             await channels.create(tx, wanted)
-            await work.ensure(tx, wanted.brand_id, wanted.channel_id)
+            await work.ensure(tx, wanted.brand_id, wanted.channel_id, platform=wanted.platform)
         else:
             await channels.update(tx, wanted)
         if wanted.state == "active":

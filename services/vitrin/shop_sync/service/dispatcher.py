@@ -34,8 +34,8 @@ MakeSession = Callable[[Claim], Session]
 _log = get_logger("vitrin.shop_sync.dispatcher")
 
 
-def places_of_a_brand(channels_max: int) -> int:
-    """A quarter of the places, and one at least, is never held by one brand alone."""
+def places_of_one(channels_max: int) -> int:
+    """A quarter of the places, and one at least, is out of reach for one brand, and for one platform."""
     return max(1, channels_max - max(1, channels_max // 4))
 
 
@@ -123,7 +123,7 @@ class Dispatcher:
             return
         wait_s = IDLE_POLL_S if due_at is None else (due_at - now).total_seconds()
         if wait_s <= 0:
-            # Due, but no place is free, or its brand has its share of them.
+            # Due, but no place is free, or its brand or platform has its share of them.
             self._make_room(now)
             wait_s = CROWDED_POLL_S
         await self._rest(min(wait_s, IDLE_POLL_S))
@@ -141,7 +141,7 @@ class Dispatcher:
             now=now,
             until=now + CLAIM_TIME,
             limit=free,
-            brand_max=places_of_a_brand(self._channels_max),
+            one_max=places_of_one(self._channels_max),
         )
 
     def _begin(self, claim: Claim, stop: asyncio.Event) -> None:

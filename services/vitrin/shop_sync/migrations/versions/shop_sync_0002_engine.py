@@ -39,14 +39,22 @@ _STATEMENTS = (
     "create index channel_items_flights on channel_items (channel_id, updated_at) where attempt_id is not null",
     "create index attempts_by_age on attempts (created_at)",
     "create index channel_work_claimed on channel_work (claimed_until) where claim_id is not null",
-    "alter table channel_work add column claimed_at timestamptz",
+    "alter table channel_work add column claimed_at timestamptz, add column platform text not null default ''",
+)
+_NAME_PLATFORMS = (
+    # The owner has no policy of its own: it sees rows only where security is not forced on it.
+    "alter table channel_work no force row level security",
+    "alter table channels no force row level security",
+    "update channel_work w set platform = c.platform from channels c where c.channel_id = w.channel_id",
+    "alter table channel_work force row level security",
+    "alter table channels force row level security",
 )
 
 
 def upgrade() -> None:
     operations = Operations(op.get_context())
     install_outgoing(operations)
-    for statement in _STATEMENTS:
+    for statement in (*_STATEMENTS, *_NAME_PLATFORMS):
         operations.execute(statement)
     brand_table(operations, "hunts", app_privileges="select")
 
