@@ -50,6 +50,11 @@ def sandbox_url() -> Iterator[str]:
         (["lag", "--key", "vk_test_a_b"], 3, "VITRIN_SHOP_SYNC_URL"),
         (["sandbox", "accounts"], 3, "VITRIN_SANDBOX_URL"),
         (["status"], 3, "not_running"),
+        (["pause"], 2, "scope_missing: name exactly one scope"),
+        (["pause", "--brand", "--house"], 2, "--channel ID"),
+        (["pause", "--house"], 5, "operator_token_missing"),
+        (["resume", "--platform", "meta"], 5, "key_missing"),
+        (["resume", "--channel", "1", "--key", "vk_test_a_b"], 3, "VITRIN_SHOP_SYNC_URL"),
         (["up", "--catalog", "missing.csv"], 2, "missing.csv"),
         (
             [

@@ -83,3 +83,8 @@ class ConnectionRefused(Conflict):
 
 class StateUnknown(Refused):
     code, title = "state_unknown", "There is no such state"
+
+
+class OutgoingInvalid(Refused):
+    code, title = "outgoing_invalid", "There is no such switch"
+    fix = "Leave 'platform' out for the whole brand, or name a platform that Vitrin knows."

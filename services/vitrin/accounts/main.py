@@ -12,6 +12,7 @@ from vitrin.accounts.service_brands import Brands
 from vitrin.accounts.service_connections import Connections
 from vitrin.accounts.service_keys import Keys
 from vitrin.accounts.service_leases import Leases, OwnDirectory
+from vitrin.accounts.service_outgoing import Switches
 from vitrin.accounts.settings import AccountsSettings
 from vitrin.kit.clock import Clock, system_clock
 from vitrin.kit.crypto import TokenCipher
@@ -47,6 +48,7 @@ def build_app(
             "clock": clock,
             "brands": Brands(database, clock),
             "keys": Keys(database, clock),
+            "switches": Switches(database, clock),
             "connections": Connections(
                 database, clock, cipher, sandbox_url=settings.secrets.sandbox_url, sandbox_hosts=hosts
             ),
@@ -56,7 +58,7 @@ def build_app(
 
 def build_rpc(settings: AccountsSettings, database: AppDatabase, clock: Clock = system_clock) -> GrpcServer:
     cipher = TokenCipher.parse(settings.secrets.token_keys.get_secret_value())
-    access = AccessServicer(OwnDirectory(database, clock))
+    access = AccessServicer(OwnDirectory(database, clock), Switches(database, clock))
     connection = ConnectionServicer(Leases(database, clock, cipher))
     return GrpcServer(
         settings.grpc,

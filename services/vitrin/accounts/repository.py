@@ -5,9 +5,10 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, any_, exists, insert, literal, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert as insert_or_keep
 
 from vitrin.accounts.domain import OWNER_SCOPE
-from vitrin.accounts.models import api_keys, audit_entries, brands, connections
+from vitrin.accounts.models import api_keys, audit_entries, brands, connections, outgoing_switches
 from vitrin.kit.access.lookup import LOOKUP_KEY
 from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.ids import BrandId, ConnectionId, KeyId
@@ -144,6 +145,36 @@ async def update_connection(
 async def has_live_connection(session: ReadSession, brand_id: BrandId) -> bool:
     live = _connections(brand_id, ("live",))
     return bool(await session.scalar(select(exists(live))))
+
+
+async def lock_switch(session: WriteSession, brand_id: BrandId, platform: str, *, row: dict[str, Any]) -> Any:
+    """The switch, locked; `row` is what it is before anybody has touched it."""
+    await session.execute(insert_or_keep(outgoing_switches).values(row).on_conflict_do_nothing())
+    statement = select(outgoing_switches).where(
+        outgoing_switches.c.brand_id == brand_id, outgoing_switches.c.platform == platform
+    )
+    return (await session.execute(statement.with_for_update())).one()
+
+
+async def update_switch(
+    session: WriteSession, brand_id: BrandId, platform: str, changes: dict[str, Any]
+) -> Any:
+    statement = (
+        update(outgoing_switches)
+        .where(outgoing_switches.c.brand_id == brand_id, outgoing_switches.c.platform == platform)
+        .values(**changes, version=outgoing_switches.c.version + 1)
+        .returning(outgoing_switches)
+    )
+    return (await session.execute(statement)).one()
+
+
+async def switches(session: ReadSession, brand_ids: tuple[BrandId, ...]) -> list[Any]:
+    """Every switch that was ever touched, the house's first."""
+    statement = select(outgoing_switches).where(
+        outgoing_switches.c.brand_id.in_(brand_ids), outgoing_switches.c.version > 0
+    )
+    ordered = statement.order_by(outgoing_switches.c.brand_id, outgoing_switches.c.platform)
+    return list(await session.all(ordered))
 
 
 async def insert_audit(session: WriteSession, row: dict[str, Any]) -> None:

@@ -35,8 +35,9 @@ def register(app: typer.Typer) -> None:
     app.command()(lag)
 
 
-def status(as_json: AsJson = False) -> None:
-    """Every address, the state of every process, and the demo brand with its key. 3 when nothing runs."""
+def status(key: Key = None, as_json: AsJson = False) -> None:
+    """Every address, the state of every process, the demo brand with its key, and, with a key, what is stopped or
+    stuck. 3 when nothing runs."""
     from vitrin.cli.settings import Var, demo_brand, read_json
     from vitrin.cli.supervisor.state import up_is_running
 
@@ -51,6 +52,7 @@ def status(as_json: AsJson = False) -> None:
             exit_code=Exit.UNREACHABLE,
         )
     state["demo"] = demo_brand(var)
+    state |= _standing(key)
     if as_json:
         output.json(state)
     else:
@@ -140,6 +142,21 @@ def lag_rows(answer: Mapping[str, Any]) -> list[dict[str, object]]:
     ]
 
 
+def _standing(key: str | None) -> dict[str, Any]:
+    """Switches and channels of the key's brand; nothing without a key, or while a service does not answer."""
+    from vitrin.cli.failures import CliFailure
+    from vitrin.cli.settings import api_key
+    from vitrin.cli.switching import switches_of
+
+    if api_key(key) is None:
+        return {}
+    try:
+        switches, channels = switches_of(key)
+    except CliFailure:
+        return {}
+    return {"outgoing": switches, "channels": channels}
+
+
 def _show_channel(output: Output, channel: Mapping[str, Any]) -> None:
     colour = {"live": "green", "accepted": "green", "invalid": "red", "rejected": "red"}.get(
         channel["state"], "yellow"
@@ -166,5 +183,13 @@ def _show_status(output: Output, state: Mapping[str, Any]) -> None:
     )
     rows = [{"name": name, "url": url} for name, urls in state["urls"].items() for url in urls.values()]
     output.table(rows, columns={"name": "", "url": "addresses"})
+    if state.get("channels"):
+        from vitrin.cli.switching import CHANNEL_COLUMNS, COLUMNS, shown_channel
+
+        channels = [shown_channel(channel) for channel in state["channels"]]
+        output.table(channels, columns=CHANNEL_COLUMNS, title="channels")
+        stopped = [switch for switch in state["outgoing"] if switch["stopped"]]
+        if stopped:
+            output.table(stopped, columns=COLUMNS, title="everything outgoing is stopped")
     if state.get("demo"):
         output.record(state["demo"], title="demo brand")

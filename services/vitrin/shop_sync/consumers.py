@@ -1,9 +1,11 @@
-"""The door for events: catalog's items and offers, accounts' connections. Keys and access are kit.access's."""
+"""The door for events: catalog's items and offers, accounts' connections and switches. Keys are kit.access's."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
+from vitrin.events import topics
 from vitrin.events.envelope import InvalidMessage, Message
+from vitrin.kit.access import access_handler
 from vitrin.kit.consumer.loop import Handler
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.ids import BrandId, ConnectionId
@@ -19,6 +21,7 @@ from vitrin.shop_sync.domain.replica import (
 from vitrin.shop_sync.repository.replica import Key
 from vitrin.shop_sync.service.connections import ConnectionNews, Connections
 from vitrin.shop_sync.service.replicas import Replicas
+from vitrin.shop_sync.service.switching import Switching
 
 
 def catalog_handler(replicas: Replicas) -> Handler:
@@ -26,6 +29,17 @@ def catalog_handler(replicas: Replicas) -> Handler:
 
     async def handle(tx: WriteSession, messages: Sequence[Message]) -> None:
         await replicas.apply(tx, [replica_part(message) for message in messages])
+
+    return handle
+
+
+def switching_handler(switching: Switching) -> Handler:
+    """Topics of kit.access; a switch that was turned sets the channels of its scope due."""
+
+    async def handle(tx: WriteSession, messages: Sequence[Message]) -> None:
+        await access_handler(tx, messages)
+        turned = {message.brand_id for message in messages if message.topic == topics.OUTGOING}
+        await switching.turned(tx, sorted(turned))
 
     return handle
 

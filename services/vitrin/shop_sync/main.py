@@ -9,7 +9,8 @@ from fastapi import FastAPI
 
 from vitrin import shop_sync
 from vitrin.events import topics
-from vitrin.kit.access import ACCESS_TOPICS, ReplicaDirectory, access_handler
+from vitrin.kit.access import ACCESS_TOPICS, ReplicaDirectory
+from vitrin.kit.access.outgoing import Outgoing
 from vitrin.kit.clock import Clock, system_clock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.grpc.client import channel as grpc_channel
@@ -20,7 +21,7 @@ from vitrin.kit.runtime import Role, Runtime
 from vitrin.protos.accounts.v1.access_pb2_grpc import AccessServiceStub
 from vitrin.protos.accounts.v1.connection_pb2_grpc import ConnectionServiceStub
 from vitrin.shop_sync import api
-from vitrin.shop_sync.consumers import catalog_handler, connection_handler
+from vitrin.shop_sync.consumers import catalog_handler, connection_handler, switching_handler
 from vitrin.shop_sync.domain.values import Claim
 from vitrin.shop_sync.service.backfill import Backfill
 from vitrin.shop_sync.service.catalogs import Catalogs
@@ -30,8 +31,11 @@ from vitrin.shop_sync.service.dispatcher import Dispatcher
 from vitrin.shop_sync.service.outcomes import Outcomes
 from vitrin.shop_sync.service.reading import Reading
 from vitrin.shop_sync.service.replicas import Replicas
-from vitrin.shop_sync.service.session import Pace, Session
+from vitrin.shop_sync.service.sending import Pace
+from vitrin.shop_sync.service.session import Session
+from vitrin.shop_sync.service.switching import Switching
 from vitrin.shop_sync.service.waking import Waker
+from vitrin.shop_sync.service.watchdog import Watchdog
 from vitrin.shop_sync.settings import SERVICE, ShopSyncSettings
 
 VERSION: Final = "0.1.0"
@@ -44,6 +48,7 @@ class Worker:
     replicas: Replicas
     connections: Connections
     dispatcher: Dispatcher
+    watchdog: Watchdog
 
 
 def build_worker(
@@ -51,6 +56,7 @@ def build_worker(
     settings: ShopSyncSettings,
     database: WorkerDatabase,
     catalogs: Catalogs,
+    outgoing: Outgoing,
     waker: Waker,
     clock: Clock,
 ) -> Worker:
@@ -70,6 +76,7 @@ def build_worker(
             claim=claim,
             database=database,
             catalogs=catalogs,
+            outgoing=outgoing,
             backfill=backfill,
             outcomes=outcomes,
             pace=pace,
@@ -88,6 +95,13 @@ def build_worker(
         replicas=Replicas(desires=desires, waker=waker, clock=clock),
         connections=Connections(catalogs=catalogs, waker=waker, clock=clock),
         dispatcher=dispatcher,
+        watchdog=Watchdog(
+            database=database,
+            outcomes=outcomes,
+            waker=waker,
+            clock=clock,
+            after=timedelta(minutes=dispatch.stuck_after_min),
+        ),
     )
 
 
@@ -109,7 +123,10 @@ async def run(
     runtime.closing(http.close)
     runtime.closing(accounts.close)
     access = runtime.consumer(
-        group="shop_sync.access", topics=ACCESS_TOPICS, handler=access_handler, watched=True
+        group="shop_sync.access",
+        topics=ACCESS_TOPICS,
+        handler=switching_handler(Switching(waker=waker, clock=clock)),
+        watched=True,
     )
     readiness: dict[str, Readiness] = {
         "database": runtime.database_ready,
@@ -119,7 +136,12 @@ async def run(
     if runtime.is_worker:
         catalogs = Catalogs(http=http, accounts=ConnectionServiceStub(accounts), clock=clock)
         worker = build_worker(
-            settings=settings, database=runtime.worker, catalogs=catalogs, waker=waker, clock=clock
+            settings=settings,
+            database=runtime.worker,
+            catalogs=catalogs,
+            outgoing=Outgoing(runtime.worker, access, AccessServiceStub(accounts)),
+            waker=waker,
+            clock=clock,
         )
         replica = runtime.consumer(
             group="shop_sync.replica",
@@ -133,9 +155,15 @@ async def run(
         )
         readiness |= {"replica": runtime.caught_up(replica), "connections": runtime.caught_up(connections)}
         runtime.loop("dispatcher", worker.dispatcher.run)
+        runtime.loop("watchdog", worker.watchdog.run)
     if runtime.is_api:
         directory = ReplicaDirectory(runtime.app, access, AccessServiceStub(accounts), clock)
-        reading = Reading(database=runtime.app, waker=waker, clock=clock)
+        reading = Reading(
+            database=runtime.app,
+            waker=waker,
+            clock=clock,
+            stuck_after=timedelta(minutes=settings.dispatch.stuck_after_min),
+        )
         runtime.http(_app(settings, readiness, directory, reading), settings.http)
         # Only health for now: nobody asks shop_sync by gRPC yet.
         runtime.grpc(GrpcServer(settings.grpc, [], token))

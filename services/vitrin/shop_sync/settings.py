@@ -32,6 +32,12 @@ class DispatchSettings(BaseSettings):
     verdict_timeout_s: int = Field(
         600, ge=1, description="Longest wait for a verdict before looking at what the platform shows."
     )
+    stuck_after_min: int = Field(
+        15,
+        ge=1,
+        le=1_440,
+        description="What has not moved for so many minutes is stuck, and the watchdog tells.",
+    )
     rate_factor: float = Field(
         1.0,
         gt=0,

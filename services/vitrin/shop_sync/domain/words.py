@@ -49,6 +49,16 @@ CHANNEL_CLOSED: Final = Reason(
 )
 
 
+def batch_refused(items: int, cause: str) -> Reason:
+    """Why an item waits that was in a batch which the platform refused without naming anybody."""
+    return Reason(
+        "batch_refused",
+        "",
+        f"The platform refused a batch of {items:,} items and named none: looking for the culprit. It said: {cause}",
+        "Nothing to do: Vitrin halves the batch until the culprit is named, and sends the others again.",
+    )
+
+
 def channel_stopped(reason: str) -> Reason:
     """Why an item that is not settled does not move: nothing is sent on its channel."""
     return Reason(
@@ -56,6 +66,37 @@ def channel_stopped(reason: str) -> Reason:
         "",
         f"Nothing is sent on this channel until somebody repairs its connection ({reason}).",
         "Give the connection a new token: `vitrin connection renew <id>`, or PATCH /v1/connections/{id} of accounts.",
+    )
+
+
+def channel_paused(by: str, reason: str) -> Reason:
+    """Why an item that is not settled does not move: somebody paused its channel."""
+    return Reason(
+        "channel_paused",
+        "",
+        f"The channel is paused by {by}{f': {reason}' if reason else ''}. Changes are kept.",
+        "Resume it: POST /v1/channels/{id}:resume, or `vitrin resume --channel <id>`.",
+    )
+
+
+_SCOPE_WORDS: Final[Mapping[str, tuple[str, str]]] = {
+    "house": ("of this Vitrin", "Ask whoever runs this Vitrin: `vitrin resume --house`."),
+    "brand": ("of the brand", "POST /v1/outgoing:resume of accounts, or `vitrin resume --brand`."),
+    "platform": (
+        "of the brand on this platform",
+        "POST /v1/outgoing:resume of accounts with the platform, or `vitrin resume --platform <name>`.",
+    ),
+}
+
+
+def outgoing_stopped(scope: str, by: str, reason: str) -> Reason:
+    """Why an item that is not settled does not move: a switch stopped everything outgoing."""
+    whose, fix = _SCOPE_WORDS[scope]
+    return Reason(
+        "outgoing_stopped",
+        "",
+        f"Everything outgoing {whose} was stopped by {by}{f': {reason}' if reason else ''}. Changes are kept.",
+        fix,
     )
 
 
