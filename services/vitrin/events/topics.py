@@ -8,5 +8,6 @@ CONNECTION: Final = "accounts.connection.v1"
 ITEM: Final = "catalog.item.v1"
 OFFER: Final = "catalog.offer.v1"
 ITEM_STATUS: Final = "shop_sync.item_status.v1"
+ALERT: Final = "shop_sync.alert.v1"
 
-ALL: Final = (BRAND, API_KEY, CONNECTION, ITEM, OFFER, ITEM_STATUS)
+ALL: Final = (BRAND, API_KEY, CONNECTION, ITEM, OFFER, ITEM_STATUS, ALERT)

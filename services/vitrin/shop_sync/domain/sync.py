@@ -7,6 +7,7 @@ Events change facts; `settle` derives the state, so that a state can never contr
     pending    waits to be sent                        rejected   the platform refused the desired hash
     sent       in flight                               removed    was there, and is gone
     unknown    in flight, and nobody knows the outcome
+    held       shown as it was, because its removal waits for an approval (or was rejected)
 
 A verdict belongs to the hash it was sent with: what changed meanwhile is pending again by itself.
 """
@@ -27,6 +28,7 @@ class State(StrEnum):
     LIVE = "live"
     REJECTED = "rejected"
     REMOVED = "removed"
+    HELD = "held"
 
 
 class Want(StrEnum):
@@ -83,6 +85,8 @@ class Facts:
     `exposed`: the platform may hold the item.
 
     `backlog`: waits as part of a first sync, behind newer changes.
+    `held`: why the shop's wish to take it down or to mark it as sold out is not followed (see `guard`). Whoever sets
+    a new desired state says it anew.
     """
 
     want: Want
@@ -97,6 +101,7 @@ class Facts:
     exposed: bool = False
     removed: bool = False
     backlog: bool = False
+    held: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,14 @@ class Settled:
 
 def settle(facts: Facts) -> Settled:
     """The state that follows from the facts."""
+    plain = _settle(facts)
+    if not facts.held:
+        return plain
+    at_rest = plain.state in {State.ACCEPTED, State.LIVE} or (plain.state is State.INVALID and not facts.why)
+    return Settled(State.HELD if at_rest else plain.state, (*plain.reasons, *facts.held), plain.lane)
+
+
+def _settle(facts: Facts) -> Settled:
     if facts.in_flight is not None:
         return Settled(State.UNKNOWN if facts.in_flight.unknown else State.SENT, facts.note)
     if facts.want is Want.HOLD:
@@ -143,11 +156,12 @@ def desire_present(facts: Facts, hashes: Hashes, *, backlog: bool = False) -> Fa
         backlog=backlog if changed else facts.backlog,
         removed=False,
         note=() if changed else facts.note,
+        held=(),
     )
 
 
 def desire_absent(facts: Facts, reason: Reason) -> Facts:
-    return replace(facts, want=Want.ABSENT, why=(reason,), desired=GONE, backlog=False, note=())
+    return replace(facts, want=Want.ABSENT, why=(reason,), desired=GONE, backlog=False, note=(), held=())
 
 
 def hold(facts: Facts, problems: tuple[Reason, ...], offer: bytes | None = None) -> Facts:
@@ -155,7 +169,12 @@ def hold(facts: Facts, problems: tuple[Reason, ...], offer: bytes | None = None)
     price and stock now, still follows it."""
     held = facts.confirmed if facts.confirmed != GONE else None
     desired = Hashes(held.content, offer) if held is not None and offer is not None else None
-    return replace(facts, want=Want.HOLD, why=problems, desired=desired, backlog=False, note=())
+    return replace(facts, want=Want.HOLD, why=problems, desired=desired, backlog=False, note=(), held=())
+
+
+def withheld(facts: Facts, reasons: tuple[Reason, ...]) -> Facts:
+    """The desired state was set so that what is shown stays: this is why, until it is set again."""
+    return replace(facts, held=reasons)
 
 
 def taken(facts: Facts, attempt_id: UUID) -> Facts:
@@ -250,6 +269,7 @@ def disconnected(facts: Facts, reason: Reason) -> Facts:
         exposed=False,
         removed=False,
         note=(),
+        held=(),
     )
 
 
