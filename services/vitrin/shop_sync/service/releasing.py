@@ -48,6 +48,7 @@ class Releasing:
         clock: Clock,
         remind_every: timedelta,
         keep: timedelta,
+        chunk_items: int = CHUNK_ITEMS,
     ) -> None:
         self._database = database
         self._desires = desires
@@ -55,6 +56,7 @@ class Releasing:
         self._clock = clock
         self._remind_every = remind_every
         self._keep = keep
+        self._chunk_items = chunk_items
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -121,12 +123,12 @@ class Releasing:
 
     async def _carry_out(self, tx: WriteSession, channel: Channel, request: "Row[Any]") -> None:
         brand, request_id, now = channel.brand_id, request.request_id, self._clock()
-        found = await removals.next_waiting(tx, brand, request_id, limit=CHUNK_ITEMS)
+        found = await removals.next_waiting(tx, brand, request_id, limit=self._chunk_items)
         if found and channel.state != "closed":
             await replica.share_brands(tx, [brand])
             held = await replica.lock(tx, [(brand, item) for item, _ in found])
             due = await self._desires.set(tx, channels=[channel], replicas=held, now=now)
-            left = await removals.next_waiting(tx, brand, request_id, limit=CHUNK_ITEMS)
+            left = await removals.next_waiting(tx, brand, request_id, limit=self._chunk_items)
             stuck = {item for item, _ in found} & {item for item, _ in left}
             await work.make_due(tx, due, now)
             self._waker.after(tx, due)
@@ -136,7 +138,7 @@ class Releasing:
                 return
         elif found:
             await self._drop(tx, request, found)
-        if len(found) < CHUNK_ITEMS:
+        if len(found) < self._chunk_items:
             done = await removals.finish(tx, brand, request_id, now, state=request.state)
             until = now + self._keep if done else now
             await removals.postpone(tx, brand, request_id, until, waits=False)
