@@ -1,6 +1,5 @@
 """The HTTP door of the removal guard: what waits, deciding it, and the brand's limit."""
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,8 +8,9 @@ from sqlalchemy import Row
 
 from vitrin.kit.access.http import require
 from vitrin.kit.access.principal import Principal
-from vitrin.kit.http.paging import CursorInvalid, decode_cursor, encode_cursor
+from vitrin.kit.http.paging import decode_cursor, encode_cursor
 from vitrin.shop_sync import schemas_removals as schemas
+from vitrin.shop_sync.api import timed_position
 from vitrin.shop_sync.domain.guard import Kind, Policy
 from vitrin.shop_sync.domain.words import platform_name
 from vitrin.shop_sync.service.removals import APPROVE_SCOPE, Removals
@@ -42,7 +42,7 @@ async def list_removals(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> schemas.RemovalPage:
-    rows = await removals.requests(principal, state=state, before=_position(cursor), limit=limit + 1)
+    rows = await removals.requests(principal, state=state, before=timed_position(cursor), limit=limit + 1)
     last = rows[limit - 1] if len(rows) > limit else None
     at = encode_cursor({"at": last.opened_at.isoformat(), "id": str(last.request_id)}) if last else None
     return schemas.RemovalPage(
@@ -95,19 +95,6 @@ async def change_policy(
         principal, percent=change.percent, at_least=change.at_least, guarded=change.guarded
     )
     return _policy(new)
-
-
-def _position(cursor: str | None) -> tuple[datetime, UUID] | None:
-    position = decode_cursor(cursor, ["at", "id"])
-    if position is None:
-        return None
-    try:
-        at, request = datetime.fromisoformat(str(position["at"])), UUID(str(position["id"]))
-    except ValueError:
-        raise CursorInvalid("The cursor belongs to another list.", field="cursor") from None
-    if at.tzinfo is None:
-        raise CursorInvalid("The cursor belongs to another list.", field="cursor")
-    return at, request
 
 
 def _policy(policy: Policy) -> schemas.RemovalPolicy:
