@@ -16,7 +16,7 @@ from vitrin.kit.clock import Clock, system_clock
 from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.ids import BrandId, KeyId, new_uuid
 from vitrin.shop_sync.consumers import catalog_handler
-from vitrin.shop_sync.domain.guard import Decision, Kind
+from vitrin.shop_sync.domain.guard import Decision, Kind, Policy
 from vitrin.shop_sync.errors import ChannelClosed, RemovalDecided, RemovalNotFound
 from vitrin.shop_sync.main import Worker
 from vitrin.shop_sync.service.desired import Desires
@@ -288,7 +288,7 @@ async def test_a_changed_item_asks_anew_after_a_rejection(shop: Shop) -> None:
 async def test_a_brand_chooses_its_limit_and_what_is_guarded(shop: Shop) -> None:
     meta = await live(shop, 30)
     policy = await removals(shop).change_policy(key(shop), percent=50, at_least=0, guarded=[Kind.REMOVAL])
-    assert (policy.percent, policy.at_least, policy.guarded) == (50, 0, {Kind.REMOVAL})
+    assert policy == Policy(50, 0, frozenset({Kind.REMOVAL}))
     assert await removals(shop).policy(shop.brand) == policy
     await shop.hear(*(sold_out(shop, name) for name in names(30)))
     await shop.hear(*(shop.deleted(name) for name in names(16)))
@@ -356,10 +356,55 @@ async def test_a_closed_channel_needs_no_decision(shop: Shop) -> None:
     await meta.change(state="deleted", deleted=True)
     with pytest.raises(ChannelClosed):
         await decide(shop, request.request_id, "approved")
-    await _at(shop, timedelta(minutes=2)).look()
+    await releasing(shop).look()
     after, _ = await removals(shop).request(key(shop), request.request_id, after="", limit=1)
     assert (after.state, after.note) == ("withdrawn", "the channel was closed")
     assert sorted(await meta.shows()) == names(21)
+
+
+async def test_a_channel_closed_after_the_decision_takes_nothing_down(shop: Shop) -> None:
+    meta = await live(shop, 23)
+    await shop.hear(*(shop.deleted(name) for name in names(23)))
+    request = await waiting(shop, meta)
+    await decide(shop, request.request_id, "approved")
+    await meta.change(state="deleted", deleted=True)
+    await carry_out(shop.worker)
+    after, page = await removals(shop).request(key(shop), request.request_id, after="", limit=10)
+    assert (after.items_gone, after.items_kept, after.waiting_removals) == (0, 3, 0)
+    assert {row.state for row in page} == {"kept"}
+    assert after.finished_at is not None
+
+
+async def test_another_market_does_not_empty_the_channel(shop: Shop) -> None:
+    """The first sync starts again, and finds no offers there."""
+    meta = await live(shop)
+    await meta.change(market="GB")
+    async with shop.dispatching():
+        await until(_counts(meta), {"held": ITEMS - 20, "removed": 20})
+    request = await waiting(shop, meta)
+    assert request.waiting_removals == ITEMS - 20
+    await meta.change(market="US")
+    async with shop.dispatching():
+        await until(_counts(meta), {"live": ITEMS})
+    assert await removals(shop).requests(key(shop), state="open", before=None, limit=10) == []
+
+
+async def test_invalid_items_that_sell_out_are_held_too(shop: Shop) -> None:
+    """What is shown has an older content; its price and stock go on following, so the guard stands before them."""
+    meta = await live(shop, 25)
+    async with shop.dispatching():
+        await shop.hear(*(shop.content(name, title="x" * 400) for name in names(25)))
+        await until(_counts(meta), {"invalid": 25})
+        await shop.hear(*(sold_out(shop, name, price=777) for name in names(25)))
+
+        async def offers() -> Any:
+            fields = [one["fields"] for one in (await meta.shows()).values()]
+            return sorted((one["price"], one["availability"]) for one in fields)
+
+        await until(offers, [("7.77 USD", "in stock")] * 5 + [("7.77 USD", "out of stock")] * 20)
+        await until(_counts(meta), {"invalid": 25})
+    assert (await waiting(shop, meta)).waiting_zeroings == 5
+    assert await meta.codes("i024") == ["title_too_long", "removal_held"]
 
 
 async def test_what_waits_says_so_again_and_what_is_over_is_forgotten(shop: Shop) -> None:

@@ -136,6 +136,11 @@ _DUE: Final = text(
     "select request_id, brand_id from removal_work where due_at <= :now order by due_at limit :limit"
 )
 _OVERVIEW: Final = text("select count(*) as waiting, min(opened_at) as oldest from removal_work where waits")
+_CHANNEL_CLOSED: Final = text(
+    "update removal_work w set due_at = :now from removal_requests r where w.brand_id = :brand_id"
+    " and r.brand_id = w.brand_id and r.request_id = w.request_id and r.channel_id = :channel_id"
+    " and r.finished_at is null"
+)
 _DROP_WORK: Final = text("delete from removal_work where brand_id = :brand_id and request_id = :request_id")
 
 
@@ -318,6 +323,12 @@ async def make_due(
     """Not later than `due_at`. `waits`: still for somebody's decision."""
     params = {"brand_id": brand, "request_id": request_id, "due_at": due_at, "waits": waits}
     await tx.execute(_SOONER, params)
+
+
+async def channel_closed(tx: WriteSession, channel: Channel, now: datetime) -> None:
+    """Its requests need nobody's decision any more: the loop ends them."""
+    params = {"brand_id": channel.brand_id, "channel_id": channel.channel_id, "now": now}
+    await tx.execute(_CHANNEL_CLOSED, params)
 
 
 async def postpone(
