@@ -186,7 +186,9 @@ def test_a_rejection_and_a_restock(system: System) -> None:
     until_counts(brand, {"live": PASS, "held": 10})
     request = next(one for one in open_requests(brand) if one["platform"] == "meta")
     assert request["waiting"] == {"removals": 0, "zeroings": 10}
-    ran = system.vitrin("removals", "reject", request["id"], "--note", "wrong feed", "--key", brand.key)
+    ran = system.vitrin(
+        "removals", "reject", request["id"], "--note", "wrong feed", "--items-max", "10", "--key", brand.key
+    )
     assert ran.returncode == 0, ran.stderr
     until(lambda: brand.ok("shop_sync", "GET", f"/v1/removals/{request['id']}")["settled"]["kept"], equal(10))
     problem_of(

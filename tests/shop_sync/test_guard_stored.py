@@ -17,7 +17,7 @@ from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.ids import BrandId, KeyId, new_uuid
 from vitrin.shop_sync.consumers import catalog_handler
 from vitrin.shop_sync.domain.guard import Decision, Kind, Policy
-from vitrin.shop_sync.errors import ChannelClosed, RemovalDecided, RemovalNotFound
+from vitrin.shop_sync.errors import ChannelClosed, RemovalDecided, RemovalGrown, RemovalNotFound
 from vitrin.shop_sync.main import Worker
 from vitrin.shop_sync.service.desired import Desires
 from vitrin.shop_sync.service.releasing import Releasing
@@ -316,7 +316,13 @@ async def test_who_may_decide(shop: Shop) -> None:
     for scopes in (APPROVER, editor):
         with pytest.raises(RemovalNotFound):
             await removals(shop).decide(key(shop, scopes, stranger), request.request_id, "approved", note="")
+    with pytest.raises(RemovalGrown):
+        await removals(shop).decide(key(shop), request.request_id, "approved", note="", items_max=0)
     assert (await waiting(shop, meta)).waiting_removals == 1
+    decided = await removals(shop).decide(
+        key(shop), request.request_id, "approved", note="all of it", items_max=1
+    )
+    assert (decided.state, decided.note) == ("approved", "all of it")
 
 
 async def test_two_consumers_at_once_do_not_pass_the_limit_together(shop: Shop) -> None:

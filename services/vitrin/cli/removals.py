@@ -30,6 +30,10 @@ ITEM_COLUMNS = {
 }
 RequestId = Annotated[str, typer.Argument(help="Id of the request, as in `vitrin removals list`.")]
 Note = Annotated[str, typer.Option("--note", help="Why; kept with the decision.")]
+ItemsMax = Annotated[
+    int | None,
+    typer.Option("--items-max", min=0, help="As many as you looked at: refused when more wait by now."),
+]
 
 
 class State(StrEnum):
@@ -80,22 +84,33 @@ def show(
 
 
 @app.command()
-def approve(request_id: RequestId, note: Note = "", key: Key = None, as_json: AsJson = False) -> None:
+def approve(
+    request_id: RequestId,
+    note: Note = "",
+    items_max: ItemsMax = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
     """Everything in the request leaves the platform. Needs a key of the role approver or owner."""
-    _decide(request_id, "approve", note, key=key, as_json=as_json)
+    _decide(request_id, "approve", {"note": note, "items_max": items_max}, key=key, as_json=as_json)
 
 
 @app.command()
-def reject(request_id: RequestId, note: Note = "", key: Key = None, as_json: AsJson = False) -> None:
+def reject(
+    request_id: RequestId,
+    note: Note = "",
+    items_max: ItemsMax = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
     """The platform goes on showing everything in the request. Needs a key of the role approver or owner."""
-    _decide(request_id, "reject", note, key=key, as_json=as_json)
+    _decide(request_id, "reject", {"note": note, "items_max": items_max}, key=key, as_json=as_json)
 
 
-def _decide(request_id: str, verb: str, note: str, *, key: str | None, as_json: bool) -> None:
+def _decide(request_id: str, verb: str, body: dict[str, Any], *, key: str | None, as_json: bool) -> None:
     from vitrin.cli.client import with_key
 
     output = Output(as_json=as_json)
-    body: dict[str, Any] = {"note": note}
     with with_key("shop_sync", key) as shop_sync:
         decided = shop_sync.post(f"/v1/removals/{_quoted(request_id)}:{verb}", body)
     if as_json:

@@ -11,7 +11,7 @@ from vitrin.kit.access.principal import Principal
 from vitrin.kit.http.paging import decode_cursor, encode_cursor
 from vitrin.shop_sync import schemas_removals as schemas
 from vitrin.shop_sync.api import timed_position
-from vitrin.shop_sync.domain.guard import Kind, Policy
+from vitrin.shop_sync.domain.guard import Decision, Kind, Policy
 from vitrin.shop_sync.domain.words import platform_name
 from vitrin.shop_sync.service.removals import APPROVE_SCOPE, Removals
 
@@ -68,8 +68,7 @@ async def approve(
     principal: Reader, removals: Use, request_id: RequestPath, body: schemas.DecisionNote | None = None
 ) -> schemas.Removal:
     """Needs the scope `sync:approve` (roles approver and owner). A rejected request may still be approved."""
-    note = body.note if body else ""
-    return schemas.Removal(**_removal(await removals.decide(principal, request_id, "approved", note=note)))
+    return await _decided(principal, removals, request_id, "approved", body)
 
 
 @router.post("/removals/{request_id}:reject", summary="Go on showing everything in the request")
@@ -77,8 +76,19 @@ async def reject(
     principal: Reader, removals: Use, request_id: RequestPath, body: schemas.DecisionNote | None = None
 ) -> schemas.Removal:
     """Needs the scope `sync:approve`. Each item stays as it is shown until the catalog changes it again."""
-    note = body.note if body else ""
-    return schemas.Removal(**_removal(await removals.decide(principal, request_id, "rejected", note=note)))
+    return await _decided(principal, removals, request_id, "rejected", body)
+
+
+async def _decided(
+    principal: Principal,
+    removals: Removals,
+    request_id: UUID,
+    decision: Decision,
+    body: schemas.DecisionNote | None,
+) -> schemas.Removal:
+    given = body or schemas.DecisionNote()
+    row = await removals.decide(principal, request_id, decision, note=given.note, items_max=given.items_max)
+    return schemas.Removal(**_removal(row))
 
 
 @router.get("/removal-policy", summary="How much may leave a channel without an approval")

@@ -41,3 +41,8 @@ class RemovalNotFound(NotFound):
 class RemovalDecided(Conflict):
     code, title = "removal_decided", "The request needs no decision any more"
     fix = "Look at it with GET /v1/removals/{id}; what leaves next makes a new request."
+
+
+class RemovalGrown(Conflict):
+    code, title = "removal_grown", "More items wait than you looked at"
+    fix = "Look at the request again, then decide with the new number or without 'items_max'."

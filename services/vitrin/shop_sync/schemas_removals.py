@@ -73,8 +73,16 @@ class RemovalDetail(Removal):
 
 
 class DecisionNote(BaseModel):
+    """All of it may be left out."""
+
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"note": "Season is over."}})
     note: str = Field("", max_length=NOTE_CHARS_MAX, pattern=r"^[^\x00]*$", description="Why; kept with it.")
+    items_max: int | None = Field(
+        None,
+        ge=0,
+        le=2**53,
+        description="As many as you looked at: nothing is decided when more wait by now.",
+    )
 
 
 class RemovalPolicy(BaseModel):

@@ -112,7 +112,7 @@ _SOONER: Final = text(
     " where brand_id = :brand_id and request_id = :request_id"
 )
 _LATER: Final = text(
-    "update removal_work set due_at = :due_at, waits = :waits"
+    "update removal_work set due_at = :due_at, waits = coalesce(cast(:waits as boolean), waits)"
     " where brand_id = :brand_id and request_id = :request_id"
 )
 _CLAIM: Final = text("select pg_try_advisory_xact_lock(hashtextextended(:key, 0))")
@@ -332,8 +332,9 @@ async def channel_closed(tx: WriteSession, channel: Channel, now: datetime) -> N
 
 
 async def postpone(
-    tx: WriteSession, brand: BrandId, request_id: UUID, due_at: datetime, *, waits: bool
+    tx: WriteSession, brand: BrandId, request_id: UUID, due_at: datetime, *, waits: bool | None
 ) -> None:
+    """Not before `due_at`. `waits` None: as it was."""
     params = {"brand_id": brand, "request_id": request_id, "due_at": due_at, "waits": waits}
     await tx.execute(_LATER, params)
 

@@ -78,9 +78,21 @@ class Releasing:
         metrics.REMOVAL_REQUESTS.set(waiting)
         metrics.REMOVAL_WAIT.set((now - oldest).total_seconds() if oldest else 0)
         for brand, request_id in due:
+            await self._try(brand, request_id)
+        return bool(due)
+
+    async def _try(self, brand: BrandId, request_id: UUID) -> None:
+        """A request that breaks waits a while, and holds up no other."""
+        try:
             async with self._database.write([brand]) as tx:
                 await self._step(tx, brand, request_id)
-        return bool(due)
+        except (DBAPIError, PoolTimeout, OSError):
+            raise
+        except Exception:
+            _log.exception("removal_broke", request=str(request_id))
+            until = self._clock() + TROUBLE_PAUSE
+            async with self._database.write([brand]) as tx:
+                await removals.postpone(tx, brand, request_id, until, waits=None)
 
     async def _step(self, tx: WriteSession, brand: BrandId, request_id: UUID) -> None:
         now = self._clock()

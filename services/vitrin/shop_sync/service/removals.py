@@ -16,7 +16,7 @@ from vitrin.kit.ids import BrandId, new_uuid
 from vitrin.shop_sync import events
 from vitrin.shop_sync.domain import guard
 from vitrin.shop_sync.domain.guard import Decision, Kind, Policy
-from vitrin.shop_sync.errors import ChannelClosed, RemovalDecided, RemovalNotFound
+from vitrin.shop_sync.errors import ChannelClosed, RemovalDecided, RemovalGrown, RemovalNotFound
 from vitrin.shop_sync.repository import guard as memory
 from vitrin.shop_sync.repository import removals
 
@@ -58,9 +58,16 @@ class Removals:
         return found, page
 
     async def decide(
-        self, principal: Principal, request_id: UUID, decision: Decision, *, note: str
+        self,
+        principal: Principal,
+        request_id: UUID,
+        decision: Decision,
+        *,
+        note: str,
+        items_max: int | None = None,
     ) -> Row[Any]:
-        """The worker carries it out. The same decision again changes nothing; a rejection may be taken back."""
+        """The worker carries it out. The same decision again changes nothing; a rejection may be taken back.
+        `items_max`: as many as the approver looked at; nothing is decided when more wait by now."""
         brand = principal.brand_id
         async with self._database.write(brand) as tx:
             request = await _visible(tx, principal, request_id)
@@ -82,6 +89,9 @@ class Removals:
             if before == "rejected":
                 await removals.revive(tx, brand, request_id)
                 request = await _visible(tx, principal, request_id)
+            waiting = request.waiting_removals + request.waiting_zeroings
+            if items_max is not None and waiting > items_max:
+                raise RemovalGrown(f"{waiting} items wait now, not {items_max}.", waiting=waiting)
             await removals.end(
                 tx, brand, request_id, state=decision, by=principal.actor, note=note, now=now, finished=False
             )
