@@ -153,6 +153,14 @@ def test_a_wave_that_is_held_counts_once_a_minute() -> None:
     assert channel.counted <= 2 * 2_000
 
 
+def test_what_the_platform_shows_as_sold_out_already_passes_and_counts() -> None:
+    policy = Policy(percent=0, at_least=1)
+    asks = [Ask("a", Kind.ZEROING, told=True), Ask("b", Kind.ZEROING, told=True), Ask("c", Kind.ZEROING)]
+    judgement = guard.judge(policy, Window(), asks, T0)
+    assert [one.item_id for one in judgement.held] == ["c"]
+    assert guard.left_in(judgement.window) == Left(0, 2)
+
+
 @pytest.mark.parametrize(
     ("percent", "at_least", "items", "limit"),
     [(10, 20, 1_000, 100), (10, 20, 199, 20), (0, 0, 500, 0), (100, 0, 500, 500), (33, 0, 10, 3)],

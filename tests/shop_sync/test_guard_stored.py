@@ -413,6 +413,26 @@ async def test_invalid_items_that_sell_out_are_held_too(shop: Shop) -> None:
     assert await meta.codes("i024") == ["title_too_long", "removal_held"]
 
 
+async def test_what_was_let_go_is_not_held_again_before_it_is_sent(shop: Shop) -> None:
+    """The platform is slow; meanwhile the shop changes prices, restocks and sells out again."""
+    meta = await live(shop, 25)
+    await shop.hear(*(sold_out(shop, name) for name in names(25)))
+    request = await waiting(shop, meta)
+    await decide(shop, request.request_id, "approved")
+    await carry_out(shop.worker)
+    await shop.hear(*(sold_out(shop, name, price=300) for name in names(25)))
+    open_now = await removals(shop).requests(key(shop), state="open", before=None, limit=10)
+    assert open_now == []
+    async with shop.dispatching():
+        await until(_field(meta, "i024", "availability"), "out of stock")
+        await until(_counts(meta), {"live": 25})
+    await shop.hear(*(shop.offer(name) for name in names(25)))
+    await shop.hear(*(sold_out(shop, name) for name in names(25)))
+    open_now = await removals(shop).requests(key(shop), state="open", before=None, limit=10)
+    assert open_now == [], "what the platform shows already cannot be held"
+    assert all(one["fields"]["availability"] == "out of stock" for one in (await meta.shows()).values())
+
+
 async def test_what_waits_says_so_again_and_what_is_over_is_forgotten(shop: Shop) -> None:
     meta = await live(shop)
     await shop.hear(*(shop.deleted(name) for name in names(25)))

@@ -75,11 +75,13 @@ class Charge(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """`charge`: it has already left within the window, so its going again costs nothing."""
+    """`charge`: it has already left within the window, so its going again costs nothing. `told`: the platform shows it
+    as sold out already (a restock that was never sent): there is nothing to hold, but it counts."""
 
     item_id: str
     kind: Kind
     charge: Charge | None = None
+    told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,7 @@ def judge(policy: Policy, window: Window, asks: Sequence[Ask], now: datetime) ->
             )
             charges[ask.item_id] = charge
             passed.append(ask)
-        elif spent < limit:
+        elif spent < limit or ask.told:
             spent += 1
             slots[today] = _plus(slots.get(today, Left()), ask.kind, 1)
             charges[ask.item_id] = Charge(today, ask.kind)

@@ -6,7 +6,7 @@ Whoever changes windows, charges or requests of a channel holds the lock of its 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
@@ -32,8 +32,8 @@ _CHARGES: Final = text(
     " where brand_id = any(cast(:brand_ids as uuid[]))"
     f" and (channel_id, item_id) in (select * from {arrays(KEYS)}) and slot >= :since"
 )
-_SHOWN_ATTRIBUTES: Final = text(
-    "select channel_id, item_id, sent_attributes from channel_items"
+_ATTRIBUTES: Final = text(
+    "select channel_id, item_id, attributes, sent_attributes from channel_items"
     " where brand_id = any(cast(:brand_ids as uuid[]))"
     f" and (channel_id, item_id) in (select * from {arrays(KEYS)})"
 )
@@ -113,18 +113,28 @@ async def charges(
     return {(row.channel_id, row.item_id): Charge(row.slot, Kind(row.kind)) for row in rows}
 
 
-async def shown_attributes(
+class Attributes(NamedTuple):
+    """All attributes of an item: as they are wanted now, and as they were last sent. Empty: never."""
+
+    wanted: Mapping[str, object] = {}
+    sent: Mapping[str, object] = {}
+
+
+async def attributes(
     tx: ReadSession, brands: Sequence[BrandId], pairs: Sequence[Pair]
-) -> Mapping[Pair, Mapping[str, object]]:
-    """All attributes of these items as they were last sent; nothing for one that never was."""
+) -> Mapping[Pair, Attributes]:
     if not pairs:
         return {}
-    rows = await tx.all(_SHOWN_ATTRIBUTES, pairs_of(brands, pairs))
+    rows = await tx.all(_ATTRIBUTES, pairs_of(brands, pairs))
     return {
-        (row.channel_id, row.item_id): json.loads(bytes(row.sent_attributes))["full"]
+        (row.channel_id, row.item_id): Attributes(_full(row.attributes), _full(row.sent_attributes))
         for row in rows
-        if row.sent_attributes
     }
+
+
+def _full(stored: bytes | None) -> Mapping[str, object]:
+    found: Mapping[str, object] = json.loads(bytes(stored))["full"] if stored else {}
+    return found
 
 
 async def count_shown(tx: ReadSession, channel: Channel, *, up_to: int) -> int:

@@ -25,7 +25,7 @@ from vitrin.shop_sync.domain.values import Channel
 from vitrin.shop_sync.domain.words import REMOVAL_REJECTED, SOLD_OUT, removal_held
 from vitrin.shop_sync.repository import guard as memory
 from vitrin.shop_sync.repository import removals
-from vitrin.shop_sync.repository.guard import Pair
+from vitrin.shop_sync.repository.guard import Attributes, Pair
 from vitrin.shop_sync.repository.removals import NewItem, Waiting
 from vitrin.shop_sync.service import metrics
 from vitrin.shop_sync.service.subject import Subject
@@ -52,10 +52,13 @@ class _Case:
     def asks(self) -> list[Ask]:
         """In need of a judgement: not what somebody decided, or has to decide, already."""
         return [
-            Ask(item, kind, self.charges.get(item))
+            Ask(item, kind, self.charges.get(item), told=self._told(item, kind))
             for item, kind in self.kinds.items()
             if kind is not None and self.standings.get(item, Standing.ASKS) is Standing.ASKS
         ]
+
+    def _told(self, item: str, kind: Kind) -> bool:
+        return kind is Kind.ZEROING and _sold_out(self.subjects[item], self.shown[item])
 
     @property
     def returned(self) -> dict[str, Charge]:
@@ -88,14 +91,14 @@ class Guarding:
         held = [subject for subject in subjects if subject.row.facts.held]
         waiting = await removals.waiting(tx, brands, _pairs(held))
         doubtful = [subject for subject in subjects if _is_shown(subject) and not _can_be_bought(subject)]
-        shown = await memory.shown_attributes(tx, brands, _pairs(doubtful))
+        attributes = await memory.attributes(tx, brands, _pairs(doubtful))
         cases: dict[Any, _Case] = {}
         for subject in subjects:
             pair, item = _pair(subject), subject.row.item_id
             case = cases.setdefault(subject.channel.channel_id, _Case(subject.channel))
             case.subjects[item] = subject
-            case.shown[item] = shown.get(pair, {})
-            case.kinds[item] = _kind(subject, case.shown[item])
+            wanted, case.shown[item] = attributes.get(pair, Attributes())
+            case.kinds[item] = _kind(subject, wanted)
             if pair in charges:
                 case.charges[item] = charges[pair]
             if pair in waiting:
@@ -216,10 +219,10 @@ class Guarding:
     async def _titles(self, tx: WriteSession, case: _Case, subjects: Sequence[Subject]) -> Mapping[str, str]:
         """As the platform shows them: a deleted item has none any more."""
         unknown = [subject for subject in subjects if not case.shown[subject.row.item_id]]
-        found = await memory.shown_attributes(tx, [case.channel.brand_id], _pairs(unknown))
+        found = await memory.attributes(tx, [case.channel.brand_id], _pairs(unknown))
         for (_, item), attributes in found.items():
-            case.shown[item] = attributes
-        return {item: str(attributes.get("title", "")) for item, attributes in case.shown.items()}
+            case.shown[item] = attributes.sent
+        return {item: str(shown.get("title", "")) for item, shown in case.shown.items()}
 
 
 _END_STATES: Final[Mapping[Standing, str]] = {
@@ -278,12 +281,13 @@ def _can_be_bought(subject: Subject) -> bool:
     return offer is not None and not _sold_out(subject, offer)
 
 
-def _kind(subject: Subject, shown: Shown) -> Kind | None:
+def _kind(subject: Subject, wanted: Mapping[str, object]) -> Kind | None:
+    """`wanted` until now: what was let go but not sent yet asks for nothing any more."""
     offer = subject.offer
     return guard.ask_of(
         shown=_is_shown(subject),
         absent=isinstance(subject.desired, Excluded),
-        was_sellable="availability" in shown and not _sold_out(subject, shown),
+        was_sellable="availability" in wanted and not _sold_out(subject, wanted),
         sellable=offer is None or not _sold_out(subject, offer),
     )
 
