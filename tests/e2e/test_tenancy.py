@@ -22,14 +22,19 @@ def walked(system: System) -> list[Operation]:
 
 @pytest.fixture(scope="module")
 def ids(brand_a: Brand) -> dict[str, str]:
-    """A brand with something behind every route: an item that is live, one from an import, channels, keys."""
-    brand_a.ok("catalog", "POST", "/v1/items:batch", json={"items": [item("a-mug"), item("a/slash")]})
+    """A brand with something behind every route: an item that is live, one from an import, channels, keys, and a
+    removal that waits for its approval."""
+    items = [item("a-mug"), item("a/slash"), item("a-held")]
+    brand_a.ok("catalog", "POST", "/v1/items:batch", json={"items": items})
     imported = brand_a.ok("catalog", "POST", "/v1/imports", content=FEED)
     until(
         lambda: brand_a.ok("catalog", "GET", f"/v1/imports/{imported['id']}")["state"],
         equal("done"),
     )
-    until(brand_a.counts, equal({platform: {"live": 3} for platform in PLATFORMS}))
+    until(brand_a.counts, equal({platform: {"live": 4} for platform in PLATFORMS}))
+    brand_a.ok("shop_sync", "PATCH", "/v1/removal-policy", json={"percent": 0, "at_least": 0})
+    brand_a.ok("catalog", "DELETE", "/v1/items/a-held")
+    until(brand_a.counts, equal({platform: {"live": 3, "held": 1} for platform in PLATFORMS}))
     return ids_of(brand_a, item_id="a-mug", import_id=imported["id"])
 
 
@@ -74,6 +79,7 @@ def test_lists_and_batches_reach_only_the_own_brand(
         ("catalog", "/v1/items"),
         ("catalog", "/v1/imports"),
         ("shop_sync", "/v1/channels"),
+        ("shop_sync", "/v1/removals"),
         ("accounts", "/v1/connections"),
     ):
         assert stranger.ok(service, "GET", path) == {"data": [], "next_cursor": None}

@@ -89,4 +89,5 @@ def ids_of(brand: Brand, *, item_id: str, import_id: str) -> dict[str, str]:
         "channel_id": channels[0]["id"],
         "item_id": item_id,
         "import_id": import_id,
+        "request_id": brand.ok("shop_sync", "GET", "/v1/removals")["data"][0]["id"],
     }

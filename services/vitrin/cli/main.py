@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import typer
 
-from vitrin.cli import brands, connections, imports, keys, running, sandbox, switching, watching
+from vitrin.cli import brands, connections, imports, keys, removals, running, sandbox, switching, watching
 from vitrin.cli.failures import CliFailure, Exit
 from vitrin.cli.output import Output
 
@@ -25,6 +25,7 @@ app.add_typer(connections.app, name="connection")
 imports.register(app)
 watching.register(app)
 switching.register(app)
+app.add_typer(removals.app, name="removals")
 app.add_typer(sandbox.app, name="sandbox")
 
 

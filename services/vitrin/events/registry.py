@@ -24,4 +24,6 @@ EVENT_TYPES: Final[dict[str, EventType]] = {
     "catalog.item_deleted": EventType(topics.ITEM, catalog_pb2.ItemDeleted),
     "catalog.offer_changed": EventType(topics.OFFER, catalog_pb2.OfferChanged),
     "shop_sync.item_status_changed": EventType(topics.ITEM_STATUS, shop_sync_pb2.ItemStatusChanged),
+    "shop_sync.removal_held": EventType(topics.ALERT, shop_sync_pb2.RemovalHeld),
+    "shop_sync.removal_decided": EventType(topics.ALERT, shop_sync_pb2.RemovalDecided),
 }

@@ -192,7 +192,10 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a platform's catalog can do. `partial_update`: an offer operation leaves the other fields alone."""
+    """What a platform's catalog can do. `partial_update`: an offer operation leaves the other fields alone.
+
+    `stock_fields`: attributes that say whether the item can be bought; with an availability of `sold_out_words` it
+    cannot."""
 
     platform: str
     batch_items_max: int
@@ -203,6 +206,8 @@ class Capabilities:
     item_id_length_max: int
     concurrency_max: int
     rates: Mapping[Endpoint, Rate] = field(default_factory=dict)
+    stock_fields: tuple[str, ...] = ("availability",)
+    sold_out_words: frozenset[str] = frozenset({"out of stock", "discontinued"})
 
 
 class PlatformFailure(Exception):

@@ -137,7 +137,7 @@ async def item_timeline(
         principal.brand_id,
         item_id,
         sandbox_only=_test(principal),
-        before=_position(cursor),
+        before=timed_position(cursor),
         limit=limit + 1,
     )
     content = ItemContent.FromString(bytes(item.content))
@@ -164,7 +164,8 @@ async def get_lag(
     return schemas.LagAnswer(window_s=window_s, data=[_lag(row) for row in rows])
 
 
-def _position(cursor: str | None) -> tuple[datetime, UUID] | None:
+def timed_position(cursor: str | None) -> tuple[datetime, UUID] | None:
+    """The place in a list that is ordered by time and id. CursorInvalid when it is none."""
     position = decode_cursor(cursor, ["at", "id"])
     if position is None:
         return None

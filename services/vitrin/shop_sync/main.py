@@ -20,7 +20,7 @@ from vitrin.kit.http_client import PlatformHttp
 from vitrin.kit.runtime import Role, Runtime
 from vitrin.protos.accounts.v1.access_pb2_grpc import AccessServiceStub
 from vitrin.protos.accounts.v1.connection_pb2_grpc import ConnectionServiceStub
-from vitrin.shop_sync import api
+from vitrin.shop_sync import api, api_removals
 from vitrin.shop_sync.consumers import catalog_handler, connection_handler, switching_handler
 from vitrin.shop_sync.domain.values import Claim
 from vitrin.shop_sync.service.backfill import Backfill
@@ -30,6 +30,8 @@ from vitrin.shop_sync.service.desired import Desires
 from vitrin.shop_sync.service.dispatcher import Dispatcher
 from vitrin.shop_sync.service.outcomes import Outcomes
 from vitrin.shop_sync.service.reading import Reading
+from vitrin.shop_sync.service.releasing import Releasing
+from vitrin.shop_sync.service.removals import Removals
 from vitrin.shop_sync.service.replicas import Replicas
 from vitrin.shop_sync.service.sending import Pace
 from vitrin.shop_sync.service.session import Session
@@ -49,6 +51,7 @@ class Worker:
     connections: Connections
     dispatcher: Dispatcher
     watchdog: Watchdog
+    releasing: Releasing
 
 
 def build_worker(
@@ -101,6 +104,14 @@ def build_worker(
             waker=waker,
             clock=clock,
             after=timedelta(minutes=dispatch.stuck_after_min),
+        ),
+        releasing=Releasing(
+            database=database,
+            desires=desires,
+            waker=waker,
+            clock=clock,
+            remind_every=timedelta(hours=settings.guard.remind_every_h),
+            keep=timedelta(days=settings.guard.keep_days),
         ),
     )
 
@@ -156,6 +167,7 @@ async def run(
         readiness |= {"replica": runtime.caught_up(replica), "connections": runtime.caught_up(connections)}
         runtime.loop("dispatcher", worker.dispatcher.run)
         runtime.loop("watchdog", worker.watchdog.run)
+        runtime.loop("removals", worker.releasing.run)
     if runtime.is_api:
         directory = ReplicaDirectory(runtime.app, access, AccessServiceStub(accounts), clock)
         reading = Reading(
@@ -164,7 +176,8 @@ async def run(
             clock=clock,
             stuck_after=timedelta(minutes=settings.dispatch.stuck_after_min),
         )
-        runtime.http(_app(settings, readiness, directory, reading), settings.http)
+        removals = Removals(database=runtime.app, clock=clock)
+        runtime.http(_app(settings, readiness, directory, reading, removals), settings.http)
         # Only health for now: nobody asks shop_sync by gRPC yet.
         runtime.grpc(GrpcServer(settings.grpc, [], token))
     await runtime.run(stop)
@@ -175,13 +188,19 @@ def _app(
     readiness: dict[str, Readiness],
     directory: ReplicaDirectory,
     reading: Reading,
+    removals: Removals,
 ) -> FastAPI:
     return create_app(
         title="Vitrin shop sync",
         description=shop_sync.__doc__ or "",
         version=VERSION,
         settings=settings.http,
-        routers=[api.router],
+        routers=[api.router, api_removals.router],
         readiness=readiness,
-        state={"access": directory, "operator_token": settings.process.operator, "reading": reading},
+        state={
+            "access": directory,
+            "operator_token": settings.process.operator,
+            "reading": reading,
+            "removals": removals,
+        },
     )

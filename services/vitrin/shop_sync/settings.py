@@ -46,6 +46,22 @@ class DispatchSettings(BaseSettings):
     )
 
 
+class GuardSettings(BaseSettings):
+    """The removal guard's house side; its limits are the brand's (`/v1/removal-policy`). `SHOP_SYNC_REMOVAL_<NAME>`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SHOP_SYNC_REMOVAL_",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+    remind_every_h: int = Field(
+        24, ge=1, le=720, description="A request that waits for a decision says so again after so many hours."
+    )
+    keep_days: int = Field(90, ge=1, le=3650, description="Requests are kept so long after their end.")
+
+
 class ShopSyncSettings(BaseModel):
     """Everything that the process needs."""
 
@@ -56,6 +72,7 @@ class ShopSyncSettings(BaseModel):
     http: HttpSettings
     grpc: GrpcSettings
     dispatch: DispatchSettings
+    guard: GuardSettings = Field(default_factory=GuardSettings)
 
 
 def load_settings() -> ShopSyncSettings:
@@ -68,5 +85,6 @@ def load_settings() -> ShopSyncSettings:
             http=HttpSettings.of(SERVICE, port=8003),
             grpc=GrpcSettings.of(SERVICE, port=9003),
             dispatch=DispatchSettings(),
+            guard=GuardSettings(),
         )
     )

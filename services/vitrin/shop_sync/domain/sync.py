@@ -7,6 +7,7 @@ Events change facts; `settle` derives the state, so that a state can never contr
     pending    waits to be sent                        rejected   the platform refused the desired hash
     sent       in flight                               removed    was there, and is gone
     unknown    in flight, and nobody knows the outcome
+    held       shown as it was, because its removal waits for an approval (or was rejected)
 
 A verdict belongs to the hash it was sent with: what changed meanwhile is pending again by itself.
 """
@@ -27,6 +28,7 @@ class State(StrEnum):
     LIVE = "live"
     REJECTED = "rejected"
     REMOVED = "removed"
+    HELD = "held"
 
 
 class Want(StrEnum):
@@ -86,6 +88,8 @@ class Facts:
 
     `backlog`: waits as part of a first sync, behind newer changes.
     `hunt_id`: was in a batch that was refused as a whole, and the hunt for the culprit holds it as it is desired now.
+    `held`: why the shop's wish to take it down or to mark it as sold out is not followed (see `guard`). Whoever sets
+    a new desired state says it anew.
     """
 
     want: Want
@@ -101,6 +105,7 @@ class Facts:
     removed: bool = False
     backlog: bool = False
     hunt_id: UUID | None = None
+    held: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,14 @@ class Settled:
 
 def settle(facts: Facts) -> Settled:
     """The state that follows from the facts."""
+    plain = _settle(facts)
+    if not facts.held:
+        return plain
+    at_rest = plain.state in {State.ACCEPTED, State.LIVE} or (plain.state is State.INVALID and not facts.why)
+    return Settled(State.HELD if at_rest else plain.state, (*plain.reasons, *facts.held), plain.lane)
+
+
+def _settle(facts: Facts) -> Settled:
     if facts.in_flight is not None:
         return Settled(State.UNKNOWN if facts.in_flight.unknown else State.SENT, facts.note)
     if facts.want is Want.HOLD:
@@ -158,13 +171,21 @@ def desire_present(facts: Facts, hashes: Hashes, *, backlog: bool = False) -> Fa
         removed=False,
         note=() if changed else facts.note,
         hunt_id=None if changed else facts.hunt_id,
+        held=(),
     )
 
 
 def desire_absent(facts: Facts, reason: Reason) -> Facts:
     hunt_id = facts.hunt_id if facts.desired == GONE else None
     return replace(
-        facts, want=Want.ABSENT, why=(reason,), desired=GONE, backlog=False, note=(), hunt_id=hunt_id
+        facts,
+        want=Want.ABSENT,
+        why=(reason,),
+        desired=GONE,
+        backlog=False,
+        note=(),
+        hunt_id=hunt_id,
+        held=(),
     )
 
 
@@ -175,8 +196,20 @@ def hold(facts: Facts, problems: tuple[Reason, ...], offer: bytes | None = None)
     desired = Hashes(held.content, offer) if held is not None and offer is not None else None
     hunt_id = facts.hunt_id if desired is not None and desired == facts.desired else None
     return replace(
-        facts, want=Want.HOLD, why=problems, desired=desired, backlog=False, note=(), hunt_id=hunt_id
+        facts,
+        want=Want.HOLD,
+        why=problems,
+        desired=desired,
+        backlog=False,
+        note=(),
+        hunt_id=hunt_id,
+        held=(),
     )
+
+
+def withheld(facts: Facts, reasons: tuple[Reason, ...]) -> Facts:
+    """The desired state was set so that what is shown stays: this is why, until it is set again."""
+    return replace(facts, held=reasons)
 
 
 def taken(facts: Facts, attempt_id: UUID) -> Facts:
@@ -297,6 +330,7 @@ def disconnected(facts: Facts, reason: Reason) -> Facts:
         removed=False,
         note=(),
         hunt_id=None,
+        held=(),
     )
 
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from typing import Final
+from uuid import UUID
 
+from vitrin.shop_sync.domain.guard import HELD_CODE, REJECTED_CODE, Kind
 from vitrin.shop_sync.domain.sync import Lane, Reason, State
 
 PLATFORM_NAMES: Final[Mapping[str, str]] = {"meta": "Meta", "pinterest": "Pinterest", "tiktok": "TikTok"}
@@ -17,6 +19,7 @@ _STATE_SUMMARIES: Final[Mapping[State, str]] = {
     State.LIVE: "{platform} shows it",
     State.REJECTED: "{platform} refused it",
     State.REMOVED: "Removed from {platform}",
+    State.HELD: "{platform} goes on showing it",
 }
 
 NOT_SHOWN_YET: Final = Reason(
@@ -46,6 +49,30 @@ CHANNEL_CLOSED: Final = Reason(
     "",
     "The connection was deleted: this is the last that is known, and nothing is sent or looked at any more.",
     "Connect the platform again: that opens a new channel.",
+)
+
+SOLD_OUT: Final = Reason(
+    "sold_out", "availability", "The item is sold out in the shop.", "Restock it, or approve the request."
+)
+
+
+def removal_held(request_id: UUID, kind: Kind) -> Reason:
+    """Why an item is still shown although the shop wants it gone, or sold out."""
+    what = "taken down" if kind is Kind.REMOVAL else "marked as sold out"
+    return Reason(
+        HELD_CODE,
+        "",
+        f"It would be {what}, but more items than the brand allows would leave the channel within an hour: this waits"
+        f" for an approval (request {request_id}).",
+        f"Approve or reject it: POST /v1/removals/{request_id}:approve or :reject with an approver's key.",
+    )
+
+
+REMOVAL_REJECTED: Final = Reason(
+    REJECTED_CODE,
+    "",
+    "The shop wanted it taken down or marked as sold out, and an approver rejected that: it stays as it is shown.",
+    "Change the item in the shop: its next change is followed.",
 )
 
 

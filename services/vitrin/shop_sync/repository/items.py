@@ -141,7 +141,7 @@ _OWNERS: Final = text(
 
 
 def _causes(facts: Facts) -> str:
-    parts = {"why": facts.why, "refusal": facts.refusal, "note": facts.note}
+    parts = {"why": facts.why, "refusal": facts.refusal, "note": facts.note, "held": facts.held}
     return json.dumps({name: sync.as_json(part) for name, part in parts.items() if part})
 
 
@@ -203,6 +203,7 @@ def _loaded(row: Any) -> ChannelItem:
         removed=row.removed,
         backlog=row.backlog,
         hunt_id=row.hunt_id,
+        held=causes.get("held", ()),
     )
     lane = None if row.lane is None else Lane(row.lane)
     changed = row.changed_occurred_at, row.changed_received_at

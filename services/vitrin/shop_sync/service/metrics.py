@@ -39,3 +39,14 @@ UNSTUCK: Final = counter(
     "vitrin_shop_sync_unstuck_total", "What the watchdog set going again by itself.", ("kind",)
 )
 SESSIONS: Final = gauge("vitrin_shop_sync_channels_busy", "Channels that this process works on now.")
+REMOVALS_HELD: Final = counter(
+    "vitrin_shop_sync_removals_held_total",
+    "Items whose removal or zeroing was held for an approval, by platform and kind.",
+    ("platform", "kind"),
+)
+REMOVAL_REQUESTS: Final = gauge(
+    "vitrin_shop_sync_removal_requests_waiting", "Requests of the removal guard that wait for a decision."
+)
+REMOVAL_WAIT: Final = gauge(
+    "vitrin_shop_sync_removal_wait_seconds", "How long the oldest of them has waited; 0 without any."
+)
