@@ -152,6 +152,55 @@ def test_somebody_else_on_the_same_quota_is_seen_and_left_room_for() -> None:
     assert 5 <= place.limiter.limit <= 8
 
 
+def test_a_limit_that_others_pressed_to_the_ground_comes_back_when_they_are_gone() -> None:
+    place = world()
+    place.for_s(120)
+    for _ in range(20):
+        place.quota.taken.extend([place.now_s] * 3)
+        place.send(SLOW)
+    assert place.limiter.limit < 4
+    place.for_s(20 * 60)
+    assert place.limiter.limit >= 7
+    assert place.for_s(600) >= 0.85 * 80
+
+
+def test_headers_that_measure_another_quota_than_the_one_that_is_met_are_not_believed() -> None:
+    """They say a quarter, and the ninth call is refused all the same."""
+    place = world(retry_after_s=60.0)
+    place.quota.usage = lambda: Usage(share=0.25)  # type: ignore[method-assign]
+    place.for_s(6 * 3600)
+    assert place.quota.throttles <= 8
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_its_counters_are_those_of_its_calls_whatever_happens(data: st.DataObject) -> None:
+    limiter, now_s, under_way = Limiter(META), 0.0, []
+    shares = st.none() | st.builds(Usage, share=st.floats(0, 2), regain_s=st.none() | st.floats(0, 100))
+    for _ in range(data.draw(st.integers(1, 60))):
+        now_s += data.draw(st.floats(0, 30))
+        priority = data.draw(st.sampled_from(list(Priority)))
+        if limiter.wait_s(priority, now_s) == 0:
+            under_way.append(limiter.take(priority, now_s))
+        if under_way:
+            ticket = under_way.pop(data.draw(st.integers(0, len(under_way) - 1)))
+            match data.draw(st.sampled_from(["answered", "throttled", "cancelled", "open"])):
+                case "answered":
+                    limiter.answered(ticket, now_s, data.draw(shares))
+                case "throttled":
+                    limiter.throttled(ticket, now_s, retry_after_s=data.draw(st.none() | st.floats(0, 9_000)))
+                case "cancelled":
+                    limiter.cancel(ticket)
+                case _:
+                    under_way.append(ticket)
+        assert limiter.fast_calls == sum(call.fast for call in limiter.calls)
+        assert limiter.foreign_calls == sum(not call.own for call in limiter.calls)
+        assert limiter.open_calls == len(under_way)
+        assert limiter.limit >= 1
+        assert 0 <= limiter.wait_s(SLOW, now_s) <= 3_600
+        assert limiter.wait_s(FAST, now_s) <= 3_600
+
+
 def test_without_headers_a_refusal_stops_both_lanes_for_as_long_as_asked() -> None:
     limiter = Limiter(META)
     ticket = limiter.take(SLOW, 0.0)

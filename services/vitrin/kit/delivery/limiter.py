@@ -19,7 +19,8 @@ The limit is learned:
   by at most half per window; where it is lower, ours falls to it at once;
 - from refusals: the calls that were taken within the window are the limit, but not less than half of what it was.
   After HOLD_WINDOWS windows (doubling with every further throttle, up to a day) it grows again by a twentieth per
-  window up to the documented rate. Usage headers may raise it sooner, not above the calls that made the throttle.
+  window up to the documented rate. Usage headers may raise it sooner: above the calls that made the throttle only
+  where they said then that the quota was used up, so that it is this quota that they measure.
 
 A new limiter knows nothing of the calls before it (a restart, another worker). Whoever has kept them tells it
 (`recall`); else it assumes that the window before was spent evenly: the first call goes at once and no burst follows
@@ -43,10 +44,11 @@ SPREAD_SHARE: Final = 0.02
 """Of the window: how much later than its start a call may be counted by the platform."""
 GROWTH_FROM: Final = 1.05
 """Our window is a little longer than the platform's: a limit that seems higher by less than this is the same."""
+FORESEEN_SHARE: Final = 0.9
 GROWTH_PER_WINDOW: Final = 1.5
 RECOVERY_PER_WINDOW: Final = 1.05
 EVIDENCE_CALLS: Final = 4
-"""Own calls in the window before a share is taken for a measure of the limit."""
+"""Own calls in the window before a share is taken for a measure of the limit (all of them where it allows fewer)."""
 HOLD_WINDOWS: Final = 30
 HOLD_MAX_S: Final = 86_400.0
 WAIT_MAX_S: Final = 3_600.0
@@ -80,9 +82,13 @@ class Limiter:
     limit: float = 0.0
     """Calls per window as learned; starts at the documented rate."""
     ceiling: float | None = None
-    """After a throttle: usage headers do not raise the limit above it while it is held."""
+    """After a throttle that usage headers did not foresee they do not raise the limit above it while it is held."""
+    foreseen: bool = False
+    """The last throttle came when the usage headers said that the quota was used up: they measure what is limited, so
+    they may raise the limit above the ceiling."""
+    share_seen: float = 0.0
     throttles: int = 0
-    """Throttles since the limit was last free of them for a whole hold."""
+    """Throttles since there was none for HOLD_WINDOWS after a hold: the exponent of the next one."""
     calls: deque[Ticket] = field(default_factory=deque)
     fast_calls: int = 0
     """Of `calls`."""
@@ -171,6 +177,7 @@ class Limiter:
         if usage is None:
             return
         self._forget(now_s)
+        self.share_seen = usage.share
         if usage.regain_s and usage.share > 1:
             self._block(now_s, usage.regain_s)
         self._measure(ticket, usage, now_s)
@@ -183,6 +190,7 @@ class Limiter:
         self._forget(now_s)
         own = len(self.calls) - self.foreign_calls
         self.throttles += 1
+        self.foreseen = max(self.share_seen, usage.share if usage else 0.0) >= FORESEEN_SHARE
         self.ceiling = float(max(1, own, int(self.limit / 2)))
         self._change(min(self.limit, self.ceiling), now_s)
         hold_s = min(HOLD_MAX_S, HOLD_WINDOWS * self.rate.per_s * 2.0 ** min(self.throttles - 1, 30))
@@ -267,14 +275,14 @@ class Limiter:
 
     def _compare(self, sure: int, own: int, usage: Usage, now_s: float) -> None:
         """The limit that our own calls and the platform's share of it make, where both are known well enough."""
-        if sure < EVIDENCE_CALLS or usage.share <= 0:
+        if sure < min(EVIDENCE_CALLS, int(self.limit)) or usage.share <= 0:
             return
         window_s = self.rate.per_s
         least = sure / (usage.share + usage.step)
         if least > self.limit * GROWTH_FROM:
             if self.changed_s is None or now_s - self.changed_s >= window_s:
                 grown = min(least, self.limit * GROWTH_PER_WINDOW)
-                held = self.ceiling is not None and now_s < self.held_until_s
+                held = self.ceiling is not None and now_s < self.held_until_s and not self.foreseen
                 self._change(max(self.limit, min(grown, self.ceiling or grown) if held else grown), now_s)
             return
         most = own / max(usage.share - usage.step, usage.step)
@@ -284,10 +292,12 @@ class Limiter:
 
     def _recover(self, now_s: float) -> None:
         """After a hold without a throttle: a step per window, back to the documented rate."""
+        if self.throttles and now_s >= self.held_until_s + HOLD_WINDOWS * self.rate.per_s:
+            self.throttles = 0
         if self.ceiling is None or now_s < self.held_until_s:
             return
         if self.limit >= self.rate.calls:
-            self.ceiling, self.throttles = None, 0
+            self.ceiling = None
         elif self.changed_s is None or now_s - self.changed_s >= self.rate.per_s:
             step = max(self.limit + 1, self.limit * RECOVERY_PER_WINDOW)
             self._change(min(step, float(self.rate.calls)), now_s)
