@@ -29,7 +29,7 @@ def switches(settings: AccountsSettings, brand_id: str) -> list[Any]:
 
 async def house(http: httpx.AsyncClient, verb: str, *, token: str = OPERATOR) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token}"}
-    return await http.post(f"/v1/outgoing/house:{verb}", json=BODY, headers=headers)
+    return await http.post(f"/v1/ops/outgoing:{verb}", json=BODY, headers=headers)
 
 
 async def test_a_brand_stops_and_starts_again(shop: Shop, accounts_settings: AccountsSettings) -> None:
@@ -103,5 +103,5 @@ async def test_the_house_needs_the_operator(
         ("operator", "outgoing.stop", "outgoing:house"),
         ("operator", "outgoing.resume", "outgoing:house"),
     ]
-    mine = await http.get("/v1/outgoing/house", headers={"Authorization": f"Bearer {OPERATOR}"})
+    mine = await http.get("/v1/ops/outgoing", headers={"Authorization": f"Bearer {OPERATOR}"})
     assert mine.json()["stopped"] is False

@@ -126,7 +126,7 @@ def _turn(output: Output, scope: tuple[str, str], key: str | None, *, stop: bool
                 exit_code=Exit.UNAUTHORISED,
             )
         with ServiceClient("accounts", token=token) as accounts:
-            answer = accounts.post(f"/v1/outgoing/house:{verb}", {"reason": reason})
+            answer = accounts.post(f"/v1/ops/outgoing:{verb}", {"reason": reason})
     else:
         with with_key("accounts", key) as accounts:
             answer = accounts.post(f"/v1/outgoing:{verb}", {"platform": name, "reason": reason})

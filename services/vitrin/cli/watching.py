@@ -144,7 +144,6 @@ def lag_rows(answer: Mapping[str, Any]) -> list[dict[str, object]]:
 
 def _standing(key: str | None) -> dict[str, Any]:
     """Switches and channels of the key's brand; nothing without a key, or while a service does not answer."""
-    from vitrin.cli.failures import CliFailure
     from vitrin.cli.settings import api_key
     from vitrin.cli.switching import switches_of
 

@@ -45,14 +45,14 @@ async def resume_outgoing(request: Request, caller: Switcher, body: OutgoingTurn
     return OutgoingSwitch.of(row)
 
 
-@router.get("/outgoing/house", summary="The house's switch", dependencies=[Depends(operator_only)])
+@router.get("/ops/outgoing", summary="The house's switch", dependencies=[Depends(operator_only)])
 async def read_house(request: Request) -> Outgoing:
     """Needs the operator token."""
     return Outgoing.of(await switches_of(request).all_of(HOUSE))
 
 
 @router.post(
-    "/outgoing/house:stop",
+    "/ops/outgoing:stop",
     summary="Stop everything outgoing of every brand",
     dependencies=[Depends(operator_only)],
 )
@@ -63,7 +63,7 @@ async def stop_house(request: Request, body: Turn) -> OutgoingSwitch:
 
 
 @router.post(
-    "/outgoing/house:resume", summary="Let the house go out again", dependencies=[Depends(operator_only)]
+    "/ops/outgoing:resume", summary="Let the house go out again", dependencies=[Depends(operator_only)]
 )
 async def resume_house(request: Request, body: Turn) -> OutgoingSwitch:
     """Needs the operator token. Switches of brands stay as they are."""
