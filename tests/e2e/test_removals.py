@@ -61,10 +61,12 @@ def reading(system: System) -> Iterator[Any]:
 
 
 def alerts_of(consumer: Any, brand: Brand, found: list[Message]) -> list[str]:
-    """Types of the brand's alerts so far, per platform in order."""
+    """Types of the brand's alerts so far. A relay that was killed between sending and marking sends again: the event
+    id tells a repeat, as it does for every consumer."""
     for records in consumer.poll(timeout_ms=200).values():
         found += [message for record in records if (message := parse(record, topic=topics.ALERT))]
-    return sorted(message.type for message in found if str(message.brand_id) == brand.id)
+    mine = {message.event_id: message.type for message in found if str(message.brand_id) == brand.id}
+    return sorted(mine.values())
 
 
 def open_requests(brand: Brand) -> list[Document]:
