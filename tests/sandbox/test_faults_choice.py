@@ -1,6 +1,7 @@
 """Which requests a fault meets, what the sandbox says about faults, and limits that are set on command."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -12,6 +13,9 @@ from vitrin.sandbox.effects import in_share
 from vitrin.sandbox.fault_book import FaultBook, Plan, Subject
 from vitrin.sandbox.fault_kinds import FaultKind
 from vitrin.sandbox.faults import FaultSpec
+from vitrin.sandbox.settings import SandboxSettings
+from vitrin.sandbox.wire import Call, Reply
+from vitrin.sandbox.world import build_world
 
 
 def test_faults_can_be_cleared(sandbox: httpx.Client, meta: PlatformAccount) -> None:
@@ -41,6 +45,7 @@ def test_faults_can_be_cleared(sandbox: httpx.Client, meta: PlatformAccount) -> 
         ({"kind": "slow", "account": "nobody"}, 404, "account", "/_sandbox/accounts"),
         ({"kind": "slow", "times": 3}, 400, "times", "there is no such field; there are kind"),
         ({"kind": "slow", "error": "auth"}, 400, None, "slow does not take error"),
+        ({"kind": "garbage", "body": {}}, 400, None, "body must be a string"),
         ({"kind": "refuse_batch"}, 400, None, "needs the culprits: item_ids, or item_share"),
         (
             {"kind": "refuse_batch", "item_ids": ["a"], "item_share": 0.1},
@@ -204,6 +209,36 @@ def test_limits_can_be_set_for_one_account(
     assert sandbox.delete("/_sandbox/quota").json() == {"removed": 1}
     answer = account.batch(create("z")) if platform == "meta" else account.pin_batch("z")
     assert answer.status_code == 200
+
+
+def test_pinterest_counts_all_calls_of_an_account_in_a_second() -> None:
+    moments = [datetime.now(UTC)]
+    world = build_world(SandboxSettings(quota=True), clock=lambda: moments[0])
+    platform, (account,) = world.platforms["pinterest"], world.accounts.by_platform["pinterest"]
+
+    def read() -> Reply:
+        call = Call(
+            method="GET",
+            path="/v5/user_account",
+            query={},
+            headers={"authorization": f"Bearer {account.access_token}"},
+            body=b"",
+            body_bytes=0,
+            form=None,
+            base_url="http://sandbox",
+            received_ms=world.now_ms(),
+        )
+        return platform.handle(call)
+
+    assert [read().status for _ in range(101)] == [200] * 100 + [429]
+    headers = read().headers
+    assert (headers["x-userendpoint-ratelimit-limit"], headers["x-userendpoint-ratelimit-reset"]) == (
+        "100",
+        "1",
+    )
+    moments[0] += timedelta(seconds=1)
+    answer = read()
+    assert (answer.status, answer.headers["x-userendpoint-ratelimit-limit"]) == (200, "1000")
 
 
 def test_a_wrong_limit_is_refused(sandbox: httpx.Client) -> None:

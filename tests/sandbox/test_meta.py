@@ -392,7 +392,7 @@ def test_parameters_fields_and_enums_are_those_of_the_sdk() -> None:
     assert _endpoint(catalog, "POST", "/items_batch") == edges.BATCH_PARAMS
     assert _endpoint(catalog, "GET", "/check_batch_request_status") == edges.STATUS_PARAMS
     assert _endpoint(catalog, "GET", "/products") == listing.PRODUCTS_PARAMS
-    assert _endpoint("ProductSet", "GET", "/products") == listing.PRODUCTS_PARAMS
+    assert _endpoint("ProductSet", "GET", "/products") == listing.SET_PRODUCTS_PARAMS
     assert _endpoint(catalog, "GET", "/product_sets") == product_sets.LIST_PARAMS
     assert _endpoint(catalog, "POST", "/product_sets") == product_sets.SET_PARAMS
     assert _endpoint("ProductSet", "POST", "/") == product_sets.SET_PARAMS

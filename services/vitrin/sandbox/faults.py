@@ -100,6 +100,8 @@ class FaultSpec(BaseModel):
             raise ValueError(f"{self.kind} happens on endpoint {', '.join(sorted(doc.endpoints))} only")
         if self.kind is FaultKind.REFUSE:
             self._refusal_says_how()
+        if self.kind is FaultKind.GARBAGE and not isinstance(self.body, str | None):
+            raise ValueError("body must be a string: it is sent as it stands")
         return self
 
     def _refusal_says_how(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vitrin.sandbox.meta import params as read
 from vitrin.sandbox.meta.batches import METHODS, Batch, ItemRequest, Screened, screen
 from vitrin.sandbox.meta.errors import NAMED, invalid_parameter
-from vitrin.sandbox.meta.listing import add_summary, list_items, one_page
+from vitrin.sandbox.meta.listing import PRODUCTS_PARAMS, add_summary, list_items, one_page
 from vitrin.sandbox.meta.quota import BATCH
 from vitrin.sandbox.meta.rules import ID_CHARS_MAX
 from vitrin.sandbox.wire import Reply
@@ -268,4 +268,5 @@ def check_batch_request_status(platform: MetaPlatform, request: Request) -> Repl
 
 def products(platform: MetaPlatform, request: Request) -> Reply:
     """``GET /{catalog}/products``: the items as the platform shows them, a page at a time."""
+    read.refuse_unknown(request.params, PRODUCTS_PARAMS)
     return list_items(request, platform.seen(request))

@@ -20,16 +20,14 @@ if TYPE_CHECKING:
 PAGE_DEFAULT, PAGE_MAX = 25, 5_000
 """Items per page of ``products``; the largest page is unverified."""
 
-PRODUCTS_PARAMS = frozenset(
-    {"bulk_pagination", "error_priority", "error_type", "filter", "return_only_approved_products"}
-)
+SET_PRODUCTS_PARAMS = frozenset({"bulk_pagination", "error_priority", "error_type", "filter"})
+PRODUCTS_PARAMS = SET_PRODUCTS_PARAMS | {"return_only_approved_products"}
 
 Catalog = CatalogState | PastCatalog
 
 
 def list_items(request: Request, catalog: Catalog, *, within: Any = None) -> Reply:
     """A page of the items that the request's filter takes, and the rule ``within`` of a product set."""
-    read.refuse_unknown(request.params, PRODUCTS_PARAMS)
     names = read.field_names(request.params, allowed=FIELD_NAMES, default=DEFAULT_FIELDS, node="ProductItem")
     limit = read.integer(request.params, "limit", default=PAGE_DEFAULT, min_value=1, max_value=PAGE_MAX)
     after = position(request.params.get("after"))

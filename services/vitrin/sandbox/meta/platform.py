@@ -268,8 +268,9 @@ class MetaPlatform:
 
     def account_of(self, call: Call) -> Account | None:
         """See ``Platform``."""
+        token = access_token(call, call.query)
         try:
-            token = access_token(call, read_params(call))
+            token = token or access_token(call, read_params(call))
         except GraphError:
             return None
         return self.accounts.by_token(self.name, token) if token else None

@@ -10,7 +10,7 @@ import orjson
 from vitrin.sandbox.meta import params as read
 from vitrin.sandbox.meta.errors import invalid_parameter, missing_object
 from vitrin.sandbox.meta.filters import compile_filter
-from vitrin.sandbox.meta.listing import add_summary, list_items, one_page
+from vitrin.sandbox.meta.listing import SET_PRODUCTS_PARAMS, add_summary, list_items, one_page
 from vitrin.sandbox.meta.reading import DEFAULT_FIELDS, FIELD_NAMES, node
 from vitrin.sandbox.wire import Reply
 
@@ -78,6 +78,7 @@ def delete_set(platform: MetaPlatform, request: Request) -> Reply:
 
 def set_products(platform: MetaPlatform, request: Request) -> Reply:
     """``GET /{set}/products``."""
+    read.refuse_unknown(request.params, SET_PRODUCTS_PARAMS)
     group = platform.catalogs[request.catalog_id].groups[request.object_id]
     return list_items(request, platform.seen(request), within=group.get("filter"))
 
