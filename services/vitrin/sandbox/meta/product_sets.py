@@ -23,7 +23,9 @@ SETS_MAX = 1_000
 SET_PARAMS = frozenset({"filter", "metadata", "name", "ordering_info", "publish_to_shops", "retailer_id"})
 LIST_PARAMS = frozenset({"ancestor_id", "has_children", "parent_id", "retailer_id"})
 SET_FIELDS = ("id", "name", "filter", "retailer_id", "ordering_info", "product_count", "product_catalog")
-ITEM_PARAMS = frozenset({"image_height", "image_width", "override_version", "return_only_approved_products"})
+ITEM_PARAMS = frozenset(
+    {"catalog_id", "image_height", "image_width", "override_country", "override_language"}
+)
 
 
 def create_set(platform: MetaPlatform, request: Request) -> Reply:
