@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from time import monotonic, sleep
 from typing import Any
 
 import httpx
@@ -166,8 +167,13 @@ def test_a_hang_ends_when_the_client_gives_up(
         meta.http.post(
             f"/{meta.catalog_id}/items_batch",
             json={"item_type": "PRODUCT_ITEM", "requests": [create("a")]},
-            timeout=0.3,
+            timeout=1,
         )
+    deadline = monotonic() + 30
+    while not (seen := sandbox.get("/_sandbox/log").json()["entries"]):
+        assert monotonic() < deadline, "the sandbox never took the request"
+        sleep(0.02)
+    assert (seen[0]["outcome"], seen[0]["accepted_count"]) == ("dropped", int(works))
     assert total(sandbox, "meta", meta) == int(works)
     assert meta.http.get(f"/{meta.catalog_id}").status_code == 200
 
