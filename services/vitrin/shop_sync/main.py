@@ -16,6 +16,8 @@ from vitrin.kit.grpc.client import channel as grpc_channel
 from vitrin.kit.grpc.server import GrpcServer
 from vitrin.kit.http.app import Readiness, create_app
 from vitrin.kit.http_client import PlatformHttp
+from vitrin.kit.ops.desk import MessageDesk
+from vitrin.kit.ops.messages import router as messages_router
 from vitrin.kit.runtime import Role, Runtime
 from vitrin.protos.accounts.v1.access_pb2_grpc import AccessServiceStub
 from vitrin.protos.accounts.v1.connection_pb2_grpc import ConnectionServiceStub
@@ -136,7 +138,8 @@ async def run(
     if runtime.is_api:
         directory = ReplicaDirectory(runtime.app, access, AccessServiceStub(accounts), clock)
         reading = Reading(database=runtime.app, waker=waker, clock=clock)
-        runtime.http(_app(settings, readiness, directory, reading), settings.http)
+        desk = MessageDesk(database=runtime.worker, clock=clock)
+        runtime.http(_app(settings, readiness, directory, reading, desk), settings.http)
         # Only health for now: nobody asks shop_sync by gRPC yet.
         runtime.grpc(GrpcServer(settings.grpc, [], token))
     await runtime.run(stop)
@@ -147,13 +150,19 @@ def _app(
     readiness: dict[str, Readiness],
     directory: ReplicaDirectory,
     reading: Reading,
+    desk: MessageDesk,
 ) -> FastAPI:
     return create_app(
         title="Vitrin shop sync",
         description=shop_sync.__doc__ or "",
         version=VERSION,
         settings=settings.http,
-        routers=[api.router],
+        routers=[api.router, messages_router],
         readiness=readiness,
-        state={"access": directory, "operator_token": settings.process.operator, "reading": reading},
+        state={
+            "access": directory,
+            "operator_token": settings.process.operator,
+            "reading": reading,
+            "message_desk": desk,
+        },
     )
