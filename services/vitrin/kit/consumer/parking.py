@@ -39,7 +39,7 @@ _BLOCKED = text(
     """
 )
 _COUNT = text(
-    "select count(*) from (select 1 from parked_messages where consumer_group = :consumer_group limit :most) as some"
+    "select count(*) from (select 1 from parked_messages where consumer_group = :consumer_group limit :most) as counted"
 )
 _PARK = text(
     """
