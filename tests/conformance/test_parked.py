@@ -289,7 +289,6 @@ async def test_two_members_never_handle_one_key_at_once(
     inside: set[str] = set()
     at_once: list[str] = []
     order: dict[str, list[int]] = {}
-    takers: set[str] = set()
 
     def slow(spine: Spine) -> Any:
         handle = spine.handle
@@ -302,7 +301,6 @@ async def test_two_members_never_handle_one_key_at_once(
             inside.add(key)
             await asyncio.sleep(0.01)
             order.setdefault(key, []).append(messages[0].decode().content_version)
-            takers.add(spine.owner)
             inside.discard(key)
             await handle(tx, messages)
 

@@ -30,13 +30,13 @@ _SHOW_LETTER = text(f"select {_LETTER}, headers, payload from dead_letters where
 _SHOW_PARKED = text(f"select {_PARKED}, headers, payload from parked_messages where id = :id")
 _ASK = text(
     "update dead_letters set state = 'replaying', tries = 0, due_at = :now, outcome = '', changed_at = :now,"
-    " changed_by = :operator where id = :id and state = 'dead' and payload is not null returning id"
+    " changed_by = :operator where id = :id and state = 'dead'"
 )
 _DROP = text(
     "update dead_letters set state = 'dropped', payload = null, due_at = null, outcome = :reason, changed_at = :now,"
-    " changed_by = :operator where id = :id and state = 'dead' returning id"
+    " changed_by = :operator where id = :id and state = 'dead'"
 )
-_LOCK = text("select state, payload is null as is_empty from dead_letters where id = :id for update")
+_LOCK = text("select state from dead_letters where id = :id for update")
 EVERYTHING: Final = 1_000_000
 
 log = get_logger("vitrin.ops")
@@ -52,11 +52,6 @@ class DeadLetterNotDead(Conflict):
     fix = (
         "Look at its 'state' and 'outcome'. A replay that fails makes it 'dead' again; a dropped one is gone."
     )
-
-
-class DeadLetterUnreadable(Conflict):
-    code, title = "dead_letter_unreadable", "This record cannot be handled again"
-    fix = "Its headers or its value are missing, so no handler can read it. Find who wrote it, then drop it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,9 +123,7 @@ class MessageDesk:
                 raise MessageNotFound
             if held.state != "dead":
                 raise DeadLetterNotDead(f"The dead letter is {held.state!r}.", state=held.state)
-            marked = await tx.one_or_none(statement, {"id": letter, "now": self._clock(), **params})
-            if marked is None:
-                raise DeadLetterUnreadable
+            await tx.execute(statement, {"id": letter, "now": self._clock(), **params})
 
     async def _all(self, statement: str, params: Mapping[str, Any]) -> Sequence[Row[Any]]:
         async with self._database.read() as session:

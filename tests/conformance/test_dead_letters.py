@@ -1,0 +1,529 @@
+"""Dead letters through the operator's door and the command line: list, show, replay, drop, and their age."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from tests.support.ops import TOKEN, Door, open_door
+from tests.support.spine import Spine, database_settings, install
+from vitrin.events import topics
+from vitrin.kit.clock import system_clock
+from vitrin.kit.consumer import letters, parking, store
+from vitrin.kit.consumer.parking import Limits
+from vitrin.kit.db.session import WriteSession
+from vitrin.kit.embedded.broker import BrokerPlace, EmbeddedBroker
+from vitrin.kit.embedded.postgres import EmbeddedPostgres
+from vitrin.kit.kafka.admin import ensure_topics
+from vitrin.kit.kafka.producer import OrderedProducer, Record
+from vitrin.kit.settings import DatabaseSettings, KafkaSettings, ProcessSettings
+
+WITHIN_S = 30.0
+QUICK = Limits(back_off=timedelta(milliseconds=50), back_off_max=timedelta(milliseconds=200))
+LETTERS = "/v1/ops/dead-letters"
+Document = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    broker = EmbeddedBroker(BrokerPlace(log_path=tmp_path_factory.mktemp("broker") / "broker.log"))
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def database(embedded_postgres: EmbeddedPostgres) -> DatabaseSettings:
+    settings = database_settings(embedded_postgres.url)
+    install(settings)
+    return settings
+
+
+@pytest.fixture
+def kafka(broker: EmbeddedBroker) -> KafkaSettings:
+    """Topics of its own for each test: nothing is left in them."""
+    settings = KafkaSettings(
+        bootstrap=broker.bootstrap,
+        membership="lock",
+        session_timeout_ms=1000,
+        topic_prefix=f"t{uuid4().hex[:8]}.",
+    )
+    ensure_topics(settings)
+    return settings
+
+
+@pytest.fixture
+async def spine(database: DatabaseSettings, kafka: KafkaSettings) -> AsyncIterator[Spine]:
+    spine = Spine(database, kafka, limits=QUICK)
+    async with spine.running():
+        yield spine
+
+
+@pytest.fixture
+async def door(spine: Spine) -> AsyncIterator[Door]:
+    async with open_door(spine) as door:
+        yield door
+
+
+async def until(look: Callable[[], Awaitable[Any]], good: Callable[[Any], bool]) -> Any:
+    end = asyncio.get_running_loop().time() + WITHIN_S
+    while not good(seen := await look()):
+        assert asyncio.get_running_loop().time() < end, f"seen last: {seen}"
+        await asyncio.sleep(0.02)
+    return seen
+
+
+async def poisoned(spine: Spine, door: Door, brand: UUID, names: list[str]) -> list[Document]:
+    """Dead letters of these things, one after the other: keys of different partitions have no order of their own."""
+    spine.poison |= set(names)
+
+    async def look() -> list[Document]:
+        answer = await door.client.get(LETTERS, params={"brand": str(brand)})
+        found: list[Document] = answer.json()["data"]
+        return found
+
+    found: list[Document] = []
+    for number, name in enumerate(names, start=1):
+        await spine.change(brand, name)
+        found = await until(look, lambda seen, number=number: len(seen) >= number)
+    assert [one["key"] for one in found] == [f"{brand}/{name}" for name in names]
+    return found
+
+
+async def post(door: Door, letter: Document, verb: str, status: int, **body: str) -> Document:
+    answer = await door.client.post(f"{LETTERS}/{letter['id']}/{verb}", json={"operator": "ada", **body})
+    assert answer.status_code == status, answer.text
+    document: Document = answer.json()
+    return document
+
+
+async def ended(door: Door, letter: Document) -> Document:
+    async def look() -> Document:
+        found: Document = (await door.client.get(f"{LETTERS}/{letter['id']}")).json()
+        return found
+
+    found: Document = await until(look, lambda seen: seen["state"] != "replaying")
+    return found
+
+
+async def test_a_letter_is_shown_with_what_can_be_read_of_it(spine: Spine, door: Door) -> None:
+    brand = uuid4()
+    (letter,) = await poisoned(spine, door, brand, ["sour"])
+    assert letter["reason"] == "ValueError: cannot handle sour"
+    assert (letter["group"], letter["topic"], letter["state"]) == ("spine.seen", topics.ITEM, "dead")
+    shown = (await door.client.get(f"{LETTERS}/{letter['id']}")).json()
+    assert shown["payload"] == {
+        "encoding": "json",
+        "message": {"content_version": "1", "content": {"item_id": "sour"}},
+        "hex": None,
+        "truncated": False,
+    }
+    assert shown["headers"]["type"] == "catalog.item_changed"
+    assert {**letter, "headers": shown["headers"], "payload": shown["payload"]} == shown
+
+
+async def test_records_that_cannot_be_read_are_shown_too(
+    spine: Spine, door: Door, kafka: KafkaSettings
+) -> None:
+    """No header, a torn Protobuf, a large one: nothing is guessed, nothing is too long."""
+    brand = uuid4()
+    now = b"1700000000000000"
+    headers = (
+        ("id", uuid4().bytes),
+        ("type", b"catalog.item_changed"),
+        ("brand", brand.bytes),
+        ("occurred", now),
+        ("received", now),
+    )
+    producer = OrderedProducer(kafka, client_id="stranger")
+    for value, given in ((b"\xff\x00", ()), (b"\xff\xff\xff", headers), (b"\xff" * 70_000, headers)):
+        await producer.produce([Record(topic=topics.ITEM, key="odd", value=value, headers=given)])
+    await producer.close()
+
+    async def look() -> list[Document]:
+        found: list[Document] = (await door.client.get(LETTERS)).json()["data"]
+        return found
+
+    found = await until(look, lambda seen: len(seen) == 3)
+    shown = [(await door.client.get(f"{LETTERS}/{one['id']}")).json() for one in found]
+    assert [one["brand"] for one in shown] == [None, str(brand), str(brand)]
+    assert [one["type"] for one in shown] == ["", "catalog.item_changed", "catalog.item_changed"]
+    assert shown[0]["reason"] == "headers missing: id, type, brand, occurred, received"
+    assert [one["payload"]["hex"] for one in shown] == ["ff00", "ffffff", "ff" * 4096]
+    assert [one["payload"]["truncated"] for one in shown] == [False, False, True]
+    assert [one["payload_bytes"] for one in shown] == [2, 3, 70_000]
+    await post(door, shown[0], "replay", 202)
+    assert (await ended(door, shown[0]))["outcome"].startswith("failed: headers missing")
+
+
+async def test_a_list_is_paged_and_filtered(spine: Spine, door: Door) -> None:
+    brand, other = uuid4(), uuid4()
+    names = [f"sour-{n}" for n in range(7)]
+    await poisoned(spine, door, brand, names)
+    await poisoned(spine, door, other, ["bitter"])
+    keys, cursor = [], None
+    while True:
+        page = (
+            await door.client.get(LETTERS, params={"limit": 3, "cursor": cursor} if cursor else {"limit": 3})
+        ).json()
+        keys += [one["key"] for one in page["data"]]
+        if not (cursor := page["next_cursor"]):
+            break
+    assert keys == [f"{brand}/{name}" for name in names] + [f"{other}/bitter"]
+
+    async def count(**params: str) -> int:
+        answer = await door.client.get(LETTERS, params=params)
+        assert answer.status_code == 200, answer.text
+        return len(answer.json()["data"])
+
+    assert await count(brand=str(other)) == 1
+    assert await count(reason="HANDLE SOUR-3") == 1
+    assert await count(reason="%") == 0
+    assert await count(group="spine.seen", topic=topics.ITEM) == 8
+    assert await count(group="spine") == 0
+    assert await count(topic=topics.OFFER) == 0
+    assert await count(state="dead") == 8
+    assert await count(state="dropped") == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        (f"{LETTERS}?cursor=nonsense", 400, "cursor_invalid"),
+        (f"{LETTERS}?limit=0", 422, "malformed"),
+        (f"{LETTERS}?limit=501", 422, "malformed"),
+        (f"{LETTERS}?state=alive", 422, "malformed"),
+        (f"{LETTERS}?brand=x", 422, "malformed"),
+        (f"{LETTERS}?reason=%00", 422, "malformed"),
+        (f"{LETTERS}/x", 422, "malformed"),
+        (f"{LETTERS}/{UUID(int=0)}", 404, "message_not_found"),
+        ("/v1/ops/parked?cursor=eyJwb3NpdGlvbiI6LTF9", 400, "cursor_invalid"),
+        (f"/v1/ops/parked/{UUID(int=0)}", 404, "message_not_found"),
+    ],
+)
+async def test_bad_questions_are_refused(door: Door, path: str, status: int, code: str) -> None:
+    answer = await door.client.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.json()["fix"]
+
+
+@pytest.mark.parametrize("token", [None, "not-the-operator-token", "vk_live_a_b"])
+async def test_only_the_operator_comes_in(door: Door, token: str | None) -> None:
+    headers = {"Authorization": f"Bearer {token}"} if token else {"Authorization": ""}
+    some = UUID(int=0)
+    for method, path in (
+        ("GET", LETTERS),
+        ("GET", f"{LETTERS}/{some}"),
+        ("POST", f"{LETTERS}/{some}/replay"),
+        ("POST", f"{LETTERS}/{some}/drop"),
+        ("GET", "/v1/ops/parked"),
+        ("GET", f"/v1/ops/parked/{some}"),
+    ):
+        answer = await door.client.request(method, path, headers=headers, json={})
+        assert (answer.status_code, answer.json()["code"]) == (401, "operator_token_wrong"), path
+
+
+async def test_a_replay_is_handled_once_and_says_how_it_ended(spine: Spine, door: Door) -> None:
+    brand = uuid4()
+    (letter,) = await poisoned(spine, door, brand, ["sour"])
+    await post(door, letter, "replay", 202)
+    failed = await ended(door, letter)
+    assert (failed["state"], failed["outcome"]) == ("dead", "failed: ValueError: cannot handle sour")
+    assert failed["changed_by"] == "ada"
+    assert await spine.seen(brand) == {}
+
+    spine.poison.clear()
+    answers = await asyncio.gather(
+        *(door.client.post(f"{LETTERS}/{letter['id']}/replay", json={}) for _ in range(5))
+    )
+    assert sorted(answer.status_code for answer in answers) == [202, 409, 409, 409, 409]
+    refused = next(answer.json() for answer in answers if answer.status_code == 409)
+    assert refused["code"] == "dead_letter_not_dead"
+    done = await ended(door, letter)
+    assert (done["state"], done["outcome"]) == ("replayed", "done")
+    assert await spine.seen(brand) == {"sour": 1}
+    assert spine.handled == [("sour", 1)]
+    again = await post(door, letter, "replay", 409)
+    assert (again["code"], again["state"]) == ("dead_letter_not_dead", "replayed")
+
+
+async def test_an_older_version_changes_nothing_when_it_is_replayed(spine: Spine, door: Door) -> None:
+    brand = uuid4()
+    (letter,) = await poisoned(spine, door, brand, ["thing"])
+    spine.poison.clear()
+    await spine.change(brand, "thing")
+    assert await spine.until_seen(brand, {"thing": 2}) == {"thing": 2}
+    await post(door, letter, "replay", 202)
+    assert (await ended(door, letter))["state"] == "replayed"
+    assert spine.handled == [("thing", 2), ("thing", 1)]
+    assert await spine.seen(brand) == {"thing": 2}
+
+
+async def test_replays_of_a_key_go_in_order_and_by_one_member_at_a_time(spine: Spine, door: Door) -> None:
+    """Asked for in the wrong order while no worker looks; then two workers look at once."""
+    brand = uuid4()
+    found = await poisoned(spine, door, brand, ["sour"] * 5)
+    async with spine.worker.write() as holder:
+        await holder.execute(text("select 1 from dead_letters for update"))
+        asking = [asyncio.create_task(post(door, letter, "replay", 202)) for letter in reversed(found)]
+        spine.poison.clear()
+        await asyncio.sleep(0.1)
+    await asyncio.gather(*asking)
+    other = Spine(spine.database, spine.kafka, owner="spine-1", limits=QUICK)
+    async with other.running():
+        ends = [await ended(door, letter) for letter in found]
+    assert [end["state"] for end in ends] == ["replayed"] * 5
+    assert sorted(spine.handled + other.handled) == [("sour", n) for n in range(1, 6)]
+
+
+async def test_a_replay_that_has_to_wait_is_tried_again_and_holds_nobody_up(spine: Spine, door: Door) -> None:
+    brand = uuid4()
+    (letter,) = await poisoned(spine, door, brand, ["late"])
+    spine.poison.clear()
+    spine.waiting.add("late")
+    await post(door, letter, "replay", 202)
+
+    async def look() -> Document:
+        shown: Document = (await door.client.get(f"{LETTERS}/{letter['id']}")).json()
+        return shown
+
+    waits = await until(look, lambda seen: seen["tries"] >= 2 or seen["state"] == "dead")
+    assert (waits["state"], waits["outcome"]) == ("replaying", "waits: late has to wait")
+    spine.waiting.clear()
+    await spine.change(brand, "late")
+    assert await spine.until_seen(brand, {"late": 2}) == {"late": 2}
+    assert (await ended(door, letter))["state"] == "replayed"
+
+
+async def test_a_replay_gives_up_after_its_tries(spine: Spine, door: Door) -> None:
+    (letter,) = await poisoned(spine, door, uuid4(), ["late"])
+    spine.poison.clear()
+    spine.waiting.add("late")
+    await post(door, letter, "replay", 202)
+    end = await ended(door, letter)
+    assert (end["state"], end["tries"]) == ("dead", letters.REPLAY_TRIES_MAX - 1)
+    assert end["outcome"] == f"still waits after {letters.REPLAY_TRIES_MAX} tries: late has to wait"
+
+
+async def test_a_member_that_is_killed_in_the_middle_leaves_the_replay_to_the_next(
+    spine: Spine, door: Door
+) -> None:
+    """Its transaction is gone with it; the letter is still asked for."""
+    brand = uuid4()
+    (letter,) = await poisoned(spine, door, brand, ["sour"])
+    spine.poison.clear()
+    handle, entered = spine.handle, asyncio.Event()
+
+    async def die(tx: WriteSession, messages: Any) -> None:
+        await handle(tx, messages)
+        if not entered.is_set():
+            entered.set()
+            await tx.execute(text("select pg_terminate_backend(pg_backend_pid())"))
+
+    spine.consumer._handler = die
+    await post(door, letter, "replay", 202)
+    assert (await ended(door, letter))["state"] == "replayed"
+    assert entered.is_set()
+    assert spine.handled == [("sour", 1), ("sour", 1)]
+    async with spine.app.read(brand) as session:  # type: ignore[arg-type]
+        assert await session.scalar(text("select times from seen")) == 1
+
+
+async def test_a_dropped_letter_is_gone_but_for_who_and_why(
+    spine: Spine, door: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
+    brand = uuid4()
+    (letter,) = await poisoned(spine, door, brand, ["sour"])
+    await post(door, letter, "drop", 422)
+    assert (await door.client.get(f"{LETTERS}/{letter['id']}")).json()["state"] == "dead"
+    capsys.readouterr()
+    dropped = await post(door, letter, "drop", 200, reason="test data")
+    logged = capsys.readouterr()
+    (line,) = [line for line in (logged.out + logged.err).splitlines() if "dead_letter_dropped" in line]
+    assert "ada" in line
+    assert "test data" in line
+    assert letter["id"] in line
+    assert (dropped["state"], dropped["outcome"], dropped["changed_by"]) == (
+        "dropped",
+        "dropped: test data",
+        "ada",
+    )
+    assert dropped["payload"] == {"encoding": "none", "message": None, "hex": None, "truncated": False}
+    assert dropped["payload_bytes"] == 0
+    assert (await post(door, letter, "replay", 409))["code"] == "dead_letter_not_dead"
+    assert (await post(door, letter, "drop", 409, reason="again"))["state"] == "dropped"
+
+
+async def test_dealing_with_letters_gives_room_under_the_limit(spine: Spine, door: Door) -> None:
+    brand = uuid4()
+    (letter, _) = await poisoned(spine, door, brand, ["sour", "bitter"])
+    since = system_clock() - timedelta(minutes=5)
+
+    async def buried() -> int:
+        async with spine.worker.read() as session:
+            return await store.buried_since(session, group="spine.seen", since=since)
+
+    assert await buried() == 2
+    await post(door, letter, "drop", 200, reason="test data")
+    assert await buried() == 1
+
+
+async def test_letters_are_forgotten_after_their_age(spine: Spine, door: Door) -> None:
+    old, new = await poisoned(spine, door, uuid4(), ["old", "new"])
+    later = system_clock() + letters.DEAD_LETTERS_KEEP - timedelta(hours=1)
+    async with spine.worker.write() as tx:
+        await tx.execute(
+            text("update dead_letters set created_at = created_at - interval '2 hours' where id = :id"),
+            {"id": old["id"]},
+        )
+    async with spine.worker.write() as tx:
+        assert await letters.forget(tx, now=later) == 1
+    assert (await door.client.get(f"{LETTERS}/{old['id']}")).status_code == 404
+    assert (await door.client.get(f"{LETTERS}/{new['id']}")).status_code == 200
+
+
+async def test_parked_messages_are_listed_and_shown(spine: Spine, door: Door) -> None:
+    brand = uuid4()
+    spine.waiting.add("late")
+    for _ in range(3):
+        await spine.change(brand, "late")
+
+    async def look() -> list[Document]:
+        found: list[Document] = (await door.client.get("/v1/ops/parked")).json()["data"]
+        return found
+
+    found = await until(look, lambda seen: len(seen) == 3)
+    assert [one["key"] for one in found] == [f"{brand}/late"] * 3
+    first = (await door.client.get("/v1/ops/parked", params={"limit": 1})).json()
+    rest = (await door.client.get("/v1/ops/parked", params={"cursor": first["next_cursor"]})).json()
+    assert [one["id"] for one in first["data"] + rest["data"]] == [one["id"] for one in found]
+    assert rest["next_cursor"] is None
+    assert (await door.client.get("/v1/ops/parked", params={"brand": str(uuid4())})).json()["data"] == []
+    shown = (await door.client.get(f"/v1/ops/parked/{found[1]['id']}")).json()
+    assert shown["payload"]["message"] == {"content_version": "2", "content": {"item_id": "late"}}
+    assert shown["headers"]["type"] == shown["type"]
+
+
+async def test_a_parked_message_and_a_replay_of_its_key_do_not_meet(spine: Spine) -> None:
+    key = (topics.ITEM, "some/key")
+    async with spine.worker.write() as mine, spine.worker.write() as theirs:
+        assert await parking.alone(mine, group="spine.seen", key=key)
+        assert not await parking.alone(theirs, group="spine.seen", key=key)
+        assert await parking.alone(theirs, group="spine.other", key=key)
+
+
+Vitrin = Callable[..., Awaitable[tuple[int, str]]]
+
+
+@pytest.fixture
+def vitrin(door: Door, tmp_path: Path) -> Vitrin:
+    """Runs a command line as a process of its own; its exit code and what it said (stderr when stdout is empty). The
+    spine answers where catalog would, and at shop_sync's address too, so that both are asked."""
+
+    async def run_it(*arguments: str, token: str = TOKEN) -> tuple[int, str]:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": "services",
+            "VITRIN_VAR": str(tmp_path),
+            "VITRIN_OPERATOR_TOKEN": token,
+            "VITRIN_CATALOG_URL": door.url,
+            "VITRIN_SHOP_SYNC_URL": door.url,
+        }
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "vitrin.cli", *arguments),
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, (out or err).decode()
+
+    return run_it
+
+
+async def test_the_command_line_lists_and_shows(spine: Spine, door: Door, vitrin: Vitrin) -> None:
+    letters = await poisoned(spine, door, uuid4(), ["sour", "bitter", "salty"])
+    code, said = await vitrin("dlq", "list", "--service", "catalog", "--json")
+    document = json.loads(said)
+    assert (code, document["more"]) == (0, False)
+    assert [one["id"] for one in document["data"]] == [one["id"] for one in letters]
+    assert {one["service"] for one in document["data"]} == {"catalog"}
+    code, said = await vitrin("dlq", "list", "--limit", "2")
+    assert code == 0
+    assert said.count("ValueError: cannot handle sour") == 2
+    assert "and more: only the first 2" in said
+    code, said = await vitrin("dlq", "show", letters[0]["id"])
+    assert code == 0
+    assert '"item_id": "sour"' in said
+    code, said = await vitrin("dlq", "show", letters[0]["id"], "--json")
+    assert json.loads(said)["payload"]["message"]["content"] == {"item_id": "sour"}
+
+
+async def test_the_command_line_replays_and_drops(spine: Spine, door: Door, vitrin: Vitrin) -> None:
+    brand = uuid4()
+    sour, bitter, salty = await poisoned(spine, door, brand, ["sour", "bitter", "salty"])
+    code, said = await vitrin("dlq", "replay", sour["id"], "--service", "catalog")
+    assert code == 1
+    assert "failed: ValueError: cannot handle sour" in said
+    spine.poison.clear()
+    code, said = await vitrin("dlq", "replay", "--all", "--service", "catalog", "--reason", "sour", "--json")
+    assert code == 0
+    assert [(one["id"], one["state"]) for one in json.loads(said)["data"]] == [(sour["id"], "replayed")]
+    assert await spine.seen(brand) == {"sour": 1}
+    code, said = await vitrin("dlq", "replay", bitter["id"])
+    assert code == 0
+    assert "replayed" in said
+    code, said = await vitrin("dlq", "drop", salty["id"], "--reason", "test data", "--json")
+    assert (code, json.loads(said)["state"]) == (0, "dropped")
+    assert (await vitrin("dlq", "list"))[1].strip() == "nothing there"
+    code, said = await vitrin("dlq", "list", "--state", "all", "--service", "shop_sync", "--json")
+    assert [one["state"] for one in json.loads(said)["data"]] == ["replayed", "replayed", "dropped"]
+    code, said = await vitrin("dlq", "replay", salty["id"])
+    assert code == 1
+    assert "dead_letter_not_dead" in said
+
+
+async def test_the_command_line_shows_what_is_parked(spine: Spine, door: Door, vitrin: Vitrin) -> None:
+    spine.waiting.add("late")
+    await spine.change(uuid4(), "late")
+    code, said = await until(
+        lambda: vitrin("parked", "--service", "catalog"), lambda seen: "late has to wait" in seen[1]
+    )
+    assert code == 0
+    code, said = await vitrin("parked", "--json")
+    assert [one["service"] for one in json.loads(said)["data"]] == ["catalog", "shop_sync"]
+
+
+async def test_the_command_line_says_what_cannot_work(vitrin: Vitrin) -> None:
+    some = str(UUID(int=0))
+    code, said = await vitrin("dlq", "show", some)
+    assert code == 4
+    assert "message_not_found" in said
+    for arguments in (
+        ("replay",),
+        ("replay", "--all", some),
+        ("drop", some),
+        ("list", "--service", "accounts"),
+    ):
+        assert (await vitrin("dlq", *arguments))[0] == 2, arguments
+    code, said = await vitrin("parked", token="not-the-operator-token")
+    assert code == 5
+    assert "operator_token_wrong" in said
+    code, said = await vitrin("dlq", "list", token="")
+    assert code == 5
+    assert "operator_token_missing" in said
+
+
+def test_without_a_token_nobody_operates() -> None:
+    assert ProcessSettings().operator is None
+    assert ProcessSettings(operator_token=SecretStr(TOKEN)).operator == TOKEN
