@@ -11,16 +11,22 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import create_engine, pool, text
 
 from tests.support.ops import TOKEN, Door, open_door
-from tests.support.spine import Spine, database_settings, install
+from tests.support.spine import SERVICE, Spine, database_settings, install
 from vitrin.events import topics
 from vitrin.kit.clock import system_clock
 from vitrin.kit.consumer import letters, parking, store
+from vitrin.kit.consumer.loop import HALTED
 from vitrin.kit.consumer.parking import Limits
+from vitrin.kit.db.database import WorkerDatabase
+from vitrin.kit.db.migration import install_consumer, install_parking
 from vitrin.kit.db.session import WriteSession
+from vitrin.kit.db.urls import role_url
 from vitrin.kit.embedded.broker import BrokerPlace, EmbeddedBroker
 from vitrin.kit.embedded.postgres import EmbeddedPostgres
 from vitrin.kit.kafka.admin import ensure_topics
@@ -375,6 +381,66 @@ async def test_dealing_with_letters_gives_room_under_the_limit(spine: Spine, doo
     assert await buried() == 2
     await post(door, letter, "drop", 200, reason="test data")
     assert await buried() == 1
+
+
+async def test_at_the_limit_replays_still_go_and_give_room(spine: Spine, door: Door) -> None:
+    """Parked messages turn out invalid beyond the limit and stay; the letters before them can be replayed."""
+    brand = uuid4()
+    spine.waiting |= {f"late-{n}" for n in range(101)}
+    for n in range(101):
+        await spine.change(brand, f"late-{n}")
+
+    async def parked() -> int:
+        async with spine.worker.read() as session:
+            return int(await session.scalar(text("select count(*) from parked_messages")))
+
+    await until(parked, lambda seen: seen == 101)
+    (letter,) = await poisoned(spine, door, brand, ["sour"])
+    spine.poison |= spine.waiting
+    spine.waiting.clear()
+    await until(lambda: halted("spine.seen"), lambda seen: seen == 1.0)
+    spine.poison.discard("sour")
+    await post(door, letter, "replay", 202)
+    assert (await ended(door, letter))["state"] == "replayed"
+    assert await parked() >= 1
+
+
+async def halted(group: str) -> float:
+    return float(HALTED.labels(group=group)._value.get())
+
+
+async def test_old_letters_get_their_brand_when_the_table_grows(database: DatabaseSettings) -> None:
+    """The migration on a database that has dead letters already."""
+    brand = uuid4()
+    engine = create_engine(role_url(database, SERVICE, "owner"), poolclass=pool.NullPool)
+    insert = text(
+        "insert into dead_letters (id, consumer_group, topic, topic_id, partition, record_offset, headers, reason,"
+        " created_at) values (:id, 'g', 't', :id, 0, 0, cast(:headers as jsonb), 'r', now())"
+    )
+    with engine.begin() as connection:
+        for statement in (
+            "drop schema public cascade",
+            "create schema public",
+            "grant usage on schema public to public",
+        ):
+            connection.execute(text(statement))
+        op = Operations(MigrationContext.configure(connection))
+        install_consumer(op)
+        for headers in ({"brand": brand.hex, "type": "catalog.item_changed"}, {"brand": "Z" * 32}, {}):
+            connection.execute(insert, {"id": uuid4(), "headers": json.dumps(headers)})
+        install_parking(op)
+    engine.dispose()
+    worker = WorkerDatabase(settings=database, service=SERVICE, clock=system_clock)
+    async with worker.read() as session:
+        rows = await session.all(
+            text("select brand_id, event_type, state from dead_letters order by event_type")
+        )
+    await worker.close()
+    assert [tuple(row) for row in rows] == [
+        (None, "", "dead"),
+        (None, "", "dead"),
+        (brand, "catalog.item_changed", "dead"),
+    ]
 
 
 async def test_letters_are_forgotten_after_their_age(spine: Spine, door: Door) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from vitrin.events.envelope import InvalidMessage, Message
-from vitrin.kit.clock import Clock
+from vitrin.kit.clock import EPOCH, Clock
 from vitrin.kit.consumer import letters, parking
 from vitrin.kit.consumer.dead_letters import Burial, DeadLetterLimit
 from vitrin.kit.consumer.handling import BEHIND, Handler, Sorted, all_or_one_by_one, one_by_one
@@ -86,6 +86,7 @@ class Retrier:
         self._clock = clock
         self._woken = asyncio.Event()
         self._forgot_at: datetime | None = None
+        self._halted_until = EPOCH
 
     def wake(self) -> None:
         """Something was parked by this process: look when it is due, not at the next look."""
@@ -100,12 +101,6 @@ class Retrier:
                 except (DBAPIError, PsycopgError, PoolTimeout, OSError) as error:
                     log.warning("retries_wait", group=self.group, reason=str(error).splitlines()[:1])
                     pause_s = RETRY_S
-                except DeadLetterLimit as error:
-                    self._halt(halted=True)
-                    log.error("retries_halted", group=self.group, reason=str(error))
-                    pause_s = HALT_RETRY_S
-                else:
-                    self._halt(halted=False)
                 await self._wait(stopping, pause_s)
         finally:
             stopping.cancel()
@@ -130,19 +125,31 @@ class Retrier:
         PARKED_AGE.labels(group=self.group).set(age.total_seconds())
         await self._forget(now)
         moved = False
-        due = [head for head in heads if head.due_at <= now]
-        if due:
-            moved = await self._drain(
-                [head.id for head in due], sorted({BrandId(head.brand_id) for head in due})
-            )
         for letter in asked:
             if letter.due_at <= now and not stop.is_set():
                 moved |= await self._replay(letter.id, letter.brand_id)
+        due = [head for head in heads if head.due_at <= now]
+        if due and now >= self._halted_until and not stop.is_set():
+            moved |= await self._drain_unless_halted(due)
         if moved:
             return 0.0
         ahead = [row.due_at for row in (*heads, *asked)]
         soonest_s = (min(ahead) - self._clock()).total_seconds() if ahead else LOOK_S
         return min(LOOK_S, max(LOOK_SOON_S, soonest_s))
+
+    async def _drain_unless_halted(self, due: Sequence[Any]) -> bool:
+        """At the limit of dead letters the queues stand still; replays go on, since they are how an operator gets
+        below it."""
+        try:
+            brands = sorted({BrandId(head.brand_id) for head in due})
+            moved = await self._drain([head.id for head in due], brands)
+        except DeadLetterLimit as error:
+            self._halted_until = self._clock() + timedelta(seconds=HALT_RETRY_S)
+            self._halt(halted=True)
+            log.error("parked_halted", group=self.group, reason=str(error))
+            return False
+        self._halt(halted=False)
+        return moved
 
     async def _drain(self, heads: Sequence[UUID], brands: Sequence[BrandId]) -> bool:
         """Handle these queues as far as they go. True when a message left its queue."""
