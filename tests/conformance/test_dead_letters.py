@@ -1,12 +1,9 @@
-"""Dead letters through the operator's door and the command line: list, show, replay, drop, and their age."""
+"""Dead letters through the operator's door: list, show, replay, drop, and their age."""
 
 import asyncio
 import json
-import os
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,109 +13,50 @@ from alembic.operations import Operations
 from pydantic import SecretStr
 from sqlalchemy import create_engine, pool, text
 
-from tests.support.ops import TOKEN, Door, open_door
+from tests.support.ops import (
+    LETTERS,
+    QUICK,
+    TOKEN,
+    Document,
+    Door,
+    Operated,
+    ended,
+    operating,
+    poisoned,
+    post,
+    until,
+)
 from tests.support.spine import SERVICE, Spine, database_settings, install
 from vitrin.events import topics
 from vitrin.kit.clock import system_clock
 from vitrin.kit.consumer import letters, parking, store
 from vitrin.kit.consumer.loop import HALTED
-from vitrin.kit.consumer.parking import Limits
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.migration import install_consumer, install_parking
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.db.urls import role_url
-from vitrin.kit.embedded.broker import BrokerPlace, EmbeddedBroker
+from vitrin.kit.embedded.broker import EmbeddedBroker
 from vitrin.kit.embedded.postgres import EmbeddedPostgres
-from vitrin.kit.kafka.admin import ensure_topics
 from vitrin.kit.kafka.producer import OrderedProducer, Record
-from vitrin.kit.settings import DatabaseSettings, KafkaSettings, ProcessSettings
-
-WITHIN_S = 30.0
-QUICK = Limits(back_off=timedelta(milliseconds=50), back_off_max=timedelta(milliseconds=200))
-LETTERS = "/v1/ops/dead-letters"
-Document = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
-    broker = EmbeddedBroker(BrokerPlace(log_path=tmp_path_factory.mktemp("broker") / "broker.log"))
-    broker.start()
-    yield broker
-    broker.stop()
+from vitrin.kit.settings import ProcessSettings
 
 
 @pytest.fixture
-def database(embedded_postgres: EmbeddedPostgres) -> DatabaseSettings:
-    settings = database_settings(embedded_postgres.url)
-    install(settings)
-    return settings
+async def operated(
+    embedded_postgres: EmbeddedPostgres, embedded_broker: EmbeddedBroker
+) -> AsyncIterator[Operated]:
+    async with operating(embedded_postgres, embedded_broker) as operated:
+        yield operated
 
 
 @pytest.fixture
-def kafka(broker: EmbeddedBroker) -> KafkaSettings:
-    """Topics of its own for each test: nothing is left in them."""
-    settings = KafkaSettings(
-        bootstrap=broker.bootstrap,
-        membership="lock",
-        session_timeout_ms=1000,
-        topic_prefix=f"t{uuid4().hex[:8]}.",
-    )
-    ensure_topics(settings)
-    return settings
+def spine(operated: Operated) -> Spine:
+    return operated.spine
 
 
 @pytest.fixture
-async def spine(database: DatabaseSettings, kafka: KafkaSettings) -> AsyncIterator[Spine]:
-    spine = Spine(database, kafka, limits=QUICK)
-    async with spine.running():
-        yield spine
-
-
-@pytest.fixture
-async def door(spine: Spine) -> AsyncIterator[Door]:
-    async with open_door(spine) as door:
-        yield door
-
-
-async def until(look: Callable[[], Awaitable[Any]], good: Callable[[Any], bool]) -> Any:
-    end = asyncio.get_running_loop().time() + WITHIN_S
-    while not good(seen := await look()):
-        assert asyncio.get_running_loop().time() < end, f"seen last: {seen}"
-        await asyncio.sleep(0.02)
-    return seen
-
-
-async def poisoned(spine: Spine, door: Door, brand: UUID, names: list[str]) -> list[Document]:
-    """Dead letters of these things, one after the other: keys of different partitions have no order of their own."""
-    spine.poison |= set(names)
-
-    async def look() -> list[Document]:
-        answer = await door.client.get(LETTERS, params={"brand": str(brand)})
-        found: list[Document] = answer.json()["data"]
-        return found
-
-    found: list[Document] = []
-    for number, name in enumerate(names, start=1):
-        await spine.change(brand, name)
-        found = await until(look, lambda seen, number=number: len(seen) >= number)
-    assert [one["key"] for one in found] == [f"{brand}/{name}" for name in names]
-    return found
-
-
-async def post(door: Door, letter: Document, verb: str, status: int, **body: str) -> Document:
-    answer = await door.client.post(f"{LETTERS}/{letter['id']}/{verb}", json={"operator": "ada", **body})
-    assert answer.status_code == status, answer.text
-    document: Document = answer.json()
-    return document
-
-
-async def ended(door: Door, letter: Document) -> Document:
-    async def look() -> Document:
-        found: Document = (await door.client.get(f"{LETTERS}/{letter['id']}")).json()
-        return found
-
-    found: Document = await until(look, lambda seen: seen["state"] != "replaying")
-    return found
+def door(operated: Operated) -> Door:
+    return operated.door
 
 
 async def test_a_letter_is_shown_with_what_can_be_read_of_it(spine: Spine, door: Door) -> None:
@@ -137,9 +75,7 @@ async def test_a_letter_is_shown_with_what_can_be_read_of_it(spine: Spine, door:
     assert {**letter, "headers": shown["headers"], "payload": shown["payload"]} == shown
 
 
-async def test_records_that_cannot_be_read_are_shown_too(
-    spine: Spine, door: Door, kafka: KafkaSettings
-) -> None:
+async def test_records_that_cannot_be_read_are_shown_too(spine: Spine, door: Door) -> None:
     """No header, a torn Protobuf, a large one: nothing is guessed, nothing is too long."""
     brand = uuid4()
     now = b"1700000000000000"
@@ -150,7 +86,7 @@ async def test_records_that_cannot_be_read_are_shown_too(
         ("occurred", now),
         ("received", now),
     )
-    producer = OrderedProducer(kafka, client_id="stranger")
+    producer = OrderedProducer(spine.kafka, client_id="stranger")
     for value, given in ((b"\xff\x00", ()), (b"\xff\xff\xff", headers), (b"\xff" * 70_000, headers)):
         await producer.produce([Record(topic=topics.ITEM, key="odd", value=value, headers=given)])
     await producer.close()
@@ -409,9 +345,13 @@ async def halted(group: str) -> float:
     return float(HALTED.labels(group=group)._value.get())
 
 
-async def test_old_letters_get_their_brand_when_the_table_grows(database: DatabaseSettings) -> None:
+async def test_old_letters_get_their_brand_when_the_table_grows(
+    embedded_postgres: EmbeddedPostgres,
+) -> None:
     """The migration on a database that has dead letters already."""
     brand = uuid4()
+    database = database_settings(embedded_postgres.url)
+    install(database)
     engine = create_engine(role_url(database, SERVICE, "owner"), poolclass=pool.NullPool)
     insert = text(
         "insert into dead_letters (id, consumer_group, topic, topic_id, partition, record_offset, headers, reason,"
@@ -482,112 +422,9 @@ async def test_parked_messages_are_listed_and_shown(spine: Spine, door: Door) ->
 async def test_a_parked_message_and_a_replay_of_its_key_do_not_meet(spine: Spine) -> None:
     key = (topics.ITEM, "some/key")
     async with spine.worker.write() as mine, spine.worker.write() as theirs:
-        assert await parking.alone(mine, group="spine.seen", key=key)
-        assert not await parking.alone(theirs, group="spine.seen", key=key)
-        assert await parking.alone(theirs, group="spine.other", key=key)
-
-
-Vitrin = Callable[..., Awaitable[tuple[int, str]]]
-
-
-@pytest.fixture
-def vitrin(door: Door, tmp_path: Path) -> Vitrin:
-    """Runs a command line as a process of its own; its exit code and what it said (stderr when stdout is empty). The
-    spine answers where catalog would, and at shop_sync's address too, so that both are asked."""
-
-    async def run_it(*arguments: str, token: str = TOKEN) -> tuple[int, str]:
-        environment = {
-            **os.environ,
-            "PYTHONPATH": "services",
-            "VITRIN_VAR": str(tmp_path),
-            "VITRIN_OPERATOR_TOKEN": token,
-            "VITRIN_CATALOG_URL": door.url,
-            "VITRIN_SHOP_SYNC_URL": door.url,
-        }
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "vitrin.cli", *arguments),
-            env=environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, (out or err).decode()
-
-    return run_it
-
-
-async def test_the_command_line_lists_and_shows(spine: Spine, door: Door, vitrin: Vitrin) -> None:
-    letters = await poisoned(spine, door, uuid4(), ["sour", "bitter", "salty"])
-    code, said = await vitrin("dlq", "list", "--service", "catalog", "--json")
-    document = json.loads(said)
-    assert (code, document["more"]) == (0, False)
-    assert [one["id"] for one in document["data"]] == [one["id"] for one in letters]
-    assert {one["service"] for one in document["data"]} == {"catalog"}
-    code, said = await vitrin("dlq", "list", "--limit", "2")
-    assert code == 0
-    assert said.count("ValueError: cannot handle sour") == 2
-    assert "and more: only the first 2" in said
-    code, said = await vitrin("dlq", "show", letters[0]["id"])
-    assert code == 0
-    assert '"item_id": "sour"' in said
-    code, said = await vitrin("dlq", "show", letters[0]["id"], "--json")
-    assert json.loads(said)["payload"]["message"]["content"] == {"item_id": "sour"}
-
-
-async def test_the_command_line_replays_and_drops(spine: Spine, door: Door, vitrin: Vitrin) -> None:
-    brand = uuid4()
-    sour, bitter, salty = await poisoned(spine, door, brand, ["sour", "bitter", "salty"])
-    code, said = await vitrin("dlq", "replay", sour["id"], "--service", "catalog")
-    assert code == 1
-    assert "failed: ValueError: cannot handle sour" in said
-    spine.poison.clear()
-    code, said = await vitrin("dlq", "replay", "--all", "--service", "catalog", "--reason", "sour", "--json")
-    assert code == 0
-    assert [(one["id"], one["state"]) for one in json.loads(said)["data"]] == [(sour["id"], "replayed")]
-    assert await spine.seen(brand) == {"sour": 1}
-    code, said = await vitrin("dlq", "replay", bitter["id"])
-    assert code == 0
-    assert "replayed" in said
-    code, said = await vitrin("dlq", "drop", salty["id"], "--reason", "test data", "--json")
-    assert (code, json.loads(said)["state"]) == (0, "dropped")
-    assert (await vitrin("dlq", "list"))[1].strip() == "nothing there"
-    code, said = await vitrin("dlq", "list", "--state", "all", "--service", "shop_sync", "--json")
-    assert [one["state"] for one in json.loads(said)["data"]] == ["replayed", "replayed", "dropped"]
-    code, said = await vitrin("dlq", "replay", salty["id"])
-    assert code == 1
-    assert "dead_letter_not_dead" in said
-
-
-async def test_the_command_line_shows_what_is_parked(spine: Spine, door: Door, vitrin: Vitrin) -> None:
-    spine.waiting.add("late")
-    await spine.change(uuid4(), "late")
-    code, said = await until(
-        lambda: vitrin("parked", "--service", "catalog"), lambda seen: "late has to wait" in seen[1]
-    )
-    assert code == 0
-    code, said = await vitrin("parked", "--json")
-    assert [one["service"] for one in json.loads(said)["data"]] == ["catalog", "shop_sync"]
-
-
-async def test_the_command_line_says_what_cannot_work(vitrin: Vitrin) -> None:
-    some = str(UUID(int=0))
-    code, said = await vitrin("dlq", "show", some)
-    assert code == 4
-    assert "message_not_found" in said
-    for arguments in (
-        ("replay",),
-        ("replay", "--all", some),
-        ("drop", some),
-        ("list", "--service", "accounts"),
-    ):
-        assert (await vitrin("dlq", *arguments))[0] == 2, arguments
-    code, said = await vitrin("parked", token="not-the-operator-token")
-    assert code == 5
-    assert "operator_token_wrong" in said
-    code, said = await vitrin("dlq", "list", token="")
-    assert code == 5
-    assert "operator_token_missing" in said
+        assert await parking.alone(mine, group="spine.seen", keys=[key]) == [key]
+        assert await parking.alone(theirs, group="spine.seen", keys=[key]) == []
+        assert await parking.alone(theirs, group="spine.other", keys=[key]) == [key]
 
 
 def test_without_a_token_nobody_operates() -> None:

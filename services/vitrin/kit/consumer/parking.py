@@ -68,7 +68,13 @@ _HOLD_HEADS = text(
     order by position for update skip locked
     """
 )
-_ALONE = text("select pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+_ALONE = text(
+    """
+    select topic, key from unnest(cast(:topics as text[]), cast(:keys as text[])) as wanted (topic, key)
+    where pg_try_advisory_xact_lock(
+        hashtextextended(concat_ws(E'\\n', 'parked', cast(:consumer_group as text), topic, key), 0))
+    """
+)
 _QUEUES = text(
     """
     select parked.* from parked_messages parked
@@ -137,11 +143,7 @@ class Parking:
         keys = list({queue_key(message) for message in messages})
         rows = await session.all(
             _BLOCKED,
-            {
-                "consumer_group": self.group,
-                "topics": [topic for topic, _ in keys],
-                "keys": [key for _, key in keys],
-            },
+            {"consumer_group": self.group, **_arrays(keys)},
         )
         self._maybe_parked = bool(rows)
         return {(row.topic, row.key) for row in rows if row.topic is not None}
@@ -204,16 +206,23 @@ async def hold(
     """The queues of these heads as far as nobody else holds them, in order. The lock on a head is the lock on its
     queue: while we have it nobody handles a later message of that key, and new ones only join at the end."""
     found = await tx.all(_HOLD_HEADS, {"ids": list(heads), "now": now})
-    held = [(row.topic, row.key) for row in found if await alone(tx, group=group, key=(row.topic, row.key))]
+    held = await alone(tx, group=group, keys=[(row.topic, row.key) for row in found])
     if not held:
         return ()
-    params = {"topics": [topic for topic, _ in held], "keys": [key for _, key in held], "most": most}
-    return await tx.all(_QUEUES, {"consumer_group": group, **params})
+    return await tx.all(_QUEUES, {"consumer_group": group, "most": most, **_arrays(held)})
 
 
-async def alone(tx: WriteSession, *, group: str, key: QueueKey) -> bool:
-    """Until the end of the transaction: a parked message and a replayed letter of one key are not handled at once."""
-    return bool(await tx.scalar(_ALONE, {"name": "\n".join(("parked", group, *key))}))
+async def alone(tx: WriteSession, *, group: str, keys: Sequence[QueueKey]) -> list[QueueKey]:
+    """Those of the keys that are ours until the end of the transaction: a parked message and a replayed letter of one
+    key are not handled at once."""
+    if not keys:
+        return []
+    rows = await tx.all(_ALONE, {"consumer_group": group, **_arrays(keys)})
+    return [(row.topic, row.key) for row in rows]
+
+
+def _arrays(keys: Sequence[QueueKey]) -> dict[str, list[str]]:
+    return {"topics": [topic for topic, _ in keys], "keys": [key for _, key in keys]}
 
 
 async def delete(tx: WriteSession, ids: Sequence[UUID]) -> None:

@@ -196,7 +196,9 @@ class Retrier:
         async with self._database.write(brands) as tx:
             now = self._clock()
             row = await letters.hold(tx, letter, now=now)
-            if row is None or not await parking.alone(tx, group=self.group, key=(row.topic, row.key or "")):
+            if row is None or not await parking.alone(
+                tx, group=self.group, keys=[(row.topic, row.key or "")]
+            ):
                 return False
             try:
                 message = stored_message(row)
