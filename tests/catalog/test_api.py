@@ -378,6 +378,12 @@ async def test_openapi_names_every_route(client: httpx.AsyncClient) -> None:
         "/v1/items/{item_id}",
         "/v1/items:batch",
         "/v1/offers:batch",
+        "/v1/ops/dead-letters",
+        "/v1/ops/dead-letters/{letter_id}",
+        "/v1/ops/dead-letters/{letter_id}/drop",
+        "/v1/ops/dead-letters/{letter_id}/replay",
+        "/v1/ops/parked",
+        "/v1/ops/parked/{message_id}",
     ]
     body = document["paths"]["/v1/items"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body["required"] == ["id", "title", "price"]

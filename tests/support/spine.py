@@ -12,12 +12,13 @@ from pydantic import SecretStr
 from sqlalchemy import create_engine, pool, text
 
 from vitrin.events import topics
-from vitrin.events.envelope import Event, Message
+from vitrin.events.envelope import Event, Message, TryLater
 from vitrin.kit.clock import system_clock
 from vitrin.kit.consumer.loop import Consumer
+from vitrin.kit.consumer.parking import Limits
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
 from vitrin.kit.db.migrate import create_hint_database, prepare_database
-from vitrin.kit.db.migration import brand_table, install_consumer, install_outbox
+from vitrin.kit.db.migration import brand_table, install_consumer, install_outbox, install_parking
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.db.urls import role_url
 from vitrin.kit.ids import BrandId
@@ -69,18 +70,33 @@ def install(settings: DatabaseSettings) -> None:
         brand_table(op, "seen")
         install_outbox(op)
         install_consumer(op)
+        install_parking(op)
     engine.dispose()
+
+
+def changed_of(message: Message) -> events_pb2.ItemChanged:
+    changed = message.decode()
+    assert isinstance(changed, events_pb2.ItemChanged)
+    return changed
 
 
 @dataclass
 class Spine:
-    """Writer, relay and consumer of one process. `seen` holds what the consumer's table shows."""
+    """Writer, relay and consumer of one process. `seen` holds what the consumer's table shows.
+
+    What is in `poison` cannot be handled, what is in `waiting` not yet (`named`: the handler says which of its batch
+    that are). `handled`: name and version of what was handled, in order; what was rolled back afterwards too.
+    """
 
     database: DatabaseSettings
     kafka: KafkaSettings
     owner: str = "spine-0"
     batches: list[int] = field(default_factory=list)
     poison: set[str] = field(default_factory=set)
+    waiting: set[str] = field(default_factory=set)
+    named: bool = False
+    limits: Limits = field(default_factory=Limits)
+    handled: list[tuple[str, int]] = field(default_factory=list)
     watched: bool = False
 
     def __post_init__(self) -> None:
@@ -111,6 +127,7 @@ class Spine:
             hints=self.hints,
             clock=system_clock,
             tell_age=self.watched,
+            limits=self.limits,
         )
         self.stop = asyncio.Event()
 
@@ -136,11 +153,17 @@ class Spine:
 
     async def handle(self, tx: WriteSession, messages: Sequence[Message]) -> None:
         self.batches.append(len(messages))
+        if self.named:
+            late = [one for one in messages if changed_of(one).content.item_id in self.waiting]
+            if late:
+                raise TryLater("these have to wait", late)
         for message in messages:
-            changed = message.decode()
-            assert isinstance(changed, events_pb2.ItemChanged)
+            changed = changed_of(message)
             if changed.content.item_id in self.poison:
                 raise ValueError(f"cannot handle {changed.content.item_id}")
+            if changed.content.item_id in self.waiting:
+                raise TryLater(f"{changed.content.item_id} has to wait")
+            self.handled.append((changed.content.item_id, changed.content_version))
             await tx.execute(
                 _KEEP,
                 {

@@ -29,6 +29,8 @@ from vitrin.kit.grpc.client import channel as grpc_channel
 from vitrin.kit.grpc.server import GrpcServer
 from vitrin.kit.http.app import Readiness, create_app
 from vitrin.kit.ids import BrandId
+from vitrin.kit.ops.desk import MessageDesk
+from vitrin.kit.ops.messages import router as messages_router
 from vitrin.kit.runtime import Role, Runtime
 from vitrin.protos.accounts.v1.access_pb2_grpc import AccessServiceStub
 
@@ -83,6 +85,7 @@ async def run(
             items=ItemService(database=runtime.app, places=places, clock=clock),
             imports=ImportService(database=runtime.app),
             uploads=UploadService(database=runtime.app, places=places, clock=clock, wake=upload_staged),
+            desk=MessageDesk(database=runtime.worker, clock=clock),
         )
         runtime.http(app, settings.http)
         runtime.grpc(GrpcServer(settings.grpc, [CatalogServicer(runtime.worker).add_to], token))
@@ -130,6 +133,7 @@ def build_app(
     items: ItemService,
     imports: ImportService,
     uploads: UploadService,
+    desk: MessageDesk,
 ) -> FastAPI:
     limits = settings.imports
     return create_app(
@@ -137,7 +141,7 @@ def build_app(
         description=catalog.__doc__ or "",
         version=VERSION,
         settings=settings.http,
-        routers=[items_router, offers_router, imports_router],
+        routers=[items_router, offers_router, imports_router, messages_router],
         readiness=readiness,
         state={
             "access": access,
@@ -145,6 +149,7 @@ def build_app(
             "items": items,
             "imports": imports,
             "uploads": uploads,
+            "message_desk": desk,
         },
         body_limits={
             "/v1/items:batch": limits.batch_bytes_max,

@@ -5,7 +5,18 @@ from collections.abc import Sequence
 
 import typer
 
-from vitrin.cli import brands, connections, imports, keys, removals, running, sandbox, switching, watching
+from vitrin.cli import (
+    brands,
+    connections,
+    imports,
+    keys,
+    messages,
+    removals,
+    running,
+    sandbox,
+    switching,
+    watching,
+)
 from vitrin.cli.failures import CliFailure, Exit
 from vitrin.cli.output import Output
 
@@ -26,6 +37,7 @@ imports.register(app)
 watching.register(app)
 switching.register(app)
 app.add_typer(removals.app, name="removals")
+messages.register(app)
 app.add_typer(sandbox.app, name="sandbox")
 
 

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from vitrin.events import topics
-from vitrin.events.envelope import InvalidMessage, Message
+from vitrin.events.envelope import InvalidMessage, Message, TryLater
 from vitrin.kit.access import access_handler
-from vitrin.kit.consumer.loop import Handler
+from vitrin.kit.consumer.handling import Handler
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.ids import BrandId, ConnectionId
+from vitrin.platforms.registry import PLATFORMS
 from vitrin.protos.accounts.v1.events_pb2 import ConnectionChanged
 from vitrin.protos.catalog.v1.events_pb2 import ItemChanged, ItemDeleted, OfferChanged
 from vitrin.shop_sync.domain.replica import (
@@ -45,10 +46,17 @@ def switching_handler(switching: Switching) -> Handler:
 
 
 def connection_handler(connections: Connections) -> Handler:
-    """Topic accounts.connection.v1."""
+    """Topic accounts.connection.v1. A connection to a platform that this release does not know is parked until one that
+    does is running: accounts was released first. A channel made now would stay wrong, since nothing of accounts changes
+    when we are released."""
 
     async def handle(tx: WriteSession, messages: Sequence[Message]) -> None:
-        await connections.apply(tx, [_news(message) for message in messages])
+        news = [_news(message) for message in messages]
+        for name in dict.fromkeys(one.message.platform for one in news):
+            if name not in PLATFORMS:
+                waiting = [m for m, one in zip(messages, news, strict=True) if one.message.platform == name]
+                raise TryLater(f"this release does not know the platform {name!r}", waiting)
+        await connections.apply(tx, news)
 
     return handle
 

@@ -17,6 +17,8 @@ from vitrin.kit.grpc.client import channel as grpc_channel
 from vitrin.kit.grpc.server import GrpcServer
 from vitrin.kit.http.app import Readiness, create_app
 from vitrin.kit.http_client import PlatformHttp
+from vitrin.kit.ops.desk import MessageDesk
+from vitrin.kit.ops.messages import router as messages_router
 from vitrin.kit.runtime import Role, Runtime
 from vitrin.protos.accounts.v1.access_pb2_grpc import AccessServiceStub
 from vitrin.protos.accounts.v1.connection_pb2_grpc import ConnectionServiceStub
@@ -177,7 +179,8 @@ async def run(
             stuck_after=timedelta(minutes=settings.dispatch.stuck_after_min),
         )
         removals = Removals(database=runtime.app, clock=clock)
-        runtime.http(_app(settings, readiness, directory, reading, removals), settings.http)
+        desk = MessageDesk(database=runtime.worker, clock=clock)
+        runtime.http(_app(settings, readiness, directory, reading, removals, desk), settings.http)
         # Only health for now: nobody asks shop_sync by gRPC yet.
         runtime.grpc(GrpcServer(settings.grpc, [], token))
     await runtime.run(stop)
@@ -189,18 +192,20 @@ def _app(
     directory: ReplicaDirectory,
     reading: Reading,
     removals: Removals,
+    desk: MessageDesk,
 ) -> FastAPI:
     return create_app(
         title="Vitrin shop sync",
         description=shop_sync.__doc__ or "",
         version=VERSION,
         settings=settings.http,
-        routers=[api.router, api_removals.router],
+        routers=[api.router, api_removals.router, messages_router],
         readiness=readiness,
         state={
             "access": directory,
             "operator_token": settings.process.operator,
             "reading": reading,
             "removals": removals,
+            "message_desk": desk,
         },
     )

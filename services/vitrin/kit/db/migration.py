@@ -157,6 +157,66 @@ def install_consumer(op: Operations) -> None:
     plain_table(op, "consumer_ends", app="read")
 
 
+def install_parking(op: Operations) -> None:
+    """Messages that wait for something, and what an operator may do with dead letters. After `install_consumer`."""
+    op.execute(
+        """
+        create table parked_messages (
+            position bigint generated always as identity primary key,
+            id uuid not null unique,
+            consumer_group text not null,
+            topic text not null,
+            topic_id uuid not null,
+            partition integer not null,
+            record_offset bigint not null,
+            key text collate "C" not null,
+            brand_id uuid not null,
+            event_id uuid not null,
+            event_type text not null,
+            headers jsonb not null,
+            payload bytea not null,
+            reason text not null,
+            tries integer not null default 0,
+            parked_at timestamptz not null,
+            due_at timestamptz not null,
+            unique (consumer_group, topic_id, partition, record_offset),
+            unique (consumer_group, topic, event_id)
+        )
+        """
+    )
+    op.execute(
+        "create unique index parked_messages_by_key on parked_messages (consumer_group, topic, key, position)"
+    )
+    brand_table(op, "parked_messages", app="none", worker="all")
+    op.execute(
+        """
+        alter table dead_letters
+            add column brand_id uuid,
+            add column event_type text not null default '',
+            add column state text not null default 'dead'
+                check (state in ('dead', 'replaying', 'replayed', 'dropped')),
+            add column tries integer not null default 0,
+            add column due_at timestamptz,
+            add column outcome text not null default '',
+            add column changed_at timestamptz,
+            add column changed_by text not null default ''
+        """
+    )
+    op.execute(
+        """
+        update dead_letters set
+            brand_id = case when headers ->> 'brand' ~ '^[0-9a-f]{32}$' then (headers ->> 'brand')::uuid end,
+            event_type = coalesce(headers ->> 'type', '')
+        """
+    )
+    op.execute("create index dead_letters_by_age on dead_letters (created_at, id)")
+    op.execute(
+        "create index dead_letters_replaying on dead_letters (consumer_group, topic, key, created_at)"
+        " where state = 'replaying'"
+    )
+    brand_table(op, "dead_letters", app="none", worker="all")
+
+
 def partition_by_day(op: Operations, table: str, *, keep_days: int) -> None:
     """Register a table partitioned by range of a timestamptz: days are made ahead and dropped when older than
     `keep_days` by `vitrin_partitions()`, which the owner's rights carry out for whoever calls it."""
