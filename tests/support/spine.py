@@ -17,7 +17,13 @@ from vitrin.kit.clock import system_clock
 from vitrin.kit.consumer.loop import Consumer
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
 from vitrin.kit.db.migrate import create_hint_database, prepare_database
-from vitrin.kit.db.migration import brand_table, install_consumer, install_outbox
+from vitrin.kit.db.migration import (
+    brand_table,
+    install_consumer,
+    install_incarnations,
+    install_outbox,
+    install_snapshots,
+)
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.db.urls import role_url
 from vitrin.kit.ids import BrandId
@@ -69,6 +75,8 @@ def install(settings: DatabaseSettings) -> None:
         brand_table(op, "seen")
         install_outbox(op)
         install_consumer(op)
+        install_incarnations(op)
+        install_snapshots(op)
     engine.dispose()
 
 

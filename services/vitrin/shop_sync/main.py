@@ -33,6 +33,7 @@ from vitrin.shop_sync.service.replicas import Replicas
 from vitrin.shop_sync.service.session import Pace, Session
 from vitrin.shop_sync.service.waking import Waker
 from vitrin.shop_sync.settings import SERVICE, ShopSyncSettings
+from vitrin.shop_sync.state import SOURCES
 
 VERSION: Final = "0.1.0"
 
@@ -105,11 +106,18 @@ async def run(
     )
     token = settings.grpc.service_token.get_secret_value()
     accounts = grpc_channel(settings.grpc.accounts_address, token)
+    catalog = grpc_channel(settings.grpc.catalog_address, token)
     http, waker = PlatformHttp(), Waker()
     runtime.closing(http.close)
     runtime.closing(accounts.close)
+    runtime.closing(catalog.close)
+    runtime.owns(*SOURCES)
     access = runtime.consumer(
-        group="shop_sync.access", topics=ACCESS_TOPICS, handler=access_handler, watched=True
+        group="shop_sync.access",
+        topics=ACCESS_TOPICS,
+        handler=access_handler,
+        watched=True,
+        owners=dict.fromkeys(ACCESS_TOPICS, accounts),
     )
     readiness: dict[str, Readiness] = {
         "database": runtime.database_ready,
@@ -125,11 +133,13 @@ async def run(
             group="shop_sync.replica",
             topics=[topics.ITEM, topics.OFFER],
             handler=catalog_handler(worker.replicas),
+            owners={topics.ITEM: catalog, topics.OFFER: catalog},
         )
         connections = runtime.consumer(
             group="shop_sync.connections",
             topics=[topics.CONNECTION],
             handler=connection_handler(worker.connections),
+            owners={topics.CONNECTION: accounts},
         )
         readiness |= {"replica": runtime.caught_up(replica), "connections": runtime.caught_up(connections)}
         runtime.loop("dispatcher", worker.dispatcher.run)
@@ -137,8 +147,7 @@ async def run(
         directory = ReplicaDirectory(runtime.app, access, AccessServiceStub(accounts), clock)
         reading = Reading(database=runtime.app, waker=waker, clock=clock)
         runtime.http(_app(settings, readiness, directory, reading), settings.http)
-        # Only health for now: nobody asks shop_sync by gRPC yet.
-        runtime.grpc(GrpcServer(settings.grpc, [], token))
+        runtime.grpc(GrpcServer(settings.grpc, [runtime.snapshots.add_to], token))
     await runtime.run(stop)
 
 

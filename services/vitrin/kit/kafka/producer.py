@@ -58,7 +58,7 @@ class OrderedProducer:
                 self._client = make_producer(self._settings, client_id=self._client_id)
             for record in records:
                 futures.append(self._send(record))
-        except KafkaError:
+        except (KafkaError, ValueError):  # ValueError: the topic has no such partition (any more)
             futures += [None] * (len(records) - len(futures))
         acks = [self._ack(record, future) for record, future in zip(records, futures, strict=True)]
         if any(ack is None for ack in acks):
