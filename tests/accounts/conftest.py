@@ -54,7 +54,7 @@ def accounts_settings(embedded_postgres: EmbeddedPostgres) -> AccountsSettings:
             sandbox_hosts="sandbox.test",
         ),
     )
-    assert migrate(settings.database, "accounts") == "accounts_0001"
+    assert migrate(settings.database, "accounts").startswith("accounts_")
     return settings
 
 

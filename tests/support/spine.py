@@ -1,11 +1,12 @@
 """A service that exists for tests of the spine only: one table, an outbox, a consumer, on the real parts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from uuid import UUID
 
+import grpc
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from pydantic import SecretStr
@@ -14,6 +15,7 @@ from sqlalchemy import create_engine, pool, text
 from vitrin.events import topics
 from vitrin.events.envelope import Event, Message
 from vitrin.kit.clock import system_clock
+from vitrin.kit.consumer.bootstrap import Bootstrap
 from vitrin.kit.consumer.loop import Consumer
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
 from vitrin.kit.db.migrate import create_hint_database, prepare_database
@@ -24,7 +26,7 @@ from vitrin.kit.db.migration import (
     install_outbox,
     install_snapshots,
 )
-from vitrin.kit.db.session import WriteSession
+from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.db.urls import role_url
 from vitrin.kit.ids import BrandId
 from vitrin.kit.kafka.client import Probe
@@ -32,6 +34,8 @@ from vitrin.kit.kafka.hints import HintListener
 from vitrin.kit.outbox.relay import Relay
 from vitrin.kit.outbox.wake import Wake
 from vitrin.kit.settings import DatabaseSettings, KafkaSettings
+from vitrin.kit.state.republisher import Republisher
+from vitrin.kit.state.source import StatePage, StateRecord, StateSource
 from vitrin.protos.catalog.v1 import events_pb2
 
 SERVICE = "spine"
@@ -80,9 +84,44 @@ def install(settings: DatabaseSettings) -> None:
     engine.dispose()
 
 
+def thing_changed(brand: UUID, name: str, version: int) -> Event:
+    now = system_clock()
+    return Event.of(
+        key=f"{brand}/{name}",
+        type="catalog.item_changed",
+        brand_id=brand,
+        message=events_pb2.ItemChanged(content_version=version, content=events_pb2.ItemContent(item_id=name)),
+        occurred_at=now,
+        received_at=now,
+    )
+
+
+@dataclass
+class Things:
+    """The state of `things`. `asked` keeps where each page began."""
+
+    brands: list[UUID]
+    topic: str = topics.ITEM
+    asked: list[str] = field(default_factory=list)
+
+    async def next_brand(self, tx: ReadSession, after: BrandId | None) -> BrandId | None:
+        later = sorted(brand for brand in self.brands if after is None or brand > after)
+        return BrandId(later[0]) if later else None
+
+    async def page(self, tx: ReadSession, brand: BrandId, *, after: str, limit: int, lock: bool) -> StatePage:
+        self.asked.append(after)
+        statement = "select name, version from things where brand_id = :brand and name > :after order by name"
+        rows = await tx.all(
+            text(f"{statement} limit :limit{' for share' if lock else ''}"),
+            {"brand": brand, "after": after, "limit": limit},
+        )
+        records = [StateRecord(row.name, thing_changed(brand, row.name, row.version)) for row in rows]
+        return StatePage(records, rows[-1].name if len(rows) == limit else None)
+
+
 @dataclass
 class Spine:
-    """Writer, relay and consumer of one process. `seen` holds what the consumer's table shows."""
+    """Writer, relay, republisher and consumer of one process. `seen` holds what the consumer's table shows."""
 
     database: DatabaseSettings
     kafka: KafkaSettings
@@ -90,6 +129,9 @@ class Spine:
     batches: list[int] = field(default_factory=list)
     poison: set[str] = field(default_factory=set)
     watched: bool = False
+    sources: dict[str, StateSource] = field(default_factory=dict)
+    owners: Mapping[str, grpc.aio.Channel] = field(default_factory=dict)
+    group: str = "spine.seen"
 
     def __post_init__(self) -> None:
         self.wake = Wake(relay_is_here=True)
@@ -108,9 +150,21 @@ class Spine:
             probe=self.probe,
             wake=self.wake,
             clock=system_clock,
+            has_state=self.sources.__contains__,
+        )
+        self.asked = asyncio.Event()
+        self.republisher = Republisher(
+            database=self.worker, sources=self.sources, wake=self.asked, clock=system_clock
+        )
+        self.bootstrap = Bootstrap(
+            group=self.group,
+            owners=self.owners,
+            handler=self.handle,
+            database=self.worker,
+            clock=system_clock,
         )
         self.consumer = Consumer(
-            group="spine.seen",
+            group=self.group,
             topics=[topics.ITEM],
             handler=self.handle,
             database=self.worker,
@@ -119,6 +173,7 @@ class Spine:
             hints=self.hints,
             clock=system_clock,
             tell_age=self.watched,
+            bootstrap=self.bootstrap if self.owners else None,
         )
         self.stop = asyncio.Event()
 
@@ -126,20 +181,7 @@ class Spine:
         """One change of one thing: row lock first, then its event, in one transaction."""
         async with self.app.write(BrandId(brand)) as tx:
             version = int(await tx.scalar(_WRITE, {"brand": brand, "name": name}))
-            now = system_clock()
-            message = events_pb2.ItemChanged(
-                content_version=version, content=events_pb2.ItemContent(item_id=name)
-            )
-            tx.publish(
-                Event.of(
-                    key=f"{brand}/{name}",
-                    type="catalog.item_changed",
-                    brand_id=brand,
-                    message=message,
-                    occurred_at=now,
-                    received_at=now,
-                )
-            )
+            tx.publish(thing_changed(brand, name, version))
         return version
 
     async def handle(self, tx: WriteSession, messages: Sequence[Message]) -> None:
@@ -175,7 +217,10 @@ class Spine:
         tasks = [
             asyncio.create_task(self.relay.run(self.stop)),
             asyncio.create_task(self.consumer.run(self.stop)),
+            asyncio.create_task(self.republisher.run(self.stop)),
         ]
+        if self.owners:
+            tasks.append(asyncio.create_task(self.bootstrap.run(self.stop)))
         listening = asyncio.create_task(self.hints.run())
         try:
             yield self

@@ -1,8 +1,13 @@
 """A clean stop: wait until every consumer has read what was sent, and tell each producer so (ADR 7).
 
-Per service: an answer of `/v1/ops/spine` with no unsent rows names a moment and the ends of its topics then. Once every
-group that topics.yaml has for these topics stands at or after those ends, the moment becomes the service's marker: on
-the next incarnation of a topic only what was sent later is sent again. Changes that go on meanwhile are later.
+Per producer, with the answers of `/v1/ops/spine`:
+
+1. An answer names a moment, and the last row that was unsent then. Whatever was sent by that moment was marked before
+   the answer, or is among these rows.
+2. An answer without any of them gives the ends of its topics, in incarnations that the broker confirms.
+3. When every group that topics.yaml has for these topics stands at or after these ends, the moment becomes the marker.
+
+Changes that go on meanwhile are sent later than the moment, and are sent again on the next incarnation.
 """
 
 import asyncio
@@ -30,36 +35,54 @@ class Drained:
     reasons: Mapping[str, str]
 
 
+@dataclass(slots=True)
+class _Producer:
+    """How far one producer is: its moment, and the ends that the consumers have to reach."""
+
+    specs: Sequence[TopicSpec]
+    at: str | None = None
+    unsent_last: int = 0
+    ends: Sequence[Mapping[str, Any]] | None = None
+
+    def hear(self, answer: Answer, answers: Mapping[str, Answer]) -> str:
+        """Why it is not drained; empty when it is."""
+        if "silent" in answer:
+            return str(answer["silent"])
+        if self.at is None:
+            self.at, self.unsent_last = answer["at"], answer["unsent_last"] or 0
+        if self.ends is None:
+            if answer["unsent"] and answer["unsent_first"] <= self.unsent_last:
+                return f"{answer['unsent']} rows of its outbox are not sent"
+            if answer["unsettled"]:
+                return f"not settled with the broker: {', '.join(answer['unsettled'])}"
+            self.ends = answer["ends"]
+        return behind(self.specs, self.ends, answers)
+
+
 async def drain(specs: Sequence[TopicSpec], *, look: Look, mark: Mark, wait_s: float = WAIT_S) -> Drained:
     """At most `wait_s`, then what is not drained by then stays without a new marker."""
-    producers = sorted({spec.producer for spec in specs})
-    services = sorted({*producers, *(name for spec in specs for name in spec.consumers)})
-    candidates: dict[str, Answer] = {}
+    waiting = {
+        name: _Producer([spec for spec in specs if spec.producer == name])
+        for name in sorted({spec.producer for spec in specs})
+    }
+    services = sorted({*waiting, *(name for spec in specs for name in spec.consumers)})
     marked: set[str] = set()
-    reasons: dict[str, str] = {}
     loop = asyncio.get_running_loop()
     end_s = loop.time() + wait_s
     while True:
         answers = dict(zip(services, await asyncio.gather(*map(_asked(look), services)), strict=True))
-        for name in set(producers) - marked:
-            mine = [spec for spec in specs if spec.producer == name]
-            if name not in candidates and not (reason := _busy(answers[name])):
-                candidates[name] = answers[name]
-            elif name not in candidates:
-                reasons[name] = reason
-                continue
-            reason = behind(mine, candidates[name]["ends"], answers)
-            if reason:
-                reasons[name] = reason
+        reasons = {name: producer.hear(answers[name], answers) for name, producer in waiting.items()}
+        for name, producer in list(waiting.items()):
+            if reasons[name] or producer.at is None:
                 continue
             try:
-                await mark(name, candidates[name]["at"])
+                await mark(name, producer.at)
             except OSError as error:
                 reasons[name] = str(error)
                 continue
             marked.add(name)
-            reasons.pop(name, None)
-        if marked >= set(producers) or loop.time() >= end_s:
+            del waiting[name], reasons[name]
+        if not waiting or loop.time() >= end_s:
             return Drained(frozenset(marked), reasons)
         await asyncio.sleep(POLL_S)
 
@@ -72,17 +95,6 @@ def _asked(look: Look) -> Look:
             return {"silent": str(error)}
 
     return ask
-
-
-def _busy(answer: Answer) -> str:
-    """Why a producer's answer is no moment to remember; empty when it is one."""
-    if "silent" in answer:
-        return str(answer["silent"])
-    if answer["unsent"]:
-        return f"{answer['unsent']} rows of its outbox are not sent"
-    if answer["unsettled"]:
-        return f"not settled with the broker: {', '.join(answer['unsettled'])}"
-    return ""
 
 
 def behind(

@@ -66,7 +66,9 @@ class SpineState(BaseModel):
     service: str
     at: datetime
     drained_at: datetime | None = Field(description="The marker that is set now.")
-    unsent: int = Field(description="Outbox rows not yet acknowledged, counted up to 10,000.")
+    unsent: int = Field(description="Outbox rows not yet acknowledged.")
+    unsent_first: int | None = Field(description="The smallest id among them.")
+    unsent_last: int | None = Field(description="The largest id among them.")
     unsettled: list[str] = Field(
         description="Topics of this service of which the broker has another incarnation than the relay knows, or none;"
         " or that the broker could not be asked about."
@@ -110,6 +112,8 @@ class Spine:
             at=at,
             drained_at=drained_at,
             unsent=standing.unsent,
+            unsent_first=standing.unsent_first,
+            unsent_last=standing.unsent_last,
             unsettled=unsettled,
             ends=ends,
             positions=positions,
@@ -204,6 +208,7 @@ async def read_spine(spine: SpineOf) -> SpineState:
 @router.post("/marker", summary="Everything sent up to this moment has been read by every consumer")
 async def set_marker(spine: SpineOf, marker: Marker) -> MarkerSet:
     """A topic that comes back as another incarnation is given again only what was sent later. Set it only to the `at`
-    of an answer with no unsent rows whose ends every consumer group has reached. Needs the operator token."""
+    of an answer of which no unsent row is left, to whose later ends every consumer group has read. Needs the operator
+    token."""
     found: MarkerSet = await spine.set_marker(marker.drained_at)
     return found

@@ -14,7 +14,6 @@ from vitrin.kit.db.session import ReadSession, WriteSession
 
 LEASE_S: Final = 15.0
 CLAIM_ROWS_MAX: Final = 200
-UNSENT_COUNTED_MAX: Final = 10_000
 
 # Leases are compared on the database's own clock: it is the only one that all relays share.
 _LEASE = text(
@@ -75,7 +74,9 @@ _ENDS = text(
     """
 )
 _FORGET_ENDS = text("delete from outbox_ends where topic = :topic and topic_id <> :topic_id")
-_UNSENT = text("select count(*) from (select from outbox where sent_at is null limit :rows_max) o")
+_UNSENT = text(
+    "select min(id) as first, max(id) as last, count(*) as unsent from outbox where sent_at is null"
+)
 _LOAD_ENDS = text("select topic, topic_id, partition, next_offset from outbox_ends")
 _ALL_INCARNATIONS = text("select distinct topic, topic_id from outbox_incarnations")
 _AGE = text(
@@ -196,17 +197,19 @@ async def remember_ends(tx: WriteSession, ends: Mapping[tuple[str, UUID, int], i
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One look at the outbox: unsent rows (counted up to `UNSENT_COUNTED_MAX`), the ends by acks of what was sent, and
-    the incarnations that its shards know of each topic."""
+    """One look at the outbox: how many rows are unsent and the first and last id of them, the ends by acks of what was
+    sent, and the incarnations that its shards know of each topic."""
 
     unsent: int
+    unsent_first: int | None
+    unsent_last: int | None
     ends: Mapping[tuple[str, UUID, int], int]
     incarnations: Mapping[str, frozenset[UUID]]
 
 
 async def standing(session: ReadSession) -> Standing:
     """Unsent rows first: a row that is marked between the statements is counted as unsent, never as missing."""
-    unsent_rows = int(await session.scalar(_UNSENT, {"rows_max": UNSENT_COUNTED_MAX}))
+    waiting = (await session.all(_UNSENT))[0]
     ends = {
         (row.topic, row.topic_id, row.partition): int(row.next_offset)
         for row in await session.all(_LOAD_ENDS)
@@ -214,7 +217,13 @@ async def standing(session: ReadSession) -> Standing:
     known: dict[str, set[UUID]] = {}
     for row in await session.all(_ALL_INCARNATIONS):
         known.setdefault(row.topic, set()).add(row.topic_id)
-    return Standing(unsent_rows, ends, {topic: frozenset(ids) for topic, ids in known.items()})
+    return Standing(
+        unsent=int(waiting.unsent),
+        unsent_first=waiting.first,
+        unsent_last=waiting.last,
+        ends=ends,
+        incarnations={topic: frozenset(ids) for topic, ids in known.items()},
+    )
 
 
 async def backlog(session: ReadSession) -> tuple[datetime | None, int]:
