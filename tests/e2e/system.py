@@ -149,13 +149,16 @@ class System:
     process: subprocess.Popen[bytes] = field(init=False)
     environment: dict[str, str] = field(init=False)
     http: dict[str, httpx.Client] = field(init=False, default_factory=dict)
+    ports: dict[str, str] = field(
+        init=False, default_factory=lambda: {name: str(free_port()) for name in PORTS}
+    )
     _numbers: "count[int]" = field(init=False, default_factory=lambda: count(1))
 
     def start(self) -> None:
         kept = {name: value for name, value in os.environ.items() if name not in FOREIGN_SETTINGS}
         self.environment = {
             **kept,
-            **{name: str(free_port()) for name in PORTS},
+            **self.ports,
             "VITRIN_VAR": str(self.directory / "var"),
             "VITRIN_POSTGRES_FSYNC": "off",
             "PYTHONPATH": str(SOURCES),

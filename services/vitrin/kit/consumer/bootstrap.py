@@ -28,6 +28,7 @@ from vitrin.kit.consumer.store import TakenOver
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.db.urls import libpq_url, role_url
+from vitrin.kit.grpc.errors import error_code
 from vitrin.kit.ids import BrandId
 from vitrin.kit.kafka.client import Place
 from vitrin.kit.logs import get_logger
@@ -110,7 +111,7 @@ class Bootstrap:
         self._lock = GroupLock(address, f"{group}/snapshot")
 
     async def want(self, tx: WriteSession, topic: str, reason: str) -> None:
-        """Records of the topic are gone: its snapshot is wanted anew, with this transaction."""
+        """Records of the topic are gone, or the cursor is: its snapshot is wanted anew, with this transaction."""
         if topic not in self._owners:
             return
         await snapshot_store.register(tx, group=self.group, topics=[topic], now=self._clock())
@@ -169,6 +170,11 @@ class Bootstrap:
                     return
                 messages = [_message(snapshot.topic, event) for event in page.events]
                 snapshot = await self._take(snapshot, messages, page.cursor)
+        except grpc.aio.AioRpcError as error:
+            if error_code(error) == "cursor_invalid" and snapshot.cursor:
+                async with self._database.write() as tx:
+                    await self.want(tx, snapshot.topic, snapshot.reason)
+            raise
         finally:
             call.cancel()
         async with self._database.write() as tx:
