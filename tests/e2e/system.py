@@ -206,6 +206,8 @@ class System:
 
     def _status_code(self) -> int:
         assert self.process.poll() is None, self.log()
+        if self.state().get("supervisor", {}).get("pid") != self.process.pid:
+            return -1  # what is written there is of an earlier run
         return self.vitrin("status", "--json").returncode
 
     def vitrin(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

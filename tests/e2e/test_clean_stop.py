@@ -30,7 +30,9 @@ class Restartable(System):
         """What it said since its start. SIGKILL: of the supervisor and all its children but PostgreSQL, which the next
         start finds left over (where nobody reaps it, a killed one would keep its lock file valid)."""
         children = [
-            entry["pid"] for entry in self.state()["processes"] if entry["pid"] and entry["name"] != "postgres"
+            entry["pid"]
+            for entry in self.state()["processes"]
+            if entry["pid"] and entry["name"] != "postgres"
         ]
         if number is signal.SIGKILL:
             for pid in [self.process.pid, *children]:

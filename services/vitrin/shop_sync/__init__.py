@@ -2,5 +2,6 @@
 
 Owns: replicas of items, offers and connections; channels; items per channel; timeline; lag.
 Publishes: shop_sync.item_status.v1. Consumes: catalog.item.v1, catalog.offer.v1, accounts.connection.v1, brands, keys.
-Serves: HTTP /v1/channels, /v1/items/{id}/timeline, /v1/lag; asks accounts by gRPC for tokens.
+Serves: HTTP /v1/channels, /v1/items/{id}/timeline, /v1/lag; gRPC SnapshotService of its topic.
+Asks accounts by gRPC for tokens, accounts and catalog for snapshots.
 """
