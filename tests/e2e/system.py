@@ -143,9 +143,10 @@ class Brand:
 
 @dataclass
 class System:
-    """One `vitrin up`. Everything that runs under it was started by it, and ends with it."""
+    """One `vitrin up`. Everything that runs under it was started by it, and ends with it. `more`: its environment."""
 
     directory: Path
+    more: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] = field(init=False)
     environment: dict[str, str] = field(init=False)
     http: dict[str, httpx.Client] = field(init=False, default_factory=dict)
@@ -165,6 +166,7 @@ class System:
             "SANDBOX_QUOTA": "false",
             "SANDBOX_LOG_ENTRIES_MAX": "50000",
             "SANDBOX_LOG_ITEM_IDS_MAX": "5000",
+            **self.more,
         }
         with (self.directory / "up.log").open("wb") as log:
             self.process = subprocess.Popen(
@@ -203,6 +205,14 @@ class System:
 
     def log(self) -> str:
         return (self.directory / "up.log").read_text()
+
+    def spine(self) -> dict[str, Document]:
+        """What /v1/ops/spine of each service says."""
+        token = read_json(self.directory / "var" / "secrets.json")["operator_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        answers = {name: self.http[name].get("/v1/ops/spine", headers=headers) for name in SERVICES}
+        assert {answer.status_code for answer in answers.values()} == {200}
+        return {name: answer.json() for name, answer in answers.items()}
 
     def _status_code(self) -> int:
         assert self.process.poll() is None, self.log()

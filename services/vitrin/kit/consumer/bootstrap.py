@@ -22,14 +22,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from vitrin.events.envelope import Message, from_us, to_us
 from vitrin.kit.clock import Clock
 from vitrin.kit.consumer import snapshot_store, store
-from vitrin.kit.consumer.lock import GroupLock
 from vitrin.kit.consumer.snapshot_store import Snapshot
 from vitrin.kit.consumer.store import TakenOver
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.session import WriteSession
-from vitrin.kit.db.urls import libpq_url, role_url
 from vitrin.kit.grpc.errors import error_code
-from vitrin.kit.ids import BrandId
+from vitrin.kit.ids import BrandId, new_uuid
 from vitrin.kit.kafka.client import Place
 from vitrin.kit.logs import get_logger
 from vitrin.kit.metrics import counter, gauge
@@ -107,8 +105,7 @@ class Bootstrap:
         self._database = database
         self._clock = clock
         self._wake = asyncio.Event()
-        address = libpq_url(role_url(database.settings, database.service, "worker"))
-        self._lock = GroupLock(address, f"{group}/snapshot")
+        self._claimant = new_uuid()
 
     async def want(self, tx: WriteSession, topic: str, reason: str) -> None:
         """Records of the topic are gone, or the cursor is: its snapshot is wanted anew, with this transaction."""
@@ -133,22 +130,26 @@ class Bootstrap:
                     pause_s = min(RETRY_MAX_S, pause_s * 2)
                 await self._pause(stop, LOOK_S if self.complete else pause_s)
         finally:
-            await self._lock.release()
+            with suppress(*_TROUBLE):
+                async with self._database.write() as tx:
+                    await snapshot_store.release(tx, group=self.group, claimant=self._claimant)
 
     async def _round(self, stop: asyncio.Event) -> None:
         """Whatever is wanted, unless another process of this service is at it."""
         wanted = await self._wanted()
-        if wanted and await self._lock.acquire():
-            for snapshot in await self._wanted():
-                if not stop.is_set():
-                    await self._stream(snapshot, stop)
-            wanted = await self._wanted()
-        elif wanted:
-            self.waits_for = "another process of this service reads it"
+        INCOMPLETE.labels(group=self.group).set(len(wanted))
+        for topic in [snapshot.topic for snapshot in wanted]:
+            async with self._database.write() as tx:
+                claimed = await snapshot_store.claim(
+                    tx, group=self.group, topic=topic, claimant=self._claimant
+                )
+            if claimed is None:
+                self.waits_for = f"another process of this service reads the snapshot of {topic}"
+            elif not stop.is_set():
+                await self._stream(claimed, stop)
+        wanted = await self._wanted()
         INCOMPLETE.labels(group=self.group).set(len(wanted))
         self.complete = not wanted
-        if self.complete:
-            await self._lock.release()
 
     async def _wanted(self) -> list[Snapshot]:
         async with self._database.read() as session:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import text
 
@@ -32,9 +33,24 @@ _LOAD: Final = text(
 _LOAD_ALL: Final = text(
     "select consumer_group, topic, state, reason, records from consumer_snapshots order by consumer_group, topic"
 )
+# Claims are compared on the database's own clock: it is the only one that all workers share.
+_CLAIM: Final = text(
+    """
+    update consumer_snapshots
+    set claimed_by = :claimant, claimed_until = clock_timestamp() + make_interval(secs => :claim_s)
+    where consumer_group = :consumer_group and state = 'wanted' and topic = :topic
+      and (claimed_by = :claimant or claimed_until < clock_timestamp())
+    returning topic, state, reason, round, cursor, records
+    """
+)
+_RELEASE: Final = text(
+    "update consumer_snapshots set claimed_until = '-infinity'"
+    " where consumer_group = :consumer_group and claimed_by = :claimant"
+)
 _ADVANCE: Final = text(
     """
-    update consumer_snapshots set cursor = :cursor, records = records + :records, updated_at = :now
+    update consumer_snapshots set cursor = :cursor, records = records + :records, updated_at = :now,
+           claimed_until = clock_timestamp() + make_interval(secs => :claim_s)
     where consumer_group = :consumer_group and topic = :topic and round = :round and cursor = :expected
       and state = 'wanted'
     """
@@ -45,6 +61,9 @@ _FINISH: Final = text(
     where consumer_group = :consumer_group and topic = :topic and round = :round and state = 'wanted'
     """
 )
+
+
+CLAIM_S: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +98,18 @@ async def load_all(session: ReadSession) -> Sequence[Any]:
     return await session.all(_LOAD_ALL)
 
 
+async def claim(tx: WriteSession, *, group: str, topic: str, claimant: UUID) -> Snapshot | None:
+    """The right to read it, for `CLAIM_S` from each page on; None while another process has it, or it is done."""
+    found = await tx.one_or_none(
+        _CLAIM, {"consumer_group": group, "topic": topic, "claimant": claimant, "claim_s": CLAIM_S}
+    )
+    return None if found is None else Snapshot(**found._mapping)
+
+
+async def release(tx: WriteSession, *, group: str, claimant: UUID) -> None:
+    await tx.execute(_RELEASE, {"consumer_group": group, "claimant": claimant})
+
+
 async def advance(
     tx: WriteSession, snapshot: Snapshot, *, group: str, cursor: str, records: int, now: datetime
 ) -> None:
@@ -92,6 +123,7 @@ async def advance(
             "expected": snapshot.cursor,
             "cursor": cursor,
             "records": records,
+            "claim_s": CLAIM_S,
             "now": now,
         },
     )

@@ -183,6 +183,8 @@ def install_snapshots(op: Operations) -> None:
             round integer not null default 1,
             cursor text not null default '',
             records bigint not null default 0,
+            claimed_by uuid,
+            claimed_until timestamptz not null default '-infinity',
             wanted_at timestamptz not null,
             updated_at timestamptz not null,
             finished_at timestamptz,
