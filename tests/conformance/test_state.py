@@ -12,15 +12,26 @@ from tests.support.owners import door_of, owner_of
 from tests.support.spine import Spine, Things
 from vitrin.kit.clock import system_clock
 from vitrin.kit.consumer.bootstrap import RECORDS, Bootstrap
+from vitrin.kit.db.session import ReadSession
 from vitrin.kit.embedded.ports import free_port
 from vitrin.kit.ids import BrandId
 from vitrin.kit.kafka.admin import ensure_topics
 from vitrin.kit.state import jobs, republisher
-from vitrin.kit.state.source import PAGE_RECORDS
+from vitrin.kit.state.republisher import Republisher
+from vitrin.kit.state.source import PAGE_RECORDS, StatePage
 from vitrin.protos.kit.v1.snapshot_pb2 import StreamSnapshotRequest
 from vitrin.protos.kit.v1.snapshot_pb2_grpc import SnapshotServiceStub
 
 MANY = 2 * PAGE_RECORDS + 100
+
+
+class OnePage(Things):
+    """Its reader is killed in the second page."""
+
+    async def page(self, tx: ReadSession, brand: BrandId, *, after: str, limit: int, lock: bool) -> StatePage:
+        if after:
+            await asyncio.Event().wait()
+        return await super().page(tx, brand, after=after, limit=limit, lock=lock)
 
 
 async def fill(spine: Spine, brand: UUID, count: int) -> dict[str, int]:
@@ -270,11 +281,14 @@ async def test_republish_goes_on_where_a_kill_left_it(house: House) -> None:
     spine = house.spine()
     await fill(spine, brand, MANY)
     await republisher.ask(spine.worker, topic=TOPIC, wake=spine.asked, clock=system_clock)
-    running = asyncio.create_task(spine.republisher.run(spine.stop))
-    begun = await until(lambda: job_of(spine), lambda job: job.records >= PAGE_RECORDS)
+    killed = Republisher(
+        database=spine.worker, sources={TOPIC: OnePage([brand])}, wake=asyncio.Event(), clock=system_clock
+    )
+    running = asyncio.create_task(killed.run(spine.stop))
+    begun = await until(lambda: job_of(spine), lambda job: job.records > 0)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    assert begun.state == "running"
+    assert (begun.state, begun.records) == ("running", PAGE_RECORDS)
     relay = asyncio.create_task(spine.relay.run(spine.stop))
     again = asyncio.create_task(spine.republisher.run(spine.stop))
     done = await until(lambda: job_of(spine), lambda job: job.state == "done")
