@@ -7,7 +7,7 @@ from alembic.operations import Operations
 from vitrin.kit.db.migration import install_incarnations, role
 
 revision = "accounts_incarnations"
-down_revision = "accounts_0001"
+down_revision = "accounts_0002"
 branch_labels = None
 depends_on = None
 
