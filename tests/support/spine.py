@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from alembic.migration import MigrationContext
@@ -33,8 +34,8 @@ SETTLE_S = 30.0
 
 _WRITE = text(
     """
-    insert into things (brand_id, name, version) values (:brand, :name, 1)
-    on conflict (brand_id, name) do update set version = things.version + 1 returning version
+    insert into things (brand_id, name, version) select :brand, name, 1 from unnest(cast(:names as text[])) name
+    on conflict (brand_id, name) do update set version = things.version + 1 returning name, version
     """
 )
 _KEEP = text(
@@ -72,9 +73,24 @@ def install(settings: DatabaseSettings) -> None:
     engine.dispose()
 
 
+def _changed(brand: UUID, name: str, version: int, now: datetime) -> Event:
+    message = events_pb2.ItemChanged(content_version=version, content=events_pb2.ItemContent(item_id=name))
+    return Event.of(
+        key=f"{brand}/{name}",
+        type="catalog.item_changed",
+        brand_id=brand,
+        message=message,
+        occurred_at=now,
+        received_at=now,
+    )
+
+
 @dataclass
 class Spine:
-    """Writer, relay and consumer of one process. `seen` holds what the consumer's table shows."""
+    """Writer, relay and consumer of one process. `seen` holds what the consumer's table shows.
+
+    `relay_is_here`, `member`: whether it runs a relay and a member of the consumer group, or others do.
+    """
 
     database: DatabaseSettings
     kafka: KafkaSettings
@@ -82,9 +98,11 @@ class Spine:
     batches: list[int] = field(default_factory=list)
     poison: set[str] = field(default_factory=set)
     watched: bool = False
+    relay_is_here: bool = True
+    member: bool = True
 
     def __post_init__(self) -> None:
-        self.wake = Wake(relay_is_here=True)
+        self.wake = Wake(relay_is_here=self.relay_is_here)
         self.app = AppDatabase(settings=self.database, service=SERVICE, clock=system_clock, wake=self.wake)
         self.worker = WorkerDatabase(
             settings=self.database, service=SERVICE, clock=system_clock, wake=self.wake
@@ -116,23 +134,24 @@ class Spine:
 
     async def change(self, brand: UUID, name: str) -> int:
         """One change of one thing: row lock first, then its event, in one transaction."""
-        async with self.app.write(BrandId(brand)) as tx:
-            version = int(await tx.scalar(_WRITE, {"brand": brand, "name": name}))
-            now = system_clock()
-            message = events_pb2.ItemChanged(
-                content_version=version, content=events_pb2.ItemContent(item_id=name)
-            )
-            tx.publish(
-                Event.of(
-                    key=f"{brand}/{name}",
-                    type="catalog.item_changed",
-                    brand_id=brand,
-                    message=message,
-                    occurred_at=now,
-                    received_at=now,
-                )
-            )
+        (version,) = await self.change_many(brand, [[name]])
         return version
+
+    async def change_many(
+        self, brand: UUID, steps: Sequence[Sequence[str]], *, pause_s: float = 0
+    ) -> list[int]:
+        """One change of each thing in one transaction, which stays open for `pause_s` after each step with the row
+        locks that it has by then. Names ascend over all steps, so that no two transactions wait for each other."""
+        versions: list[int] = []
+        async with self.app.write(BrandId(brand)) as tx:
+            for names in steps:
+                rows = await tx.all(_WRITE, {"brand": brand, "names": list(names)})
+                now = system_clock()
+                for row in rows:
+                    tx.publish(_changed(brand, row.name, row.version, now))
+                versions += [row.version for row in rows]
+                await asyncio.sleep(pause_s)
+        return versions
 
     async def handle(self, tx: WriteSession, messages: Sequence[Message]) -> None:
         self.batches.append(len(messages))
@@ -164,16 +183,18 @@ class Spine:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Spine"]:
-        tasks = [
-            asyncio.create_task(self.relay.run(self.stop)),
-            asyncio.create_task(self.consumer.run(self.stop)),
+        loops = [
+            *([self.relay.run(self.stop)] if self.relay_is_here else []),
+            *([self.consumer.run(self.stop)] if self.member else []),
         ]
+        tasks = [asyncio.create_task(loop) for loop in loops]
         listening = asyncio.create_task(self.hints.run())
         try:
             yield self
         finally:
             self.stop.set()
-            await asyncio.wait(tasks, timeout=20)
+            if tasks:
+                await asyncio.wait(tasks, timeout=20)
             listening.cancel()
             with suppress(asyncio.CancelledError):
                 await listening

@@ -85,6 +85,13 @@ class KafkaSettings(_Group):
     topic_prefix: str = Field(
         "", validation_alias="VITRIN_KAFKA_TOPIC_PREFIX", description="Put before every topic name."
     )
+    replication: int | None = Field(
+        None,
+        ge=1,
+        le=9,
+        validation_alias="VITRIN_KAFKA_REPLICATION",
+        description="Copies of each topic that `vitrin topics` makes; without it what topics.yaml says (1).",
+    )
     topics_file: Path = Field(
         TOPICS_FILE, validation_alias="VITRIN_TOPICS_FILE", description="Declarations of all topics."
     )

@@ -68,31 +68,37 @@ def ensure_topics(settings: KafkaSettings, specs: Sequence[TopicSpec] | None = N
     except KafkaError as error:
         raise BrokerUnavailable(f"no broker at {settings.bootstrap}: {error}") from error
     try:
-        return [spec.name for spec in specs if _ensure(admin, settings.topic_prefix, spec)]
+        return [spec.name for spec in specs if _ensure(admin, settings, spec)]
     except KafkaError as error:
         raise BrokerUnavailable(str(error)) from error
     finally:
         admin.close()
 
 
-def _ensure(admin: Any, prefix: str, spec: TopicSpec) -> bool:
-    (found,) = admin.describe_topics([prefix + spec.name])
+def _ensure(admin: Any, settings: KafkaSettings, spec: TopicSpec) -> bool:
+    name = settings.topic_prefix + spec.name
+    (found,) = admin.describe_topics([name])
     if found["error_code"] == 0 and found["partitions"]:
         _check_shape(spec, len(found["partitions"]))
         return False
     try:
         admin.create_topics(
             {
-                prefix + spec.name: {
+                name: {
                     "num_partitions": spec.partitions,
-                    "replication_factor": spec.replication,
-                    "configs": spec.config,
+                    "replication_factor": settings.replication or spec.replication,
+                    "configs": spec.config | _in_sync(settings.replication or spec.replication),
                 }
             }
         )
     except TopicAlreadyExistsError:
         return False
     return True
+
+
+def _in_sync(copies: int) -> dict[str, str]:
+    """With copies, an acknowledged record is on all but one of them, so that one broker may be lost at any time."""
+    return {"min.insync.replicas": str(copies - 1)} if copies > 2 else {}
 
 
 def _check_shape(spec: TopicSpec, partitions: int) -> None:
