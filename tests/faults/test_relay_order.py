@@ -200,8 +200,8 @@ async def test_no_inversion_and_nothing_missed_in_100_000_changes(
     verdict = judge(found, expected)
     say(
         f"{sum(expected.values())} changes of {len(expected)} keys in {written:.0f} s, {verdict}; {fleet.kills} kills,"
-        f" {fleet.kills_in_flight} with work in flight, {fleet.handed_over} hand-overs, {fleet.replaced} replaced while silent;"
-        f" {time.monotonic() - started:.0f} s in all"
+        f" {fleet.kills_in_flight} with work in flight, {fleet.handed_over} hand-overs,"
+        f" {fleet.replaced} replaced while silent; {time.monotonic() - started:.0f} s in all"
     )
     assert sum(expected.values()) == CHANGES
     assert (verdict.missing, verdict.inversions, verdict.stale_ends) == (0, 0, 0)

@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from pydantic import SecretStr
-from sqlalchemy import create_engine, pool, text
+from sqlalchemy import Row, create_engine, pool, text
 
 from vitrin.events import topics
 from vitrin.events.envelope import Event, Message
@@ -30,7 +31,7 @@ from vitrin.kit.settings import DatabaseSettings, KafkaSettings
 from vitrin.protos.catalog.v1 import events_pb2
 
 SERVICE = "spine"
-SETTLE_S = 30.0
+SETTLE_S = 60.0
 
 _WRITE = text(
     """
@@ -40,9 +41,16 @@ _WRITE = text(
 )
 _KEEP = text(
     """
-    insert into seen (brand_id, name, version, times) values (:brand, :name, :version, 1)
-    on conflict (brand_id, name) do update set version = excluded.version, times = seen.times + 1
-    where seen.version < excluded.version
+    insert into seen (brand_id, name, version, times, handled) values (:brand, :name, :version, 1, 1)
+    on conflict (brand_id, name) do update set version = greatest(seen.version, excluded.version),
+        times = seen.times + (seen.version < excluded.version)::int, handled = seen.handled + 1
+    """
+)
+_EFFECTS = text(
+    """
+    select t.name, t.version as newest, coalesce(s.version, 0) as version, coalesce(s.times, 0) as times,
+           coalesce(s.handled, 0) as handled
+    from things t left join seen s on (s.brand_id, s.name) = (t.brand_id, t.name)
     """
 )
 
@@ -65,7 +73,8 @@ def install(settings: DatabaseSettings) -> None:
         op = Operations(MigrationContext.configure(connection))
         columns = "brand_id uuid not null, name text not null, version bigint not null"
         op.execute(f"create table things ({columns}, primary key (brand_id, name))")
-        op.execute(f"create table seen ({columns}, times integer not null, primary key (brand_id, name))")
+        counts = "times integer not null, handled integer not null"
+        op.execute(f"create table seen ({columns}, {counts}, primary key (brand_id, name))")
         brand_table(op, "things")
         brand_table(op, "seen")
         install_outbox(op)
@@ -87,9 +96,11 @@ def _changed(brand: UUID, name: str, version: int, now: datetime) -> Event:
 
 @dataclass
 class Spine:
-    """Writer, relay and consumer of one process. `seen` holds what the consumer's table shows.
+    """Writer, relay and consumer of one process. `seen` holds what the consumer's table shows: `times` counts the
+    effects, which a repeat has not; `handled` counts what was committed, repeats included.
 
-    `relay_is_here`, `member`: whether it runs a relay and a member of the consumer group, or others do.
+    `relay_is_here`, `member`: whether it runs a relay and a member of the consumer group, or others do. The handler
+    waits in its transaction before and after what it writes.
     """
 
     database: DatabaseSettings
@@ -100,6 +111,8 @@ class Spine:
     watched: bool = False
     relay_is_here: bool = True
     member: bool = True
+    pause_before_s: float = 0
+    pause_after_s: float = 0
 
     def __post_init__(self) -> None:
         self.wake = Wake(relay_is_here=self.relay_is_here)
@@ -155,19 +168,36 @@ class Spine:
 
     async def handle(self, tx: WriteSession, messages: Sequence[Message]) -> None:
         self.batches.append(len(messages))
+        await asyncio.sleep(self.pause_before_s)
+        rows = []
         for message in messages:
             changed = message.decode()
             assert isinstance(changed, events_pb2.ItemChanged)
-            if changed.content.item_id in self.poison:
-                raise ValueError(f"cannot handle {changed.content.item_id}")
-            await tx.execute(
-                _KEEP,
-                {
-                    "brand": message.brand_id,
-                    "name": changed.content.item_id,
-                    "version": changed.content_version,
-                },
-            )
+            name = changed.content.item_id
+            if name in self.poison:
+                raise ValueError(f"cannot handle {name}")
+            rows.append({"brand": message.brand_id, "name": name, "version": changed.content_version})
+        rows.sort(
+            key=lambda row: (row["brand"], row["name"])
+        )  # locks in key order; of one key the order stays
+        await tx.execute(_KEEP, rows)
+        await asyncio.sleep(self.pause_after_s)
+
+    async def effects(self, brands: Sequence[UUID]) -> Sequence[Row[Any]]:
+        """Of each thing: its newest version, and what was seen, how often it had an effect and was handled."""
+        async with self.worker.read([BrandId(brand) for brand in brands]) as session:
+            return await session.all(_EFFECTS)
+
+    async def until_settled(
+        self, brands: Sequence[UUID], *, without: frozenset[str] = frozenset()
+    ) -> Sequence[Row[Any]]:
+        """The effects once every newest version was seen, or after SETTLE_S as they are then."""
+        deadline = asyncio.get_running_loop().time() + SETTLE_S
+        while True:
+            rows = [row for row in await self.effects(brands) if row.name not in without]
+            if all(row.version == row.newest for row in rows) or asyncio.get_running_loop().time() > deadline:
+                return rows
+            await asyncio.sleep(0.1)
 
     async def seen(self, brand: UUID) -> dict[str, int]:
         async with self.app.read(BrandId(brand)) as session:

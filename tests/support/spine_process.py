@@ -2,6 +2,7 @@
 environment as for any service. And the test's handle on one of them: kill it, stall it, let it go on."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -11,25 +12,35 @@ from pathlib import Path
 from typing import Literal
 
 from tests.support.apache import ROOT, dies_with_parent
-from tests.support.spine import Spine
+from tests.support.spine import SERVICE, Spine
 from vitrin.kit.embedded.process import spawn
-from vitrin.kit.settings import DatabaseSettings, KafkaSettings
+from vitrin.kit.logs import configure_logging
+from vitrin.kit.settings import DatabaseSettings, KafkaSettings, ProcessSettings
 
 Part = Literal["relay", "member"]
 UNTIL_S = 60.0
 UP = "spine process is up"
+BEHAVIOUR = "SPINE_BEHAVIOUR"
 
 
 class SpineProcess:
-    """One process. It is started again under the same name, as an orchestrator would."""
+    """One process. It is started again under the same name, as an orchestrator would. `behaviour`: `pause_before_s`,
+    `pause_after_s`, `poison` of its Spine."""
 
     def __init__(
-        self, part: Part, name: str, *, database: DatabaseSettings, kafka: KafkaSettings, directory: Path
+        self,
+        part: Part,
+        name: str,
+        *,
+        database: DatabaseSettings,
+        kafka: KafkaSettings,
+        directory: Path,
+        **behaviour: object,
     ) -> None:
         self.part = part
         self.name = name
         self.log_path = directory / f"{name}.log"
-        self._environment = _environment(database, kafka)
+        self._environment = {**_environment(database, kafka), BEHAVIOUR: json.dumps(behaviour)}
         self._running: subprocess.Popen[bytes] | None = None
         self._starts = 0
 
@@ -103,8 +114,10 @@ def _environment(database: DatabaseSettings, kafka: KafkaSettings) -> Mapping[st
     return {
         **os.environ,
         **hints,
+        "PYTHONUNBUFFERED": "1",  # what it said before a kill -9 is there
         "PYTHONPATH": os.pathsep.join([str(ROOT / "services"), str(ROOT)]),
         "VITRIN_DATABASE_URL": database.url.get_secret_value(),
+        "VITRIN_DATABASE_IDLE_TRANSACTION_TIMEOUT_MS": str(database.idle_transaction_timeout_ms),
         "VITRIN_KAFKA_BOOTSTRAP": kafka.bootstrap,
         "VITRIN_KAFKA_MEMBERSHIP": kafka.membership,
         "VITRIN_KAFKA_SESSION_TIMEOUT_MS": str(kafka.session_timeout_ms),
@@ -113,12 +126,14 @@ def _environment(database: DatabaseSettings, kafka: KafkaSettings) -> Mapping[st
 
 
 async def _serve(part: str, name: str) -> None:
+    configure_logging(ProcessSettings(), service=SERVICE)
     spine = Spine(
         DatabaseSettings(),
         KafkaSettings(),
         owner=name,
         relay_is_here=part == "relay",
         member=part == "member",
+        **json.loads(os.environ[BEHAVIOUR]),
     )
     loop = asyncio.get_running_loop()
     async with spine.running():

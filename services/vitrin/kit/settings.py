@@ -66,6 +66,12 @@ class DatabaseSettings(_Group):
         validation_alias="VITRIN_DATABASE_STATEMENT_TIMEOUT_MS",
         description="Longest statement of the app and worker roles.",
     )
+    idle_transaction_timeout_ms: int = Field(
+        60_000,
+        ge=1_000,
+        validation_alias="VITRIN_DATABASE_IDLE_TRANSACTION_TIMEOUT_MS",
+        description="How long a transaction may stay open doing nothing: a process that stalls gives its locks back.",
+    )
 
 
 class KafkaSettings(_Group):
