@@ -152,7 +152,7 @@ def install_incarnations(op: Operations) -> None:
             topic_id uuid,
             reason text not null check (reason in ('asked', 'new_incarnation')),
             state text not null check (state in ('running', 'done')),
-            brand_id uuid,
+            at_brand uuid,
             position text,
             records bigint not null default 0,
             brands integer not null default 0,

@@ -48,15 +48,18 @@ def ensure_topics(
     except KafkaError as error:
         raise BrokerUnavailable(f"no broker at {settings.bootstrap}: {error}") from error
     try:
-        return _ensure_all(admin, settings.topic_prefix, specs, recreate)
+        return _ensure_all(admin, settings, specs, recreate)
     except KafkaError as error:
         raise BrokerUnavailable(str(error)) from error
     finally:
         admin.close()
 
 
-def _ensure_all(admin: Any, prefix: str, specs: Sequence[TopicSpec], recreate: Collection[str]) -> list[str]:
-    found = {spec.name: _partitions(admin, prefix + spec.name) for spec in specs}
+def _ensure_all(
+    admin: Any, settings: KafkaSettings, specs: Sequence[TopicSpec], recreate: Collection[str]
+) -> list[str]:
+    names = {spec.name: settings.topic_prefix + spec.name for spec in specs}
+    found = {spec.name: _partitions(admin, names[spec.name]) for spec in specs}
     wrong = {spec.name for spec in specs if found[spec.name] not in (0, spec.partitions)}
     right = sorted(name for name in recreate if name not in wrong and found[name])
     if right:
@@ -64,10 +67,10 @@ def _ensure_all(admin: Any, prefix: str, specs: Sequence[TopicSpec], recreate: C
     made = []
     for spec in specs:
         if spec.name in wrong and spec.name in recreate:
-            _delete(admin, prefix + spec.name)
+            _delete(admin, names[spec.name])
         elif found[spec.name]:
             continue
-        if _create(admin, prefix, spec):
+        if _create(admin, names[spec.name], spec, copies=settings.replication or spec.replication):
             made.append(spec.name)
     left = [spec for spec in specs if spec.name in wrong - set(recreate)]
     if left:
@@ -91,20 +94,25 @@ def _delete(admin: Any, name: str) -> None:
         time.sleep(GONE_POLL_S)
 
 
-def _create(admin: Any, prefix: str, spec: TopicSpec) -> bool:
+def _create(admin: Any, name: str, spec: TopicSpec, *, copies: int) -> bool:
     try:
         admin.create_topics(
             {
-                prefix + spec.name: {
+                name: {
                     "num_partitions": spec.partitions,
-                    "replication_factor": spec.replication,
-                    "configs": spec.config,
+                    "replication_factor": copies,
+                    "configs": spec.config | _in_sync(copies),
                 }
             }
         )
     except TopicAlreadyExistsError:
         return False
     return True
+
+
+def _in_sync(copies: int) -> dict[str, str]:
+    """With copies, an acknowledged record is on all but one of them, so that one broker may be lost at any time."""
+    return {"min.insync.replicas": str(copies - 1)} if copies > 2 else {}
 
 
 async def check_topics(probe: Probe, specs: Sequence[TopicSpec]) -> None:

@@ -7,16 +7,18 @@ broker lacks, or has in another shape than declared, is held: its rows wait, tho
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from psycopg import Error
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from vitrin.kit.clock import Clock
+from vitrin.kit.consumer.lock import GroupLock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.listen import notifications
 from vitrin.kit.db.urls import libpq_url, role_url
@@ -56,8 +58,8 @@ log = get_logger(__name__)
 
 
 class Relay:
-    """Runs in the worker role of a service. `owner` is the stable name of this process; `has_state` says whether this
-    service can publish the whole state of a topic."""
+    """Runs in the worker role of a service. `owner` is the stable name of this process, without '#'; `has_state` says
+    whether this service can publish the whole state of a topic."""
 
     def __init__(
         self,
@@ -73,7 +75,7 @@ class Relay:
         has_state: Callable[[str], bool] = lambda _topic: False,
     ) -> None:
         self._service = service
-        self._owner = owner
+        self._owner = f"{owner}#{uuid4().hex}"
         self._database = database
         self._database_settings = database_settings
         self._probe = probe
@@ -82,7 +84,11 @@ class Relay:
         self._has_state = has_state
         self._producer = OrderedProducer(kafka_settings, client_id=f"vitrin-{service}-relay")
         self._hints = HintSender(database_settings)
+        self._name_lock = GroupLock(
+            libpq_url(role_url(database_settings, service, "worker")), f"relay/{owner}"
+        )
         self._fences: Mapping[int, int] = {}
+        # On time.monotonic(): a loop's own time is of the beginning of its turn, and a process may stall within one.
         self._lease_until_s = float("-inf")
         self._ticked_at_s = float("-inf")
         self._topics: dict[str, TopicInfo] = {}
@@ -109,7 +115,13 @@ class Relay:
             await self._close()
 
     async def _take_over(self) -> None:
-        with suppress(SQLAlchemyError):
+        """The shards of an earlier process of our name, if it is dead: its connection, and the lock on it, went with
+        it. One that is only silent keeps the lock; its leases are waited for like anybody's, since it may wake up and
+        send what it has in its hands."""
+        with suppress(SQLAlchemyError, Error, OSError):
+            if not await self._name_lock.acquire():
+                log.warning("earlier_process_is_silent", service=self._service, owner=self._owner)
+                return
             async with self._database.write() as tx:
                 await store.take_over(tx, owner=self._owner)
 
@@ -148,7 +160,7 @@ class Relay:
             self._busy_until_s = asyncio.get_running_loop().time() + BUSY_S
 
     async def _keep_leases(self) -> None:
-        now_s = asyncio.get_running_loop().time()
+        now_s = time.monotonic()
         if self._fences and now_s < self._lease_until_s - store.LEASE_S + RENEW_S:
             return
         async with self._database.write() as tx:
@@ -218,12 +230,15 @@ class Relay:
         rows = await self._writable(rows)
         if not rows:
             return True
-        if asyncio.get_running_loop().time() > self._lease_until_s - LEASE_MARGIN_S:
+        if time.monotonic() > self._lease_until_s - LEASE_MARGIN_S:
             self._lease_until_s = float("-inf")
             await self._keep_leases()
             return True
         records = [_records(row, self._service, self._topics[row.topic].partitions) for row in rows]
-        acks = await self._producer.produce([record for batch in records for record in batch])
+        acks = await self._producer.produce(
+            [record for batch in records for record in batch],
+            until_s=self._lease_until_s - DELIVERY_TIMEOUT_MS / 1000,
+        )
         done = _acknowledged(rows, records, acks)
         await self._hints.sent(ack for ack in acks if ack is not None)
         await self._mark(done, [ack for ack in acks if ack is not None])
@@ -293,11 +308,15 @@ class Relay:
             await asyncio.sleep(1)
 
     async def _close(self) -> None:
+        await (
+            self._producer.close()
+        )  # before the leases go: nothing of ours may come after what the next one sends
         with suppress(SQLAlchemyError):
             async with self._database.write() as tx:
                 await store.release(tx, owner=self._owner)
+        with suppress(Error):
+            await self._name_lock.release()
         await self._hints.close()
-        await self._producer.close()
 
 
 def _records(row: OutboxRow, service: str, partitions: int) -> list[Record]:

@@ -14,6 +14,9 @@ from vitrin.kit.db.session import ReadSession, WriteSession
 
 LEASE_S: Final = 15.0
 CLAIM_ROWS_MAX: Final = 200
+CLAIM_EVENTS_MAX: Final = 5_000
+CLAIM_BYTES_MAX: Final = 8_000_000
+"""What is claimed at once must be produced well within a lease, and fit into the producer's memory (32 MB)."""
 
 # Leases are compared on the database's own clock: it is the only one that all relays share.
 _LEASE = text(
@@ -26,15 +29,25 @@ _LEASE = text(
 )
 _TAKE_OVER = text(
     """
-    update outbox_leases set fence = fence + 1, expires_at = clock_timestamp() + make_interval(secs => :lease_s)
-    where owner = :owner
+    update outbox_leases set owner = :owner, fence = fence + 1,
+           expires_at = clock_timestamp() + make_interval(secs => :lease_s)
+    where split_part(owner, '#', 1) = split_part(:owner, '#', 1)
     """
 )
 _RELEASE = text("update outbox_leases set expires_at = '-infinity' where owner = :owner")
 _CLAIM = text(
     """
-    select id, created_at, shard, topic, payload from outbox
-    where sent_at is null and shard = any(:shards) and topic <> all(:without) order by id limit :rows_max
+    select id, created_at, shard, topic, payload from (
+        select *, sum(events) over earlier as events_before, sum(octet_length(payload)) over earlier as bytes_before
+        from (
+            select id, created_at, shard, topic, payload, events from outbox
+            where sent_at is null and shard = any(:shards) and topic <> all(:without)
+            order by id limit :rows_max
+        ) oldest
+        window earlier as (order by id rows between unbounded preceding and 1 preceding)
+    ) counted
+    where coalesce(events_before, 0) < :events_max and coalesce(bytes_before, 0) < :bytes_max
+    order by id
     """
 ).bindparams(bindparam("shards", type_=ARRAY(SmallInteger)), bindparam("without", type_=ARRAY(Text)))
 _MARK = text(
@@ -103,7 +116,8 @@ async def lease(tx: WriteSession, *, owner: str) -> Mapping[int, int]:
 
 
 async def take_over(tx: WriteSession, *, owner: str) -> None:
-    """At the start: an earlier process of this name is dead or about to be; its marks must not count any more."""
+    """At the start, when an earlier process of this name is dead; its marks do not count any more. `owner` is the name,
+    '#', and what tells this process from the earlier ones: none of them can renew a lease of ours."""
     await tx.execute(_TAKE_OVER, {"owner": owner, "lease_s": LEASE_S})
 
 
@@ -117,7 +131,14 @@ async def unsent(
     """Oldest unsent rows: by the flag, never 'everything after the largest id I saw' (that loses rows). `without`:
     topics that cannot be written now; the others do not wait for them."""
     rows = await session.all(
-        _CLAIM, {"shards": list(shards), "without": sorted(without), "rows_max": CLAIM_ROWS_MAX}
+        _CLAIM,
+        {
+            "shards": list(shards),
+            "without": sorted(without),
+            "rows_max": CLAIM_ROWS_MAX,
+            "events_max": CLAIM_EVENTS_MAX,
+            "bytes_max": CLAIM_BYTES_MAX,
+        },
     )
     return [OutboxRow(row.id, row.created_at, row.shard, row.topic, row.payload) for row in rows]
 

@@ -13,7 +13,7 @@ from vitrin.kit.ids import BrandId, new_uuid
 
 LISTED_MAX: Final = 50
 _COLUMNS: Final = (
-    "id, topic, topic_id, reason, state, brand_id, position, records, brands, created_at, updated_at,"
+    "id, topic, topic_id, reason, state, at_brand as brand_id, position, records, brands, created_at, updated_at,"
     " finished_at"
 )
 _INSERT: Final = text(
@@ -35,7 +35,7 @@ _GET: Final = text(f"select {_COLUMNS} from republish_jobs where id = :id")
 _LIST: Final = text(f"select {_COLUMNS} from republish_jobs order by created_at desc limit :limit")
 _HOLD: Final = text(f"select {_COLUMNS} from republish_jobs where id = :id for update skip locked")
 _ADVANCE: Final = text(
-    "update republish_jobs set brand_id = :brand_id, position = :position, records = records + :records,"
+    "update republish_jobs set at_brand = :brand_id, position = :position, records = records + :records,"
     " brands = brands + :brands, updated_at = :now where id = :id"
 )
 _FINISH: Final = text(
