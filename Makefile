@@ -25,8 +25,16 @@ run: venv ## Start everything, import a catalog, show it arriving (ONCE=1, CATAL
 	@exec $(BIN)/vitrin up --demo $(if $(ONCE),--once) $(if $(CATALOG),--catalog "$(CATALOG)")
 
 .PHONY: test
-test: venv ## Run the tests (T=path for some of them)
-	$(BIN)/pytest $(T)
+test: venv ## Run the tests (T=path for some of them) without those of faults
+	$(BIN)/pytest $(if $(T),$(T),--ignore=tests/faults)
+
+.PHONY: test-faults
+test-faults: venv ## Kill, stall and restart under load, on the embedded broker
+	$(BIN)/pytest $(or $(T),tests/faults)
+
+.PHONY: test-kafka
+test-kafka: venv ## Conformance and faults on Apache Kafka (needs java and mvn)
+	$(BIN)/pytest --broker=kafka $(or $(T),tests/conformance tests/faults)
 
 .PHONY: check
 check: venv ## What CI checks without running the system: style, types, boundaries, contracts

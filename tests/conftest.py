@@ -1,3 +1,9 @@
 """Fixtures of the whole suite: the real PostgreSQL and the real broker, each once per session."""
 
-pytest_plugins = ("tests.support.postgres", "tests.support.kafka")
+pytest_plugins = (
+    "tests.support.postgres",
+    "tests.support.kafka",
+    "tests.support.brokers",
+    "tests.support.figures",
+    "tests.support.house",
+)

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
@@ -10,45 +9,31 @@ from kafka import TopicPartition
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from tests.support.brokers import Broker, Membership, kafka_settings
 from tests.support.spine import Spine, database_settings, install
 from vitrin.kit.clock import system_clock
 from vitrin.kit.consumer.age import AgeWatch
 from vitrin.kit.db.session import WriteSession
-from vitrin.kit.embedded.broker import BrokerPlace, EmbeddedBroker
 from vitrin.kit.embedded.postgres import EmbeddedPostgres
 from vitrin.kit.ids import BrandId
-from vitrin.kit.kafka.admin import ensure_topics
 from vitrin.kit.kafka.client import BrokerUnavailable, Probe, make_consumer
 from vitrin.kit.kafka.producer import OrderedProducer, Record
 from vitrin.kit.settings import DatabaseSettings, KafkaSettings
 
 
 @pytest.fixture
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
-    broker = EmbeddedBroker(BrokerPlace(log_path=tmp_path_factory.mktemp("broker") / "broker.log"))
-    broker.start()
-    yield broker
-    broker.stop()
-
-
-@pytest.fixture
-def database(embedded_postgres: EmbeddedPostgres) -> DatabaseSettings:
-    settings = database_settings(embedded_postgres.url)
+def database(embedded_postgres: EmbeddedPostgres, broker: Broker) -> DatabaseSettings:
+    """Hints are the embedded profile's: Apache Kafka wakes its fetches itself."""
+    settings = database_settings(embedded_postgres.url, hints=broker.membership == "lock")
     install(settings)
-    return settings
-
-
-def kafka(broker: EmbeddedBroker, membership: str = "lock") -> KafkaSettings:
-    settings = KafkaSettings(bootstrap=broker.bootstrap, membership=membership, session_timeout_ms=1000)
-    ensure_topics(settings)
     return settings
 
 
 @pytest.mark.parametrize("membership", ["lock", "group"])
 async def test_every_change_arrives_in_its_last_version(
-    database: DatabaseSettings, broker: EmbeddedBroker, membership: str
+    database: DatabaseSettings, broker: Broker, membership: Membership
 ) -> None:
-    spine = Spine(database, kafka(broker, membership))
+    spine = Spine(database, kafka_settings(broker, membership))
     brands = [uuid4() for _ in range(3)]
     async with spine.running():
         for round_ in range(4):
@@ -62,9 +47,9 @@ async def test_every_change_arrives_in_its_last_version(
 
 
 async def test_poison_goes_to_the_dead_letters_and_the_rest_is_done(
-    database: DatabaseSettings, broker: EmbeddedBroker
+    database: DatabaseSettings, broker: Broker
 ) -> None:
-    spine = Spine(database, kafka(broker), poison={"thing-3"})
+    spine = Spine(database, kafka_settings(broker), poison={"thing-3"})
     brand = uuid4()
     async with spine.running():
         await asyncio.gather(*(spine.change(brand, f"thing-{n}") for n in range(6)))
@@ -80,10 +65,10 @@ async def test_poison_goes_to_the_dead_letters_and_the_rest_is_done(
 
 
 async def test_too_many_dead_letters_halt_the_consumer_and_lose_nothing(
-    database: DatabaseSettings, broker: EmbeddedBroker
+    database: DatabaseSettings, broker: Broker
 ) -> None:
     names = [f"thing-{n}" for n in range(130)]
-    spine = Spine(database, kafka(broker), poison=set(names))
+    spine = Spine(database, kafka_settings(broker), poison=set(names))
     brand = uuid4()
     async with spine.running():
         await asyncio.gather(*(spine.change(brand, name) for name in names))
@@ -105,40 +90,31 @@ async def test_too_many_dead_letters_halt_the_consumer_and_lose_nothing(
 
 
 async def test_a_broker_that_comes_back_empty_loses_nothing(
-    database: DatabaseSettings, broker: EmbeddedBroker
+    database: DatabaseSettings, broker: Broker
 ) -> None:
-    settings = kafka(broker)
-    spine = Spine(database, settings)
+    spine = Spine(database, kafka_settings(broker))
     brand = uuid4()
     async with spine.running():
         for n in range(20):
             await spine.change(brand, f"before-{n}")
         expected = {f"before-{n}": 1 for n in range(20)}
         assert await spine.until_seen(brand, expected) == expected
-        port = broker.port
-        assert broker.process is not None
-        broker.process.kill()
-        broker.process.wait()
+        broker.lose_everything()
         for n in range(20):
             await spine.change(brand, f"during-{n}")
-        again = EmbeddedBroker(BrokerPlace(log_path=broker.place.log_path, port=port))
-        again.start()
-        try:
-            ensure_topics(settings)
-            for n in range(20):
-                await spine.change(brand, f"after-{n}")
-            expected |= {f"{when}-{n}": 1 for when in ("during", "after") for n in range(20)}
-            assert await spine.until_seen(brand, expected) == expected
-            async with spine.app.read(BrandId(brand)) as session:
-                times = await session.all(text("select distinct times from seen"))
-            assert [row.times for row in times] == [1]
-        finally:
-            again.stop()
+        kafka_settings(broker)
+        for n in range(20):
+            await spine.change(brand, f"after-{n}")
+        expected |= {f"{when}-{n}": 1 for when in ("during", "after") for n in range(20)}
+        assert await spine.until_seen(brand, expected) == expected
+        async with spine.app.read(BrandId(brand)) as session:
+            times = await session.all(text("select distinct times from seen"))
+        assert [row.times for row in times] == [1]
 
 
-async def test_offsets_move_by_compare_and_set(database: DatabaseSettings, broker: EmbeddedBroker) -> None:
+async def test_offsets_move_by_compare_and_set(database: DatabaseSettings, broker: Broker) -> None:
     """Somebody else advances the partition under our feet: we roll back, load again, and nothing is doubled."""
-    spine = Spine(database, kafka(broker))
+    spine = Spine(database, kafka_settings(broker))
     brand = uuid4()
     handle = spine.handle
     stolen = []
@@ -161,9 +137,9 @@ async def test_offsets_move_by_compare_and_set(database: DatabaseSettings, broke
 
 
 async def test_an_unfiltered_query_shows_no_rows_without_a_brand(
-    database: DatabaseSettings, broker: EmbeddedBroker
+    database: DatabaseSettings, broker: Broker
 ) -> None:
-    spine = Spine(database, kafka(broker))
+    spine = Spine(database, kafka_settings(broker))
     mine, theirs = uuid4(), uuid4()
     await spine.change(mine, "mine")
     await spine.change(theirs, "theirs")
@@ -183,16 +159,17 @@ async def test_an_unfiltered_query_shows_no_rows_without_a_brand(
     await spine.probe.close()
 
 
-async def test_a_client_never_creates_a_topic(broker: EmbeddedBroker) -> None:
+async def test_a_client_never_creates_a_topic(broker: Broker) -> None:
     """A lost topic would come back with the broker's default partitions, and the order per key with it."""
-    settings = KafkaSettings(bootstrap=broker.bootstrap, membership="lock")
+    settings = KafkaSettings(bootstrap=broker.bootstrap, membership="lock", topic_prefix=broker.prefix)
     producer = OrderedProducer(settings, client_id="stranger")
     record = Record(topic="nobody.made.v1", key="k", value=b"v", headers=())
     assert await producer.produce([record]) == [None]
     await producer.close()
     consumer = make_consumer(settings, client_id="stranger", group=None)
-    consumer.assign([TopicPartition("nobody.made.v1", 0)])
-    consumer.seek(TopicPartition("nobody.made.v1", 0), 0)
+    place = TopicPartition(f"{broker.prefix}nobody.made.v1", 0)
+    consumer.assign([place])
+    consumer.seek(place, 0)
     assert consumer.poll(timeout_ms=500) == {}
     consumer.close()
     probe = Probe(settings)
@@ -202,9 +179,9 @@ async def test_a_client_never_creates_a_topic(broker: EmbeddedBroker) -> None:
 
 
 async def test_an_api_process_knows_when_a_worker_stood_at_the_end(
-    database: DatabaseSettings, broker: EmbeddedBroker
+    database: DatabaseSettings, broker: Broker
 ) -> None:
-    spine = Spine(database, kafka(broker), watched=True)
+    spine = Spine(database, kafka_settings(broker), watched=True)
     watch = AgeWatch(group="spine.seen", database=spine.app, clock=system_clock)
     stop = asyncio.Event()
     watching = asyncio.create_task(watch.run(stop))

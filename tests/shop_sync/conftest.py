@@ -14,10 +14,12 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from tests.support.owners import nothing_of
 from tests.support.sandbox import running_sandbox
 from vitrin.events import topics
 from vitrin.events.envelope import Message, to_us
 from vitrin.events.registry import EVENT_TYPES
+from vitrin.kit.access import ACCESS_TOPICS
 from vitrin.kit.access.outgoing import Outgoing
 from vitrin.kit.clock import system_clock
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
@@ -28,6 +30,7 @@ from vitrin.kit.grpc.server import GrpcServer
 from vitrin.kit.http_client import PlatformHttp
 from vitrin.kit.ids import BrandId, new_uuid
 from vitrin.kit.settings import DatabaseSettings, GrpcSettings, HttpSettings, KafkaSettings, ProcessSettings
+from vitrin.kit.state.snapshots import SnapshotServicer
 from vitrin.protos.accounts.v1.access_pb2_grpc import AccessServiceStub
 from vitrin.protos.accounts.v1.connection_pb2 import (
     LeaseTokenRequest,
@@ -52,6 +55,7 @@ from vitrin.shop_sync.settings import SERVICE, DispatchSettings, ShopSyncSetting
 
 SERVICE_TOKEN = "a-service-token-of-the-tests"
 SETTLE_S = 12.0
+CATALOG_TOPICS = (topics.ITEM, topics.OFFER)
 TABLES = (
     "replica_items, replica_offers, replica_connections, channels, channel_ids, channel_items, channel_work,"
     " attempts, hunts, timeline, lag_samples, outbox"
@@ -355,8 +359,12 @@ async def shop(shop_database: DatabaseSettings, platforms_url: str) -> AsyncIter
         service=SERVICE, host="127.0.0.1", port=0, service_token=SecretStr(SERVICE_TOKEN)
     )
     door = AccountsDoor()
+    database = WorkerDatabase(settings=shop_database, service=SERVICE, clock=system_clock)
+    snapshots = SnapshotServicer(database, nothing_of([*ACCESS_TOPICS, topics.CONNECTION, *CATALOG_TOPICS]))
     server = GrpcServer(
-        grpc_settings, [lambda it: add_ConnectionServiceServicer_to_server(door, it)], SERVICE_TOKEN
+        grpc_settings,
+        [lambda it: add_ConnectionServiceServicer_to_server(door, it), snapshots.add_to],
+        SERVICE_TOKEN,
     )
     await server.start()
     settings = ShopSyncSettings(
@@ -367,7 +375,6 @@ async def shop(shop_database: DatabaseSettings, platforms_url: str) -> AsyncIter
         grpc=grpc_settings,
         dispatch=DispatchSettings(window_ms=20, look_first_ms=100),
     )
-    database = WorkerDatabase(settings=shop_database, service=SERVICE, clock=system_clock)
     app = AppDatabase(settings=shop_database, service=SERVICE, clock=system_clock)
     async with httpx.AsyncClient(base_url=platforms_url, timeout=20) as sandbox:
         await sandbox.post("/_sandbox/reset")

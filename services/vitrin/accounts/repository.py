@@ -1,5 +1,6 @@
 """All SQL of accounts. Every statement names the brand; the policies of the tables say the same again."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -188,3 +189,47 @@ def _keys(brand_id: BrandId, modes: tuple[str, ...]) -> Select[Any]:
 def _connections(brand_id: BrandId, modes: tuple[str, ...]) -> Select[Any]:
     mine: ColumnElement[bool] = connections.c.brand_id == brand_id
     return select(connections).where(mine, connections.c.deleted_at.is_(None), connections.c.mode.in_(modes))
+
+
+async def next_brand(session: ReadSession, after: BrandId | None) -> BrandId | None:
+    """In the order of their ids; for the worker role, which may list them."""
+    statement = select(brands.c.brand_id).order_by(brands.c.brand_id).limit(1)
+    if after is not None:
+        statement = statement.where(brands.c.brand_id > after)
+    found = await session.scalar(statement)
+    return None if found is None else BrandId(found)
+
+
+async def brands_state(
+    session: ReadSession, brand_id: BrandId, *, after: str, limit: int, lock: bool
+) -> Sequence[Any]:
+    """The brand itself."""
+    statement = select(brands).where(brands.c.brand_id == brand_id)
+    return [] if after else await _state(session, statement, limit=limit, lock=lock)
+
+
+async def keys_state(
+    session: ReadSession, brand_id: BrandId, *, after: str, limit: int, lock: bool
+) -> Sequence[Any]:
+    """Keys of a brand in the order of their ids, revoked ones too."""
+    statement = select(api_keys).where(api_keys.c.brand_id == brand_id, api_keys.c.key_id > after)
+    return await _state(session, statement.order_by(api_keys.c.key_id), limit=limit, lock=lock)
+
+
+async def connections_state(
+    session: ReadSession, brand_id: BrandId, *, after: str, limit: int, lock: bool
+) -> Sequence[Any]:
+    """Connections of a brand in the order of their ids, deleted ones too, without their tokens."""
+    statement = select(*_CONNECTION_STATE).where(connections.c.brand_id == brand_id)
+    if after:
+        statement = statement.where(connections.c.connection_id > UUID(after))
+    return await _state(session, statement.order_by(connections.c.connection_id), limit=limit, lock=lock)
+
+
+async def _state(session: ReadSession, statement: Select[Any], *, limit: int, lock: bool) -> Sequence[Any]:
+    statement = statement.limit(limit)
+    return await session.all(statement.with_for_update(read=True) if lock else statement)
+
+
+_TOKEN_COLUMNS = ("token_key_id", "token_nonce", "token_ciphertext")
+_CONNECTION_STATE = [column for column in connections.c if column.name not in _TOKEN_COLUMNS]

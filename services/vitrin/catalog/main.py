@@ -15,6 +15,7 @@ from vitrin.catalog.service_items import ItemService
 from vitrin.catalog.service_places import BrandSource, BrandWords, Places
 from vitrin.catalog.service_uploads import UploadService
 from vitrin.catalog.settings import CatalogSettings
+from vitrin.catalog.state import SOURCES
 from vitrin.kit.access import (
     ACCESS_TOPICS,
     KeyDirectory,
@@ -55,8 +56,13 @@ async def run(
     token = settings.grpc.service_token.get_secret_value()
     accounts = grpc_channel(settings.grpc.accounts_address, token)
     runtime.closing(accounts.close)
+    runtime.owns(*SOURCES)
     access = runtime.consumer(
-        group="catalog.access", topics=ACCESS_TOPICS, handler=access_handler, watched=True
+        group="catalog.access",
+        topics=ACCESS_TOPICS,
+        handler=access_handler,
+        watched=True,
+        owners=dict.fromkeys(ACCESS_TOPICS, accounts),
     )
     directory = ReplicaDirectory(runtime.app, access, AccessServiceStub(accounts), clock)
     brands = brand_source(directory)
@@ -88,7 +94,8 @@ async def run(
             desk=MessageDesk(database=runtime.worker, clock=clock),
         )
         runtime.http(app, settings.http)
-        runtime.grpc(GrpcServer(settings.grpc, [CatalogServicer(runtime.worker).add_to], token))
+        servicers = [CatalogServicer(runtime.worker).add_to, runtime.snapshots.add_to]
+        runtime.grpc(GrpcServer(settings.grpc, servicers, token))
     await runtime.run(stop)
 
 

@@ -12,6 +12,7 @@ from vitrin.cli import (
     keys,
     messages,
     removals,
+    republish,
     running,
     sandbox,
     switching,
@@ -34,6 +35,7 @@ app.add_typer(brands.app, name="brand")
 app.add_typer(keys.app, name="key")
 app.add_typer(connections.app, name="connection")
 imports.register(app)
+republish.register(app)
 watching.register(app)
 switching.register(app)
 app.add_typer(removals.app, name="removals")

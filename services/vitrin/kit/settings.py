@@ -66,6 +66,12 @@ class DatabaseSettings(_Group):
         validation_alias="VITRIN_DATABASE_STATEMENT_TIMEOUT_MS",
         description="Longest statement of the app and worker roles.",
     )
+    idle_transaction_timeout_ms: int = Field(
+        60_000,
+        ge=1_000,
+        validation_alias="VITRIN_DATABASE_IDLE_TRANSACTION_TIMEOUT_MS",
+        description="How long a transaction may stay open doing nothing: a process that stalls gives its locks back.",
+    )
 
 
 class KafkaSettings(_Group):
@@ -84,6 +90,13 @@ class KafkaSettings(_Group):
     )
     topic_prefix: str = Field(
         "", validation_alias="VITRIN_KAFKA_TOPIC_PREFIX", description="Put before every topic name."
+    )
+    replication: int | None = Field(
+        None,
+        ge=1,
+        le=9,
+        validation_alias="VITRIN_KAFKA_REPLICATION",
+        description="Copies of each topic that `vitrin topics` makes; without it what topics.yaml says (1).",
     )
     topics_file: Path = Field(
         TOPICS_FILE, validation_alias="VITRIN_TOPICS_FILE", description="Declarations of all topics."

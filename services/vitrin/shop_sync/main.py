@@ -1,6 +1,7 @@
 """The composition root: builds the process from its settings, runs it until `stop`, drains and closes."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -41,6 +42,7 @@ from vitrin.shop_sync.service.switching import Switching
 from vitrin.shop_sync.service.waking import Waker
 from vitrin.shop_sync.service.watchdog import Watchdog
 from vitrin.shop_sync.settings import SERVICE, ShopSyncSettings
+from vitrin.shop_sync.state import SOURCES
 
 VERSION: Final = "0.1.0"
 
@@ -133,13 +135,17 @@ async def run(
     token = settings.grpc.service_token.get_secret_value()
     accounts = grpc_channel(settings.grpc.accounts_address, token)
     http, waker = PlatformHttp(rate_factor=settings.dispatch.rate_factor), Waker()
+    catalog = grpc_channel(settings.grpc.catalog_address, token)
     runtime.closing(http.close)
     runtime.closing(accounts.close)
+    runtime.closing(catalog.close)
+    runtime.owns(*SOURCES)
     access = runtime.consumer(
         group="shop_sync.access",
         topics=ACCESS_TOPICS,
         handler=switching_handler(Switching(waker=waker, clock=clock)),
         watched=True,
+        owners=dict.fromkeys(ACCESS_TOPICS, accounts),
     )
     readiness: dict[str, Readiness] = {
         "database": runtime.database_ready,
@@ -160,11 +166,13 @@ async def run(
             group="shop_sync.replica",
             topics=[topics.ITEM, topics.OFFER],
             handler=catalog_handler(worker.replicas),
+            owners={topics.ITEM: catalog, topics.OFFER: catalog},
         )
         connections = runtime.consumer(
             group="shop_sync.connections",
             topics=[topics.CONNECTION],
             handler=connection_handler(worker.connections),
+            owners={topics.CONNECTION: accounts},
         )
         readiness |= {"replica": runtime.caught_up(replica), "connections": runtime.caught_up(connections)}
         runtime.loop("dispatcher", worker.dispatcher.run)
@@ -180,20 +188,13 @@ async def run(
         )
         removals = Removals(database=runtime.app, clock=clock)
         desk = MessageDesk(database=runtime.worker, clock=clock)
-        runtime.http(_app(settings, readiness, directory, reading, removals, desk), settings.http)
-        # Only health for now: nobody asks shop_sync by gRPC yet.
-        runtime.grpc(GrpcServer(settings.grpc, [], token))
+        state = {"access": directory, "reading": reading, "removals": removals, "message_desk": desk}
+        runtime.http(_app(settings, readiness, state), settings.http)
+        runtime.grpc(GrpcServer(settings.grpc, [runtime.snapshots.add_to], token))
     await runtime.run(stop)
 
 
-def _app(
-    settings: ShopSyncSettings,
-    readiness: dict[str, Readiness],
-    directory: ReplicaDirectory,
-    reading: Reading,
-    removals: Removals,
-    desk: MessageDesk,
-) -> FastAPI:
+def _app(settings: ShopSyncSettings, readiness: dict[str, Readiness], state: Mapping[str, object]) -> FastAPI:
     return create_app(
         title="Vitrin shop sync",
         description=shop_sync.__doc__ or "",
@@ -201,11 +202,5 @@ def _app(
         settings=settings.http,
         routers=[api.router, api_removals.router, messages_router],
         readiness=readiness,
-        state={
-            "access": directory,
-            "operator_token": settings.process.operator,
-            "reading": reading,
-            "removals": removals,
-            "message_desk": desk,
-        },
+        state={"operator_token": settings.process.operator, **state},
     )

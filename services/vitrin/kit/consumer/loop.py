@@ -28,6 +28,7 @@ from vitrin.events.envelope import InvalidMessage, Message, TryLater
 from vitrin.kit.clock import Clock
 from vitrin.kit.consumer import store
 from vitrin.kit.consumer.age import stood_at_end
+from vitrin.kit.consumer.bootstrap import Bootstrap
 from vitrin.kit.consumer.dead_letters import (
     MESSAGES,
     Burial,
@@ -101,6 +102,7 @@ class Consumer:
     """One consumer group of a service. `handler` gets micro-batches; their brands are set in the transaction.
 
     `tell_age`: other processes of this service want to know when it stood at the end (see `consumer.age`).
+    `bootstrap`: fetches the owners' snapshots beside it; without them the group is not at the end, wherever it stands.
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class Consumer:
         clock: Clock,
         tell_age: bool = False,
         limits: Limits | None = None,
+        bootstrap: Bootstrap | None = None,
     ) -> None:
         self.group = group
         self._topics = list(topics)
@@ -139,6 +142,7 @@ class Consumer:
         )
         self._halted: set[str] = set()
         self._tell_age = tell_age
+        self.bootstrap = bootstrap
         self._told_at_s = float("-inf")
         self._lock = GroupLock(libpq_url(role_url(database.settings, database.service, "worker")), group)
         self._reader: LogReader | None = None
@@ -268,6 +272,9 @@ class Consumer:
             now = self._clock()
             await store.start(tx, group=self.group, places=starts, now=now)
             await store.advance(tx, group=self.group, moves=resets, now=now)
+            if self.bootstrap is not None:
+                for topic in sorted({place.topic for place in resets}):
+                    await self.bootstrap.want(tx, topic, "records_gone")
         offsets = {**{place: stored[place] for place in places if place in stored}, **starts}
         offsets |= {place: first for place, (_, first) in resets.items()}
         self._positions = offsets
@@ -384,7 +391,9 @@ class Consumer:
             raise BrokerUnavailable("another process reads this group now")
         places = list(reader.places)
         bounds = await self._bounds(places)
-        if quiet and places and all(self._positions[place] >= bounds[place][1] for place in places):
+        complete = self.bootstrap is None or self.bootstrap.complete
+        at_end = all(self._positions[place] >= bounds[place][1] for place in places)
+        if quiet and places and at_end and complete:
             self._at_end_s = loop.time()
             await self._tell(self._at_end_s)
         self._ticked_at_s = loop.time()

@@ -29,7 +29,8 @@ def _engine(url: URL, *, settings: DatabaseSettings, connections_max: int, appli
         connect_args={
             "application_name": application,
             "connect_timeout": settings.connect_timeout_s,
-            "options": f"-c statement_timeout={settings.statement_timeout_ms}",
+            "options": f"-c statement_timeout={settings.statement_timeout_ms}"
+            f" -c idle_in_transaction_session_timeout={settings.idle_transaction_timeout_ms}",
         },
     )
 

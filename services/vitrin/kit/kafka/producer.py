@@ -1,6 +1,8 @@
 """Producing a list of records in order, each with its own outcome."""
 
 import asyncio
+import math
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -42,24 +44,31 @@ class OrderedProducer:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-produce")
         self._client: Any = None
 
-    async def produce(self, records: Sequence[Record]) -> list[Ack | None]:
-        """Acks in the order of the records; None where the broker did not confirm. Never raises for the broker."""
+    async def produce(self, records: Sequence[Record], *, until_s: float = math.inf) -> list[Ack | None]:
+        """Acks in the order of the records; None where the broker did not confirm. Never raises for the broker.
+
+        Nothing is handed to the client after `until_s` (of time.monotonic()): whoever was stalled must not send what
+        somebody else has sent meanwhile.
+        """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._produce, records)
+        return await loop.run_in_executor(self._executor, self._produce, records, until_s)
 
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._executor, self._drop)
         self._executor.shutdown(wait=False)
 
-    def _produce(self, records: Sequence[Record]) -> list[Ack | None]:
+    def _produce(self, records: Sequence[Record], until_s: float) -> list[Ack | None]:
         futures: list[Any] = []
         try:
             if self._client is None:
                 self._client = make_producer(self._settings, client_id=self._client_id)
             for record in records:
+                if time.monotonic() > until_s:
+                    break
                 futures.append(self._send(record))
-        except KafkaError:
-            futures += [None] * (len(records) - len(futures))
+        except (KafkaError, ValueError):  # ValueError: the topic has no such partition (any more)
+            pass
+        futures += [None] * (len(records) - len(futures))
         acks = [self._ack(record, future) for record, future in zip(records, futures, strict=True)]
         if any(ack is None for ack in acks):
             self._drop()

@@ -73,6 +73,13 @@ _LOCK_ALL: Final = text(
     f"{_SELECT} where brand_id = :brand_id and channel_id = :channel_id and item_id > :after"
     " and state = any(:states) order by channel_id, item_id limit :limit for update"
 )
+_STATE: Final = (
+    f"{_SELECT.replace(' from ', ', updated_at from ')} where brand_id = :brand_id and version > 0"
+    " and (cast(:channel_id as uuid) is null or (channel_id, item_id) > (cast(:channel_id as uuid), :item_id))"
+    " order by channel_id, item_id limit :limit"
+)
+_STATE_READ: Final = text(_STATE)
+_STATE_SHARED: Final = text(f"{_STATE} for share")
 _LOCK_DUE: Final = text(
     f"{_SELECT_WHOLE} where brand_id = :brand_id and channel_id = :channel_id and lane < 3"
     " and attempt_id is null and (lane = 0) = :fast order by lane, pending_at, item_id limit :limit"
@@ -285,6 +292,17 @@ async def lock_states(
         "limit": limit,
     }
     return [_loaded(row) for row in await tx.all(_LOCK_ALL, params)]
+
+
+async def state_page(
+    tx: ReadSession, brand: BrandId, *, after: tuple[ChannelId, str] | None, limit: int, lock: bool
+) -> list[tuple[ChannelItem, datetime]]:
+    """The brand's next items over all its channels, with the time of their last change; `lock`: against changes."""
+    channel_id, item_id = after or (None, "")
+    params = {"brand_id": brand, "channel_id": channel_id, "item_id": item_id, "limit": limit}
+    return [
+        (_loaded(row), row.updated_at) for row in await tx.all(_STATE_SHARED if lock else _STATE_READ, params)
+    ]
 
 
 async def lock_due(tx: WriteSession, channel: Channel, *, limit: int, fast: bool) -> list[ChannelItem]:

@@ -67,6 +67,10 @@ _SET_GATE: Final = text(
 )
 _STOP: Final = text("update channel_work set due_at = null where channel_id = :channel_id")
 _NEXT: Final = text("select min(greatest(due_at, claimed_until)) from channel_work where due_at is not null")
+_NEXT_BRAND: Final = text(
+    "select min(brand_id::text)::uuid from channel_work"
+    " where cast(:after as uuid) is null or brand_id > cast(:after as uuid)"
+)
 _ATTEMPT: Final = (
     "attempt_id, brand_id, channel_id, claim_id, stage, handle, items, tries, due_at, created_at"
 )
@@ -83,6 +87,12 @@ _MOVE: Final = text(
 )
 _END: Final = text("delete from attempts where attempt_id = :attempt_id and brand_id = :brand_id")
 _END_ALL: Final = text("delete from attempts where brand_id = :brand_id and channel_id = :channel_id")
+
+
+async def next_brand(tx: ReadSession, after: BrandId | None) -> BrandId | None:
+    """Brands that have or had a channel, in the order of their ids; a closed channel keeps its row."""
+    found = await tx.scalar(_NEXT_BRAND, {"after": after})
+    return None if found is None else BrandId(found)
 
 
 async def ensure(tx: WriteSession, brand: BrandId, channel: ChannelId, *, platform: str) -> None:

@@ -6,7 +6,7 @@ from alembic.operations import Operations
 from vitrin.kit.access.outgoing import HOUSE
 from vitrin.kit.db.migration import brand_table, role
 
-revision = "accounts_0003_outgoing"
+revision = "accounts_0003"
 down_revision = "accounts_0002"
 branch_labels = None
 depends_on = None

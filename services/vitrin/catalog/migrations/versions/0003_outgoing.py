@@ -5,7 +5,7 @@ from alembic.operations import Operations
 
 from vitrin.kit.access.install import install_outgoing
 
-revision = "catalog_0003_outgoing"
+revision = "catalog_0003"
 down_revision = "catalog_0002"
 branch_labels = None
 depends_on = None

@@ -6,7 +6,7 @@ from alembic.operations import Operations
 from vitrin.kit.access.install import install_outgoing
 from vitrin.kit.db.migration import brand_table
 
-revision = "shop_sync_0002_engine"
+revision = "shop_sync_0002"
 down_revision = "shop_sync_0001"
 branch_labels = None
 depends_on = None

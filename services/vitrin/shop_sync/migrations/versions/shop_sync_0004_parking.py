@@ -5,8 +5,8 @@ from alembic.operations import Operations
 
 from vitrin.kit.db.migration import install_parking
 
-revision = "shop_sync_parking"
-down_revision = "shop_sync_0002_removal_guard"
+revision = "shop_sync_0004"
+down_revision = "shop_sync_0003"
 branch_labels = None
 depends_on = None
 

@@ -5,8 +5,8 @@ from alembic.operations import Operations
 
 from vitrin.kit.db.migration import install_parking
 
-revision = "catalog_parking"
-down_revision = "catalog_0003_outgoing"
+revision = "catalog_0004"
+down_revision = "catalog_0003"
 branch_labels = None
 depends_on = None
 

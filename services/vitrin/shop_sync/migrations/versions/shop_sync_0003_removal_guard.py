@@ -5,8 +5,8 @@ from alembic.operations import Operations
 
 from vitrin.kit.db.migration import brand_table
 
-revision = "shop_sync_0002_removal_guard"
-down_revision = "shop_sync_0002_engine"
+revision = "shop_sync_0003"
+down_revision = "shop_sync_0002"
 branch_labels = None
 depends_on = None
 
