@@ -143,6 +143,8 @@ class Consumer:
         self._halted: set[str] = set()
         self._tell_age = tell_age
         self.bootstrap = bootstrap
+        if bootstrap is not None:
+            bootstrap.parks_with(self._parking)
         self._told_at_s = float("-inf")
         self._lock = GroupLock(libpq_url(role_url(database.settings, database.service, "worker")), group)
         self._reader: LogReader | None = None
