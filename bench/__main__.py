@@ -5,11 +5,12 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from bench import house, outbox_cost, quiet_lag, revocation
+from bench import house, outbox_cost, quiet_lag, relay_rate, revocation
 from bench.claims import Claim, keep, line
 
 CLAIMS: dict[str, Claim] = {
     "P10": outbox_cost.run,
+    "P11": relay_rate.run,
     "P17": quiet_lag.run,
     "H1": revocation.run,
     "H2": house.run,
