@@ -5,12 +5,13 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from bench import house, outbox_cost, quiet_lag, relay_rate, revocation
+from bench import backlog, house, outbox_cost, quiet_lag, relay_rate, revocation
 from bench.claims import Claim, keep, line
 
 CLAIMS: dict[str, Claim] = {
     "P10": outbox_cost.run,
     "P11": relay_rate.run,
+    "G6": backlog.run,
     "P17": quiet_lag.run,
     "H1": revocation.run,
     "H2": house.run,

@@ -31,10 +31,14 @@ _TAKE_OVER = text(
     """
 )
 _RELEASE = text("update outbox_leases set expires_at = '-infinity' where owner = :owner")
+# One bounded index range per shard: ordered over all shards at once, every claim would read and sort the whole backlog.
 _CLAIM = text(
     """
-    select id, created_at, shard, topic, payload from outbox
-    where sent_at is null and shard = any(:shards) order by id limit :rows_max
+    select o.id, o.created_at, o.shard, o.topic, o.payload from unnest(:shards) as s (shard)
+    cross join lateral (
+        select id, created_at, shard, topic, payload from outbox
+        where sent_at is null and shard = s.shard order by id limit :rows_max) o
+    order by o.id limit :rows_max
     """
 ).bindparams(bindparam("shards", type_=ARRAY(SmallInteger)))
 _MARK = text(
