@@ -1,5 +1,5 @@
-"""G6: what the outbox costs while rows wait in it: one insert (a transaction of the kit with one event), one claim of the
-relay, and one mark, over backlogs of 1,000 to 1,000,000 unsent rows.
+"""G6: what the outbox costs while rows wait in it: one insert (a transaction of the kit with one event), one claim of
+the relay, and one mark, over backlogs of 1,000 to 1,000,000 unsent rows.
 
 Work is counted: shared buffers that the statement touches, so that a busy machine changes nothing. The largest of the
 three slopes is the value; medians of the times of many calls stand beside it.
@@ -42,9 +42,7 @@ Work = dict[str, float]
 def run() -> Result:
     with rig("catalog") as parts, parts.admin() as admin:
         brands = [new_uuid() for _ in range(BRANDS)]
-        outbox_rows.copy(
-            admin, outbox_rows.rows(brands, count=1_000, events_per_row=1, now=system_clock())
-        )
+        outbox_rows.copy(admin, outbox_rows.rows(brands, count=1_000, events_per_row=1, now=system_clock()))
         measured: list[Work] = []
         for size in SIZES:
             _grow(admin, size)
@@ -137,7 +135,9 @@ async def _median_ms(call: Callable[[int], Awaitable[None]], *, calls: int = CAL
 
 def _buffers(admin: "psycopg.Connection[Any]", part: str) -> float:
     """Shared buffers that the store's own statement touches, by EXPLAIN; what it did is rolled back."""
-    found = admin.execute(_plain(store._CLAIM), {"shards": SHARDS, "rows_max": store.CLAIM_ROWS_MAX}).fetchall()
+    found = admin.execute(
+        _plain(store._CLAIM), {"shards": SHARDS, "rows_max": store.CLAIM_ROWS_MAX}
+    ).fetchall()
     mine = [row for row in found if row[2] == found[0][2]]
     times = [row[1] for row in mine]
     params = {

@@ -74,9 +74,7 @@ def run() -> Result:
     expected = (ROUNDS + 1) * sum(shape.writers * shape.changes * shape.transactions for shape in SHAPES)
     assert row is not None
     assert row[0] == expected, f"{row[0]} events of {expected} changes"
-    ratios = {
-        shape.name: [ours / bare for ours, bare, _ in rates[shape.name]] for shape in SHAPES
-    }
+    ratios = {shape.name: [ours / bare for ours, bare, _ in rates[shape.name]] for shape in SHAPES}
     value, smallest, largest = spread(ratios["changes_100"])
     medians = {name: spread(found)[0] for name, found in ratios.items()}
     return Result(
