@@ -8,11 +8,12 @@ events: what of the difference is the session layer, and what the outbox.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import count
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import psycopg
@@ -20,11 +21,12 @@ import psycopg
 from bench.baselines.bare_change import CHANGE, BareWriter, parameters
 from bench.claims import Result, spread
 from bench.rig import Rig, pooled, rig, run_loop
-from vitrin.catalog.domain import InventoryPolicy, Offer
+from vitrin.catalog.domain import Offer
 from vitrin.catalog.events import offer_message
 from vitrin.events.envelope import Event
 from vitrin.kit.clock import system_clock
 from vitrin.kit.db.database import AppDatabase
+from vitrin.kit.db.session import driver_connection
 from vitrin.kit.ids import BrandId, new_uuid
 from vitrin.kit.money import Money
 from vitrin.kit.outbox.wake import Wake
@@ -156,31 +158,26 @@ async def _change(app: AppDatabase, brand: UUID, shape: Shape, version: int, *, 
     ids = _ids(shape)
     values = parameters(brand, ids, version=version)
     async with app.write(BrandId(brand)) as tx:
-        raw: Any = (await tx.connection.get_raw_connection()).driver_connection
-        async with raw.pipeline():
+        driver = await driver_connection(tx.connection)
+        async with driver.pipeline():
             for statement in CHANGE:
-                await raw.execute(statement, values)
-        if events:
-            for item_id in ids:
-                tx.publish(_event(brand, item_id, version, values["now"]))
+                await driver.execute(statement, values)
+            if events:
+                for event in _events(brand, ids, version, values["now"]):
+                    tx.publish(event)
 
 
-def _event(brand: UUID, item_id: str, version: int, now: Any) -> Event:
-    offer = Offer(
-        price=Money(1_000 + version % 1_000, "EUR"),
-        sale_price=None,
-        sale_starts_at=None,
-        sale_ends_at=None,
-        cost_of_goods_sold=None,
-        availability=None,
-        quantity=5,
-        inventory_policy=InventoryPolicy.DENY,
-    )
-    return Event.of(
-        key=f"{brand}/{item_id}/DE",
-        type="catalog.offer_changed",
-        brand_id=brand,
-        message=offer_message(offer, item_id=item_id, market="DE", offer_version=version, actor="key:bench"),
-        occurred_at=now,
-        received_at=now,
-    )
+def _events(brand: UUID, ids: Sequence[str], version: int, now: datetime) -> Iterator[Event]:
+    """What catalog publishes of each item: made while the database works on the statements before."""
+    offer = Offer(price=Money(1_000 + version % 1_000, "EUR"), quantity=5)
+    for item_id in ids:
+        yield Event.of(
+            key=f"{brand}/{item_id}/DE",
+            type="catalog.offer_changed",
+            brand_id=brand,
+            message=offer_message(
+                offer, item_id=item_id, market="DE", offer_version=version, actor="key:bench"
+            ),
+            occurred_at=now,
+            received_at=now,
+        )
