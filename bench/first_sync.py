@@ -1,9 +1,10 @@
 """F1: the first sync of 100,000 items to both sandboxes: items/s until all are live, and the memory of shop_sync.
 
 The catalog is there before the platforms are connected, so that only the sync is measured. Sandbox quotas are off; what
-bounds the sync are the rates that the connectors keep to. Value: the time that these rates allow at best, as a share of
-the time it took; 1 would be a sync that never waits for anything else. The bound counts calls (sends, and read-backs
-where a platform shows its items), not polls, as a sliding window lets them go: a full window at once, then by its rate.
+bounds the sync are the rates that the connectors keep to. Value: items live per second on the slower platform, as a
+share of what these rates allow at best; 1 would be a sync that never waits for anything else. The bound counts calls
+(sends, and read-backs where a platform shows its items), not polls, as a sliding window lets them go: a full window at
+once, then by its rate.
 """
 
 import math
@@ -22,10 +23,11 @@ from vitrin.platforms.pinterest.rules import CAPABILITIES as PINTEREST
 
 ITEMS: Final = 100_000
 IMPORT_ITEMS: Final = 5_000
-DEADLINE_S: Final = 1_500.0
+DEADLINE_S: Final = 600.0
+SYNC_S: Final = 900.0
+"""Meta's read-backs alone (50 items a call, 150 calls a minute) need 13 minutes."""
 SAMPLE_S: Final = 2.0
 LIMITS: Final = {"meta": META, "pinterest": PINTEREST}
-MILESTONES: Final = ("accepted", "live")
 
 
 def run() -> Result:
@@ -34,27 +36,24 @@ def run() -> Result:
         scale.import_items(brand, ITEMS, batch=IMPORT_ITEMS)
         _until_followed(system)
         memory = _Memory(system)
-        reached = _sync(brand, memory)
+        seen = _sync(brand, memory)
         memory.stop()
     bounds = {name: _bound_s(limits) for name, limits in LIMITS.items()}
-    all_live_s = max(times["live"] for times in reached.values())
-    value = round(max(bounds.values()) / all_live_s, 3)
+    rates = [one["live"] / one["live_s"] for one in seen.values()]
+    value = round(min(rates) / (ITEMS / max(bounds.values())), 3)
     return Result(
         id="F1",
-        name="first sync of 100,000 items to both sandboxes: time that the connectors' rates allow against time taken",
+        name="first sync of 100,000 items to both sandboxes: items/s live against what the connectors' rates allow",
         value=value,
-        goal="reported",
+        goal="reported; memory flat",
         baseline="sends and read-backs at the rates of platforms/*/rules.py",
         met=memory.flat,
         min=value,
         max=value,
         rounds=1,
         also={
-            "items_per_s_all_live": round(ITEMS / all_live_s, 1),
-            **{f"{name}_{what}_s": times[what] for name, times in reached.items() for what in MILESTONES},
-            **{
-                f"{name}_items_per_s_live": round(ITEMS / times["live"], 1) for name, times in reached.items()
-            },
+            "items_per_s_live_on_both": round(min(rates), 1),
+            **{f"{name}_{what}": found for name, one in seen.items() for what, found in one.items()},
             **{f"{name}_bound_s": round(bound, 1) for name, bound in bounds.items()},
             **memory.report(),
         },
@@ -72,31 +71,27 @@ def _until_followed(system: System) -> None:
 
 
 def _sync(brand: Brand, memory: "_Memory") -> dict[str, dict[str, float]]:
-    """Seconds from the connection until every item was accepted, and live, per platform."""
+    """Per platform: items accepted (live ones too) and live, and the seconds from the connection until the last of
+    them; after `SYNC_S` what there is then."""
     for platform in PLATFORMS:
         scale.connect(brand, platform)
     began = time.perf_counter()
-    reached: dict[str, dict[str, float]] = {platform: {} for platform in PLATFORMS}
-
-    def look() -> dict[str, dict[str, float]]:
+    seen: dict[str, dict[str, float]] = {}
+    memory.start()
+    while time.perf_counter() - began < SYNC_S:
+        time.sleep(SAMPLE_S)
         counts = brand.counts()
         took_s = round(time.perf_counter() - began, 1)
         for platform, states in counts.items():
             live = states.get("live", 0)
-            if live == ITEMS:
-                reached[platform].setdefault("live", took_s)
-            if live + states.get("accepted", 0) == ITEMS:
-                reached[platform].setdefault("accepted", took_s)
-        return reached
-
-    memory.start()
-    until(
-        look,
-        lambda found: all(set(times) == set(MILESTONES) for times in found.values()),
-        within_s=DEADLINE_S,
-        every_s=SAMPLE_S,
-    )
-    return reached
+            now = {"live": live, "accepted": live + states.get("accepted", 0)}
+            one = seen.setdefault(platform, {})
+            for name, items in now.items():
+                if one.get(name, 0) != ITEMS:
+                    one |= {name: items, f"{name}_s": took_s}
+        if seen and all(one["live"] == ITEMS for one in seen.values()):
+            break
+    return seen
 
 
 def _bound_s(limits: Capabilities) -> float:
