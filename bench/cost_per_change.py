@@ -4,6 +4,7 @@ Value: the largest log-log slope of processor time (all services and PostgreSQL)
 batch costs less per item; above 1.1 something grows faster than what changed.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Final
 
@@ -15,6 +16,8 @@ SIZES: Final = (10, 100, 1_000, 10_000)
 CATALOG: Final = 100_000
 ROUNDS: Final = 3
 GOAL: Final = 1.1
+NOISE: Final = 0.10
+"""Loops that look every second cost a little meanwhile; what is within this share of the fixed cost says nothing."""
 COSTS: Final = ("cpu_s", "buffers", "rows")
 
 
@@ -35,10 +38,7 @@ def run() -> Result:
         }
         for size, found in costs.items()
     }
-    slopes = {
-        name: round(slope(SIZES, [max(1e-3, medians[size][name] - medians[1][name]) for size in SIZES]), 3)
-        for name in COSTS
-    }
+    slopes = {name: _slope({size: one[name] for size, one in medians.items()}) for name in COSTS}
     worst = max(slopes.values())
     return Result(
         id="G1",
@@ -52,3 +52,10 @@ def run() -> Result:
         rounds=ROUNDS,
         also={"slopes": slopes, "by_changes": {str(size): values for size, values in medians.items()}},
     )
+
+
+def _slope(costs: Mapping[int, float]) -> float:
+    """Over the sizes whose cost stands out from the fixed one."""
+    fixed = costs[1]
+    beyond = {size: costs[size] - fixed for size in SIZES if costs[size] > fixed * (1 + NOISE)}
+    return round(slope(list(beyond), list(beyond.values())), 3)
