@@ -5,9 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
+from vitrin.cli.failures import CliFailure, Exit, ProblemAnswer
 from vitrin.cli.options import AsJson, Key
 from vitrin.cli.output import Output
 
+IMPORTS_LOOKED_AT = 20
+"""Newest imports in which `vitrin why` looks for a row of an item that does not exist."""
 LAG_COLUMNS = {
     "platform": "platform",
     "kind": "from the change until",
@@ -34,7 +37,6 @@ def register(app: typer.Typer) -> None:
 
 def status(as_json: AsJson = False) -> None:
     """Every address, the state of every process, and the demo brand with its key. 3 when nothing runs."""
-    from vitrin.cli.failures import CliFailure, Exit
     from vitrin.cli.settings import Var, demo_brand, read_json
     from vitrin.cli.supervisor.state import up_is_running
 
@@ -71,7 +73,12 @@ def why(
 
     output = Output(as_json=as_json)
     with with_key("shop_sync", key) as shop_sync:
-        answer = shop_sync.get(f"/v1/items/{quote(item, safe='')}/timeline", {"limit": limit})
+        try:
+            answer = shop_sync.get(f"/v1/items/{quote(item, safe='')}/timeline", {"limit": limit})
+        except ProblemAnswer as missing:
+            if missing.code != "item_not_found":
+                raise
+            raise _never_made(item, key=key, missing=missing) from None
     if as_json:
         output.json(answer)
         return
@@ -82,6 +89,26 @@ def why(
     for channel in answer["channels"]:
         _show_channel(output, channel)
     output.table(answer["data"], columns=TIMELINE_COLUMNS, title="timeline, newest first")
+
+
+def _never_made(item: str, *, key: str | None, missing: ProblemAnswer) -> CliFailure:
+    """No such item: perhaps an import had its row and refused it."""
+    from vitrin.cli.client import with_key
+    from vitrin.cli.imports import codes_of
+
+    with with_key("catalog", key) as catalog:
+        for file in catalog.get("/v1/imports", {"limit": IMPORTS_LOOKED_AT})["data"]:
+            asked = {"outcome": "refused", "item_id": item, "limit": 1}
+            for row in catalog.get(f"/v1/imports/{file['id']}/rows", asked)["data"]:
+                said = "; ".join(f"{problem['message']} {problem['fix']}" for problem in row["problems"])
+                return CliFailure(
+                    f"there is no item {item}: row {row['row']} of the import {file['id']}"
+                    f" ({file['file_name'] or 'without a file name'}) was refused, {', '.join(codes_of(row))}",
+                    fix=said,
+                    code="row_refused",
+                    exit_code=Exit.NOT_FOUND,
+                )
+    return missing
 
 
 def lag(

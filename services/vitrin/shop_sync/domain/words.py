@@ -55,7 +55,7 @@ def channel_stopped(reason: str) -> Reason:
         "channel_needs_attention",
         "",
         f"Nothing is sent on this channel until somebody repairs its connection ({reason}).",
-        "Give the connection a new token: PATCH /v1/connections/{id} of accounts with access_token.",
+        "Give the connection a new token: `vitrin connection renew <id>`, or PATCH /v1/connections/{id} of accounts.",
     )
 
 
