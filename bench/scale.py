@@ -6,6 +6,7 @@ the platform, and go the whole way. Only Pinterest is connected: Meta's rate (ei
 measured. Autovacuum is off while it is measured; nothing else is.
 """
 
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -54,12 +55,14 @@ class Work:
 
 @contextmanager
 def running() -> Iterator[System]:
-    system = System(Path(tempfile.mkdtemp(prefix="vitrin-bench-")))
+    directory = Path(tempfile.mkdtemp(prefix="vitrin-bench-"))
+    system = System(directory)
     system.start()
     try:
         yield system
     finally:
         system.stop()
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def admin(system: System, service: str) -> "psycopg.Connection[Any]":
