@@ -281,6 +281,12 @@ class Spine:
             rows = await session.all(text("select name, version from seen"))
         return {row.name: row.version for row in rows}
 
+    async def seen_things(self, brand: UUID) -> dict[str, int]:
+        """What the writer's own table shows."""
+        async with self.app.read(BrandId(brand)) as session:
+            rows = await session.all(text("select name, version from things"))
+        return {row.name: row.version for row in rows}
+
     async def until_seen(self, brand: UUID, expected: dict[str, int]) -> dict[str, int]:
         """What is seen once it is as expected, or after SETTLE_S what is seen then."""
         deadline = asyncio.get_running_loop().time() + SETTLE_S
