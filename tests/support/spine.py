@@ -32,6 +32,8 @@ from vitrin.protos.catalog.v1 import events_pb2
 
 SERVICE = "spine"
 SETTLE_S = 60.0
+PAUSES = "the handler pauses"
+"""Said at the beginning of a pause, so that a test can stop the process within it."""
 
 _WRITE = text(
     """
@@ -92,6 +94,12 @@ def _changed(brand: UUID, name: str, version: int, now: datetime) -> Event:
         occurred_at=now,
         received_at=now,
     )
+
+
+async def _pause(seconds: float) -> None:
+    if seconds:
+        print(PAUSES, flush=True)
+        await asyncio.sleep(seconds)
 
 
 @dataclass
@@ -168,7 +176,7 @@ class Spine:
 
     async def handle(self, tx: WriteSession, messages: Sequence[Message]) -> None:
         self.batches.append(len(messages))
-        await asyncio.sleep(self.pause_before_s)
+        await _pause(self.pause_before_s)
         rows = []
         for message in messages:
             changed = message.decode()
@@ -181,7 +189,7 @@ class Spine:
             key=lambda row: (row["brand"], row["name"])
         )  # locks in key order; of one key the order stays
         await tx.execute(_KEEP, rows)
-        await asyncio.sleep(self.pause_after_s)
+        await _pause(self.pause_after_s)
 
     async def effects(self, brands: Sequence[UUID]) -> Sequence[Row[Any]]:
         """Of each thing: its newest version, and what was seen, how often it had an effect and was handled."""
