@@ -48,15 +48,9 @@ class SystemPostgres:
         made = subprocess.run(
             [
                 BINARIES / "initdb",
-                "-D",
-                data_dir,
-                "-U",
-                "postgres",
-                "--auth=trust",
-                "--encoding=UTF8",
-                "--no-sync",
-            ]
-            + ["--locale=C.UTF-8"],
+                *("-D", data_dir, "-U", "postgres", "--auth=trust"),
+                *("--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"),
+            ],
             capture_output=True,
             text=True,
             check=False,
