@@ -186,7 +186,7 @@ async def stall(
             sleepy.go_on()
             await until_progress(load.spine, 200)
         load.end()
-        assert await sleepy.stop() == 0
+        assert await sleepy.stop() == 0, sleepy.log()[-3000:]
         rows = await load.spine.until_settled(load.brands)
     assert_once(rows)
     assert said in sleepy.log()
