@@ -5,10 +5,10 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from bench import house, quiet_lag, revocation
+from bench import house, makespan, quiet_lag, revocation
 from bench.claims import Claim, keep, line
 
-CLAIMS: dict[str, Claim] = {"P17": quiet_lag.run, "H1": revocation.run, "H2": house.run}
+CLAIMS: dict[str, Claim] = {"P17": quiet_lag.run, "P19": makespan.run, "H1": revocation.run, "H2": house.run}
 
 
 def main(names: list[str]) -> int:

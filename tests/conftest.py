@@ -5,4 +5,5 @@ pytest_plugins = (
     "tests.support.kafka",
     "tests.support.brokers",
     "tests.support.figures",
+    "tests.support.house",
 )

@@ -40,7 +40,7 @@ def whole_text(settings: AccountsSettings) -> str:
     """Every row of every table as text, to look for what must not be there."""
     with _connect(settings) as connection:
         text = ""
-        for table in ("brands", "api_keys", "connections", "audit_entries", "outbox"):
+        for table in ("brands", "api_keys", "connections", "outgoing_switches", "audit_entries", "outbox"):
             for (row,) in connection.execute(f"select t::text from {table} t").fetchall():
                 text += row + "\n"
     return text

@@ -84,9 +84,11 @@ async def test_one_catalog_is_connected_once(shop: Shop, other: Shop) -> None:
     first = (await shop.connect(external_ids=ids)).json()
     again = await shop.connect(external_ids=ids)
     assert (again.status_code, again.json()["code"]) == (409, "already_connected")
-    assert (await other.connect(external_ids=ids)).status_code == 201
+    elsewhere = await other.connect(external_ids=ids)
+    assert (elsewhere.status_code, elsewhere.json()["code"]) == (409, "catalog_in_use")
+    assert "--new-account" in elsewhere.json()["fix"]
     assert (await shop.call("DELETE", f"/v1/connections/{first['id']}")).status_code == 204
-    assert (await shop.connect(external_ids=ids)).status_code == 201
+    assert (await other.connect(external_ids=ids)).status_code == 201
 
 
 async def test_two_at_once_make_one(shop: Shop) -> None:

@@ -1,5 +1,6 @@
 """`/v1/items` and `/v1/offers:batch` over sockets: versions, refusals, isolation, limits."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -377,7 +378,33 @@ async def test_openapi_names_every_route(client: httpx.AsyncClient) -> None:
         "/v1/items/{item_id}",
         "/v1/items:batch",
         "/v1/offers:batch",
+        "/v1/ops/dead-letters",
+        "/v1/ops/dead-letters/{letter_id}",
+        "/v1/ops/dead-letters/{letter_id}/drop",
+        "/v1/ops/dead-letters/{letter_id}/replay",
+        "/v1/ops/parked",
+        "/v1/ops/parked/{message_id}",
     ]
     body = document["paths"]["/v1/items"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body["required"] == ["id", "title", "price"]
     assert body["example"]["id"] == "mug/blue"
+
+
+async def test_crossing_batches_of_creates_and_deletes_are_all_answered(client: httpx.AsyncClient) -> None:
+    """Whoever PostgreSQL picks as the victim of a deadlock does it again; nobody is told to come back."""
+    ids = [f"x{number:02}" for number in range(30)]
+
+    async def sender(number: int) -> set[int]:
+        statuses = set()
+        for turn in range(8):
+            half = (number + turn) % 2
+            entries = [
+                {"op": "delete", "id": one}
+                if position % 2 == half
+                else {"op": "upsert", "id": one, "title": f"{number}", "price": "1.00 EUR"}
+                for position, one in enumerate(ids if number % 2 else reversed(ids))
+            ]
+            statuses.add((await client.post("/v1/items:batch", json={"items": entries})).status_code)
+        return statuses
+
+    assert await asyncio.gather(*(sender(number) for number in range(6))) == [{200}] * 6

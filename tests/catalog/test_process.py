@@ -3,17 +3,19 @@
 import asyncio
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 
 import httpx
 import pytest
 
 from tests.catalog.support import migrated, new_brand
+from tests.support.owners import nothing_of, owner_of
 from vitrin.catalog.main import run
 from vitrin.catalog.settings import CatalogSettings, ImportSettings
 from vitrin.events import topics
 from vitrin.events.envelope import Event, Message
+from vitrin.kit.access import ACCESS_TOPICS
 from vitrin.kit.access.tokens import Token, new_token
 from vitrin.kit.clock import system_clock
 from vitrin.kit.consumer.loop import Consumer
@@ -25,7 +27,7 @@ from vitrin.kit.ids import BrandId
 from vitrin.kit.kafka.admin import ensure_topics
 from vitrin.kit.kafka.client import Probe
 from vitrin.kit.kafka.hints import HintListener
-from vitrin.kit.settings import GrpcSettings, HttpSettings, KafkaSettings, ProcessSettings
+from vitrin.kit.settings import DatabaseSettings, GrpcSettings, HttpSettings, KafkaSettings, ProcessSettings
 from vitrin.protos.accounts.v1 import events_pb2
 
 ROWS = 1_500
@@ -39,23 +41,34 @@ def free_port() -> int:
 
 
 @pytest.fixture
-async def settings(embedded_postgres: EmbeddedPostgres, embedded_broker: EmbeddedBroker) -> CatalogSettings:
+async def settings(
+    embedded_postgres: EmbeddedPostgres, embedded_broker: EmbeddedBroker
+) -> AsyncIterator[CatalogSettings]:
+    """With accounts' snapshots: of a house without brands."""
     kafka = KafkaSettings(
         VITRIN_KAFKA_BOOTSTRAP=embedded_broker.bootstrap,
         VITRIN_KAFKA_MEMBERSHIP="lock",
         VITRIN_KAFKA_TOPIC_PREFIX="catalog_process.",
     )
     await asyncio.to_thread(ensure_topics, kafka)
+    database = migrated(embedded_postgres)
+    worker = WorkerDatabase(settings=database, service="catalog", clock=system_clock)
+    async with owner_of(nothing_of(ACCESS_TOPICS), worker, token="t" * 16) as accounts:
+        yield settings_of(database, kafka, f"127.0.0.1:{accounts.port}")
+    await worker.close()
+
+
+def settings_of(database: DatabaseSettings, kafka: KafkaSettings, accounts: str) -> CatalogSettings:
     return CatalogSettings(
         process=ProcessSettings(instance="catalog-test"),
-        database=migrated(embedded_postgres),
+        database=database,
         kafka=kafka,
         http=HttpSettings(service="catalog", port=free_port()),
         grpc=GrpcSettings(
             service="catalog",
             port=0,
             VITRIN_SERVICE_TOKEN="t" * 16,
-            VITRIN_ACCOUNTS_GRPC="127.0.0.1:1",
+            VITRIN_ACCOUNTS_GRPC=accounts,
         ),
         imports=ImportSettings(import_poll_s=60),
     )

@@ -49,7 +49,15 @@ def sandbox_url() -> Iterator[str]:
         (["brand", "list", "--key", "vk_test_a_b"], 3, "unreachable: cannot reach accounts"),
         (["lag", "--key", "vk_test_a_b"], 3, "VITRIN_SHOP_SYNC_URL"),
         (["sandbox", "accounts"], 3, "VITRIN_SANDBOX_URL"),
+        (["removals", "list", "--key", "vk_test_a_b"], 3, "VITRIN_SHOP_SYNC_URL"),
+        (["removals", "list", "--state", "half"], 2, "half"),
+        (["removals", "approve", "x", "--items-max", "-1"], 2, "equal to 0"),
         (["status"], 3, "not_running"),
+        (["pause"], 2, "scope_missing: name exactly one scope"),
+        (["pause", "--brand", "--house"], 2, "--channel ID"),
+        (["pause", "--house"], 5, "operator_token_missing"),
+        (["resume", "--platform", "meta"], 5, "key_missing"),
+        (["resume", "--channel", "1", "--key", "vk_test_a_b"], 3, "VITRIN_SHOP_SYNC_URL"),
         (["up", "--catalog", "missing.csv"], 2, "missing.csv"),
         (
             [
@@ -98,7 +106,8 @@ def test_the_sandbox_commands(
     accounts = json.loads(capsys.readouterr().out)
     assert set(accounts) == {"meta", "pinterest"}
     assert accounts["meta"]["base_url"] == f"{sandbox_url}/graph.facebook.com/v26.0"
-    assert set(accounts["meta"]) == {"base_url", "access_token", "external_ids"}
+    assert set(accounts["pinterest"]) == {"base_url", "access_token", "external_ids"}
+    assert set(accounts["meta"]) == {*accounts["pinterest"], "app_secret"}
 
     assert run(["sandbox", "accounts"]) == 0
     assert accounts["meta"]["access_token"] in capsys.readouterr().out
@@ -107,6 +116,39 @@ def test_the_sandbox_commands(
     assert run(["sandbox", "log", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"entries": []}
     assert run(["sandbox", "log", "--platform", "meta", "--limit", "0"]) == 2
+
+
+def test_faults_are_added_listed_and_cleared(
+    sandbox_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VITRIN_SANDBOX_URL", sandbox_url)
+    assert run(["sandbox", "fault", "clear"]) == 0
+    assert run(["sandbox", "fault", "kinds"]) == 0
+    said = capsys.readouterr().out
+    assert "refuse_batch" in said
+    assert "estimated" not in said
+
+    command = ["sandbox", "fault", "add", "refuse_batch", "--platform", "meta", "--json"]
+    assert run([*command, "--item", "a", "--item", "b", "--set", "error=invalid", "--count", "3"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert (made["item_ids"], made["error"], made["count"]) == (["a", "b"], "invalid", 3)
+    assert run(["sandbox", "fault", "add", "slow", "--set", "delay_ms=5", "--count", "all"]) == 0
+    slow = capsys.readouterr().out.split()[0]
+    assert run(["sandbox", "fault", "list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)["faults"]
+    assert [(one["id"], one["count"]) for one in listed] == [(made["id"], 3), (slow, None)]
+    assert run(["sandbox", "fault", "list"]) == 0
+    assert "refuse_batch" in capsys.readouterr().out
+
+    assert run(["sandbox", "fault", "add", "refuse_batch"]) == 1
+    assert "needs the culprits: item_ids" in capsys.readouterr().err
+    assert run(["sandbox", "fault", "add", "slow", "--set", "delay_ms"]) == 2
+    assert "--set takes name=value" in capsys.readouterr().err
+    assert run(["sandbox", "fault", "clear", slow, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"removed": 1}
+    assert run(["sandbox", "fault", "clear", slow]) == 4
+    assert run(["sandbox", "fault", "clear"]) == 0
+    assert "removed 1" in capsys.readouterr().out
 
 
 def test_the_sandbox_gives_further_accounts_and_says_what_it_plays(

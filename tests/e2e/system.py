@@ -143,25 +143,30 @@ class Brand:
 
 @dataclass
 class System:
-    """One `vitrin up`. Everything that runs under it was started by it, and ends with it."""
+    """One `vitrin up`. Everything that runs under it was started by it, and ends with it. `more`: its environment."""
 
     directory: Path
+    more: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] = field(init=False)
     environment: dict[str, str] = field(init=False)
     http: dict[str, httpx.Client] = field(init=False, default_factory=dict)
+    ports: dict[str, str] = field(
+        init=False, default_factory=lambda: {name: str(free_port()) for name in PORTS}
+    )
     _numbers: "count[int]" = field(init=False, default_factory=lambda: count(1))
 
     def start(self) -> None:
         kept = {name: value for name, value in os.environ.items() if name not in FOREIGN_SETTINGS}
         self.environment = {
             **kept,
-            **{name: str(free_port()) for name in PORTS},
+            **self.ports,
             "VITRIN_VAR": str(self.directory / "var"),
             "VITRIN_POSTGRES_FSYNC": "off",
             "PYTHONPATH": str(SOURCES),
             "SANDBOX_QUOTA": "false",
             "SANDBOX_LOG_ENTRIES_MAX": "50000",
             "SANDBOX_LOG_ITEM_IDS_MAX": "5000",
+            **self.more,
         }
         with (self.directory / "up.log").open("wb") as log:
             self.process = subprocess.Popen(
@@ -201,8 +206,18 @@ class System:
     def log(self) -> str:
         return (self.directory / "up.log").read_text()
 
+    def spine(self) -> dict[str, Document]:
+        """What /v1/ops/spine of each service says."""
+        token = read_json(self.directory / "var" / "secrets.json")["operator_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        answers = {name: self.http[name].get("/v1/ops/spine", headers=headers) for name in SERVICES}
+        assert {answer.status_code for answer in answers.values()} == {200}
+        return {name: answer.json() for name, answer in answers.items()}
+
     def _status_code(self) -> int:
         assert self.process.poll() is None, self.log()
+        if self.state().get("supervisor", {}).get("pid") != self.process.pid:
+            return -1  # what is written there is of an earlier run
         return self.vitrin("status", "--json").returncode
 
     def vitrin(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -70,9 +70,29 @@ def test_import(system: System, brand: Brand, tmp_path: Path) -> None:
     report = parsed(ran)
     assert (report["state"], report["rows"]["created"], report["rows"]["refused"]) == ("done", 1, 1)
     assert [(row["id"], row["problems"][0]["code"]) for row in report["refused"]] == [("c2", "price_comma")]
+    for asked, said in (("c2", "row_refused"), ("c3", "item_not_found")):
+        why = system.vitrin("why", asked, "--json", VITRIN_API_KEY=brand.key)
+        assert (why.returncode, parsed_failure(why.stdout + why.stderr)) == (4, said)
     file.write_text(FEED[:-20])
     cut = system.vitrin("import", str(file), "--json", VITRIN_API_KEY=brand.key)
     assert (cut.returncode, parsed(cut)["problem"]["code"]) == (1, "file_truncated")
+
+
+def test_a_token_is_renewed_and_a_catalog_is_not_fed_twice(system: System, brand: Brand) -> None:
+    other = system.new_brand(connected=False)
+    ready = parsed(system.vitrin("sandbox", "accounts", "--json"))["meta"]
+    made = system.vitrin("connection", "create", "meta", "--json", "--key", other.key)
+    assert made.returncode == 0, made.stderr
+    twice = system.vitrin("connection", "create", "meta", "--json", "--key", brand.key)
+    assert (twice.returncode, parsed_failure(twice.stdout + twice.stderr)) == (1, "catalog_in_use")
+    connection = parsed(made)["id"]
+    nothing = system.vitrin("connection", "renew", connection, "--json", "--key", other.key)
+    assert (nothing.returncode, parsed_failure(nothing.stdout + nothing.stderr)) == (2, "token_missing")
+    token = {"VITRIN_PLATFORM_TOKEN": ready["access_token"]}
+    renewed = system.vitrin("connection", "renew", connection, "--json", "--key", other.key, **token)
+    assert renewed.returncode == 0, renewed.stderr
+    assert parsed(renewed)["state"] == "active"
+    other.ok("accounts", "DELETE", f"/v1/connections/{connection}")
 
 
 def test_no_service_no_key_wrong_key(system: System, brand: Brand, tmp_path: Path) -> None:

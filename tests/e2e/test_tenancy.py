@@ -15,21 +15,26 @@ MOVING = {"/v1/lag"}
 
 @pytest.fixture(scope="module")
 def walked(system: System) -> list[Operation]:
-    found = operations(system)
+    found = [one for one in operations(system) if not one.is_ops]
     assert len(found) > 20
     return found
 
 
 @pytest.fixture(scope="module")
 def ids(brand_a: Brand) -> dict[str, str]:
-    """A brand with something behind every route: an item that is live, one from an import, channels, keys."""
-    brand_a.ok("catalog", "POST", "/v1/items:batch", json={"items": [item("a-mug"), item("a/slash")]})
+    """A brand with something behind every route: an item that is live, one from an import, channels, keys, and a
+    removal that waits for its approval."""
+    items = [item("a-mug"), item("a/slash"), item("a-held")]
+    brand_a.ok("catalog", "POST", "/v1/items:batch", json={"items": items})
     imported = brand_a.ok("catalog", "POST", "/v1/imports", content=FEED)
     until(
         lambda: brand_a.ok("catalog", "GET", f"/v1/imports/{imported['id']}")["state"],
         equal("done"),
     )
-    until(brand_a.counts, equal({platform: {"live": 3} for platform in PLATFORMS}))
+    until(brand_a.counts, equal({platform: {"live": 4} for platform in PLATFORMS}))
+    brand_a.ok("shop_sync", "PATCH", "/v1/removal-policy", json={"percent": 0, "at_least": 0})
+    brand_a.ok("catalog", "DELETE", "/v1/items/a-held")
+    until(brand_a.counts, equal({platform: {"live": 3, "held": 1} for platform in PLATFORMS}))
     return ids_of(brand_a, item_id="a-mug", import_id=imported["id"])
 
 
@@ -74,6 +79,7 @@ def test_lists_and_batches_reach_only_the_own_brand(
         ("catalog", "/v1/items"),
         ("catalog", "/v1/imports"),
         ("shop_sync", "/v1/channels"),
+        ("shop_sync", "/v1/removals"),
         ("accounts", "/v1/connections"),
     ):
         assert stranger.ok(service, "GET", path) == {"data": [], "next_cursor": None}
@@ -103,6 +109,16 @@ def test_without_a_key_nothing_answers(walked: list[Operation], ids: dict[str, s
             answer = system.http[one.service].request(one.method, one.url(ids), **request)
             assert answer.status_code == 401, f"{one} {headers}: {answer.status_code} {answer.text}"
             assert answer.json()["fix"], one
+
+
+def test_no_key_opens_the_operators_doors(system: System, brand_a: Brand) -> None:
+    doors = [one for one in operations(system) if one.is_ops]
+    assert len(doors) > 5
+    for one in doors:
+        url = one.url(dict.fromkeys(one.names, "00000000-0000-0000-0000-000000000000"))
+        problem_of(brand_a.call(one.service, one.method, url, **one.request()), 401, "operator_token_wrong")
+        answer = system.http[one.service].request(one.method, url, **one.request())
+        problem_of(answer, 401, "operator_token_wrong")
 
 
 @pytest.mark.parametrize("mode", ["live", "test"])

@@ -9,6 +9,7 @@ from tests.e2e.system import SERVICES, Brand, Document, System
 
 METHODS = ("get", "post", "put", "patch", "delete")
 OPERATOR_ROUTES = {("accounts", "POST", "/v1/brands")}
+OPERATOR_PREFIX = "/v1/ops/"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,12 @@ class Operation:
 
     @property
     def for_the_operator(self) -> bool:
-        return (self.service, self.method, self.path) in OPERATOR_ROUTES
+        return self.is_ops or (self.service, self.method, self.path) in OPERATOR_ROUTES
+
+    @property
+    def is_ops(self) -> bool:
+        """Of the house, not of a brand: opened by the operator token alone."""
+        return self.path.startswith(OPERATOR_PREFIX)
 
     def url(self, ids: Mapping[str, str]) -> str:
         """A name without an id is a KeyError: say in `ids_of` what the new one is."""
@@ -89,4 +95,5 @@ def ids_of(brand: Brand, *, item_id: str, import_id: str) -> dict[str, str]:
         "channel_id": channels[0]["id"],
         "item_id": item_id,
         "import_id": import_id,
+        "request_id": brand.ok("shop_sync", "GET", "/v1/removals")["data"][0]["id"],
     }

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -93,6 +94,15 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
     )
     async with serving(app, settings) as client:
         yield client
+
+
+async def test_the_documentation_needs_no_other_host(client: httpx.AsyncClient) -> None:
+    for path in ("/docs", "/redoc"):
+        page = (await client.get(path)).text
+        loaded = re.findall(r'(?:src|href)="([^"]+)"', page)
+        assert loaded
+        for address in loaded:
+            assert (await client.get(address)).status_code == 200, address
 
 
 async def test_a_refusal_is_a_problem_document(client: httpx.AsyncClient) -> None:

@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from vitrin.platforms.base import Difference, FailureKind, Outcome, PollResult, SendResult, Verdict
+from vitrin.platforms.base import (
+    Difference,
+    FailureKind,
+    Outcome,
+    PlatformFailure,
+    PollResult,
+    SendResult,
+    Verdict,
+)
 from vitrin.platforms.comparing import amount_minor, same_price
 from vitrin.platforms.meta import batches as meta_batches
 from vitrin.platforms.meta import errors as meta_errors
@@ -195,10 +203,9 @@ def test_meta_batch_without_a_handle_took_nothing() -> None:
         "b": Outcome.REFUSED,
         "a": Outcome.UNKNOWN,
     }
-    assert outcomes(meta_batches.send_result({"handles": []}, ["a", "b"])) == {
-        "a": Outcome.REFUSED,
-        "b": Outcome.REFUSED,
-    }
+    with pytest.raises(PlatformFailure) as raised:
+        meta_batches.send_result({"handles": []}, ["a", "b"])
+    assert (raised.value.kind, raised.value.code) == (FailureKind.INVALID_REQUEST, "platform_refused")
 
 
 def outcomes(result: SendResult | PollResult) -> dict[str, Outcome]:

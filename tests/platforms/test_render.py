@@ -235,13 +235,18 @@ def test_words_of_the_events_become_words_of_the_platform() -> None:
         (Money(5, "USD"), "0.05 USD"),
         (Money(1200, "JPY"), "1200 JPY"),
         (Money(1250, "OMR"), "1.25 OMR"),
-        (Money(0, "USD"), "0.00 USD"),
+        (Money(1, "USD"), "0.01 USD"),
     ],
 )
 def test_prices_have_the_decimals_of_their_currency_and_at_most_two(money: Money, text: str) -> None:
     for render in RENDERERS.values():
         rendered = render(mug(price=money), currency=money.currency)
         assert (rendered.attributes["price"], codes(rendered)) == (text, [])
+
+
+def test_nothing_is_offered_for_nothing() -> None:
+    for render in RENDERERS.values():
+        assert codes(render(mug(price=Money(0, "USD")), currency="USD")) == ["price_zero"]
 
 
 def test_a_third_decimal_that_is_not_zero_is_a_problem() -> None:

@@ -1,6 +1,7 @@
 """One sandbox for the folder, reset before each test; the platforms' published contracts, when they are there."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +13,10 @@ import pytest
 
 from tests.support.sandbox import running_sandbox
 
-SPECS = Path(__file__).resolve().parents[2].parent / "shared" / "specs"
+BATCH = "/catalogs/items/batch"
+SPECS = Path(
+    os.environ.get("VITRIN_SPECS") or Path(__file__).resolve().parents[2].parent / "shared" / "specs"
+)
 
 
 @cache
@@ -55,6 +59,25 @@ class PlatformAccount:
     def products(self, **params: Any) -> dict[str, Any]:
         """Meta's read-back."""
         answer = self.http.get(f"/{self.catalog_id}/products", params=params)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def pins(self, *item_ids: str) -> dict[str, Any]:
+        """Pinterest's read-back: item id to attributes, of those that are there."""
+        filters = {"catalog_type": "RETAIL", "item_ids": list(item_ids)}
+        body = {"country": "US", "language": "EN", "filters": filters}
+        answer = self.http.post("/catalogs/items", json=body)
+        assert answer.status_code == 200, answer.text
+        return {one["item_id"]: one["attributes"] for one in answer.json()["items"] if "attributes" in one}
+
+    def pin_batch(self, *item_ids: str, **changes: Any) -> httpx.Response:
+        """Pinterest's items batch of complete items."""
+        return self.http.post(BATCH, json=retail(*item_ids, **changes))
+
+    def pin_status(self, batch_id: str) -> dict[str, Any]:
+        """Pinterest's batch, polled once."""
+        answer = self.http.get(f"{BATCH}/{batch_id}")
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
@@ -123,3 +146,37 @@ def pinterest_item(**changes: Any) -> dict[str, Any]:
         "availability": "in stock",
         **changes,
     }
+
+
+def create(item_id: str, **changes: Any) -> dict[str, Any]:
+    """A request of Meta's items_batch."""
+    return {"method": "CREATE", "data": meta_item(item_id, **changes)}
+
+
+def retail(*item_ids: str, **changes: Any) -> dict[str, Any]:
+    """A body of Pinterest's items batch."""
+    items = [
+        {"operation": "UPSERT", "item_id": item_id, "attributes": pinterest_item(**changes)}
+        for item_id in item_ids
+    ]
+    return {"catalog_type": "RETAIL", "country": "US", "language": "EN", "items": items}
+
+
+def fault(sandbox: httpx.Client, **spec: Any) -> dict[str, Any]:
+    """Activate a fault."""
+    answer = sandbox.post("/_sandbox/faults", json=spec)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def total(sandbox: httpx.Client, platform: str, account: PlatformAccount) -> int:
+    """Items that the account's catalog holds now."""
+    found: int = sandbox.get(f"/_sandbox/state/{platform}/{account.catalog_id}").json()["total"]
+    return found
+
+
+def last_entry(sandbox: httpx.Client) -> dict[str, Any]:
+    """The request log's newest entry."""
+    found: dict[str, Any] = sandbox.get("/_sandbox/log", params={"limit": 1000}).json()["entries"][-1]
+    return found

@@ -1,41 +1,13 @@
 """Faults, log, state, page and metrics: the sandbox's own side."""
 
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Any
 
 import httpx
-import pytest
-from pydantic import ValidationError
 
-from tests.sandbox.conftest import PlatformAccount, meta_item, pinterest_item
-from vitrin.sandbox.faults import FaultBook, FaultKind, FaultSpec
+from tests.sandbox.conftest import BATCH, PlatformAccount, create, fault, retail, total
 from vitrin.sandbox.settings import SandboxSettings
 from vitrin.sandbox.wire import Call
 from vitrin.sandbox.world import build_world
-
-BATCH = "/catalogs/items/batch"
-
-
-def create(item_id: str, **changes: Any) -> dict[str, Any]:
-    return {"method": "CREATE", "data": meta_item(item_id, **changes)}
-
-
-def retail(item_id: str, **changes: Any) -> dict[str, Any]:
-    item = {"operation": "UPSERT", "item_id": item_id, "attributes": pinterest_item(**changes)}
-    return {"catalog_type": "RETAIL", "country": "US", "language": "EN", "items": [item]}
-
-
-def fault(sandbox: httpx.Client, **spec: Any) -> dict[str, Any]:
-    answer = sandbox.post("/_sandbox/faults", json=spec)
-    assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = answer.json()
-    return made
-
-
-def total(sandbox: httpx.Client, platform: str, account: PlatformAccount) -> int:
-    found: int = sandbox.get(f"/_sandbox/state/{platform}/{account.catalog_id}").json()["total"]
-    return found
 
 
 def test_ready_accounts(sandbox: httpx.Client, sandbox_url: str) -> None:
@@ -50,132 +22,6 @@ def test_ready_accounts(sandbox: httpx.Client, sandbox_url: str) -> None:
     assert again["meta"][0] == accounts["meta"]
 
 
-def test_named_refusals_count_down(sandbox: httpx.Client, meta: PlatformAccount) -> None:
-    made = fault(
-        sandbox, kind="refuse", platform="meta", method="POST", path="items_batch$", error="throttle", count=2
-    )
-    answers = [meta.batch(create("a")) for _ in range(3)]
-    assert [one.status_code for one in answers] == [400, 400, 200]
-    assert answers[0].json()["error"]["code"] == 80014
-    business = meta.ids["business_id"]
-    usage = answers[0].headers["x-business-use-case-usage"]
-    assert usage.startswith(f'{{"{business}":')
-    assert '"estimated_time_to_regain_access":1' in usage
-    (seen,) = sandbox.get("/_sandbox/faults").json()["faults"]
-    assert (seen["id"], seen["hits"], seen["spent"]) == (made["id"], 2, True)
-
-
-@pytest.mark.parametrize(
-    ("platform", "error", "status", "code"),
-    [
-        ("meta", "transient", 500, 2),
-        ("meta", "auth", 401, 190),
-        ("meta", "reduce_data", 500, 1),
-        ("pinterest", "throttle", 429, 8),
-        ("pinterest", "transient", 503, 4197),
-        ("pinterest", "auth", 401, 2),
-    ],
-)
-def test_each_platform_has_its_own_errors(
-    *,
-    sandbox: httpx.Client,
-    meta: PlatformAccount,
-    pinterest: PlatformAccount,
-    platform: str,
-    error: str,
-    status: int,
-    code: int,
-) -> None:
-    fault(sandbox, kind="refuse", platform=platform, error=error)
-    answer = meta.batch(create("a")) if platform == "meta" else pinterest.http.post(BATCH, json=retail("a"))
-    body = answer.json()
-    assert (answer.status_code, body.get("error", body)["code"]) == (status, code)
-    assert total(sandbox, platform, meta if platform == "meta" else pinterest) == 0
-
-
-def test_given_refusal(sandbox: httpx.Client, meta: PlatformAccount) -> None:
-    fault(sandbox, kind="refuse", status=502, body={"oops": True})
-    answer = meta.batch(create("a"))
-    assert (answer.status_code, answer.json()) == (502, {"oops": True})
-
-
-@pytest.mark.parametrize(("kind", "arrived"), [("timeout_before", 0), ("timeout_after", 1)])
-@pytest.mark.parametrize("platform", ["meta", "pinterest"])
-def test_time_outs_before_and_after_the_work(
-    *,
-    sandbox: httpx.Client,
-    meta: PlatformAccount,
-    pinterest: PlatformAccount,
-    platform: str,
-    kind: str,
-    arrived: int,
-) -> None:
-    fault(sandbox, kind=kind, platform=platform, method="POST", hold_ms=1)
-    send = partial(meta.batch, create("a"))
-    if platform == "pinterest":
-        send = partial(pinterest.http.post, BATCH, json=retail("a"))
-    with pytest.raises(httpx.RemoteProtocolError):
-        send()
-    assert total(sandbox, platform, meta if platform == "meta" else pinterest) == arrived
-    entry = sandbox.get("/_sandbox/log").json()["entries"][-1]
-    assert (entry["status"], entry["outcome"], entry["fault"].partition(":")[2]) == (None, "dropped", kind)
-    assert entry["item_count"] == arrived
-
-
-def test_a_client_that_gives_up_frees_the_connection(sandbox: httpx.Client, meta: PlatformAccount) -> None:
-    fault(sandbox, kind="timeout_after", hold_ms=600_000)
-    with pytest.raises(httpx.ReadTimeout):
-        meta.http.get(f"/{meta.catalog_id}", timeout=0.2)
-    assert meta.http.get(f"/{meta.catalog_id}").status_code == 200
-
-
-def test_slow_answers_late_but_right(sandbox: httpx.Client, meta: PlatformAccount) -> None:
-    fault(sandbox, kind="slow", delay_ms=200)
-    assert len(meta.batch(create("a")).json()["handles"]) == 1
-    entry = sandbox.get("/_sandbox/log").json()["entries"][-1]
-    # The loop's timers may fire up to a tick early; an answer without the delay takes a few milliseconds.
-    assert entry["duration_ms"] >= 100
-
-
-def test_faults_can_be_cleared(sandbox: httpx.Client, meta: PlatformAccount) -> None:
-    one = fault(sandbox, kind="refuse", error="auth", platform="meta", count=None)
-    assert sandbox.delete(f"/_sandbox/faults/{one['id']}").json() == {"removed": 1}
-    assert sandbox.delete(f"/_sandbox/faults/{one['id']}").status_code == 404
-    fault(sandbox, kind="refuse", error="auth", count=None)
-    assert sandbox.delete("/_sandbox/faults").json() == {"removed": 1}
-    assert meta.batch(create("a")).status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("spec", "field"),
-    [
-        ({"kind": "explode"}, "kind"),
-        ({"kind": "refuse"}, None),
-        ({"kind": "refuse", "platform": "meta", "error": "hiccup"}, "error"),
-        ({"kind": "slow", "path": "["}, "path"),
-        ({"kind": "slow", "platform": "myspace"}, "platform"),
-        ({"kind": "slow", "times": 3}, "times"),
-    ],
-)
-def test_a_wrong_fault_is_refused(sandbox: httpx.Client, spec: dict[str, Any], field: str | None) -> None:
-    answer = sandbox.post("/_sandbox/faults", json=spec)
-    assert (answer.status_code, answer.json()["error"]["field"]) == (400, field)
-    assert sandbox.get("/_sandbox/faults").json() == {"faults": []}
-
-
-def test_chance_repeats_with_its_seed() -> None:
-    def hits(seed: int) -> list[bool]:
-        book = FaultBook(faults_max=1)
-        book.add(FaultSpec(kind=FaultKind.SLOW, probability=0.5, seed=seed, count=None))
-        return [book.match(platform="meta", method="GET", path="/") is not None for _ in range(64)]
-
-    assert hits(7) == hits(7)
-    assert hits(7) != hits(8)
-    assert 10 < sum(hits(7)) < 54
-    with pytest.raises(ValidationError):
-        FaultSpec(kind=FaultKind.SLOW, probability=0)
-
-
 def test_log_names_the_work_and_no_token(sandbox: httpx.Client, meta: PlatformAccount) -> None:
     meta.batch(*[create(f"sku-{number}") for number in range(60)], {"method": "DELETE", "data": {"id": "x"}})
     httpx.get(f"{meta.url}/{meta.catalog_id}", params={"access_token": meta.token, "fields": "id"})
@@ -184,11 +30,15 @@ def test_log_names_the_work_and_no_token(sandbox: httpx.Client, meta: PlatformAc
     assert (entry["method"], entry["status"], entry["outcome"]) == ("POST", 200, "ok")
     assert entry["account"] == meta.ids["business_id"]
     assert (entry["item_count"], entry["operations"]) == (61, {"CREATE": 60, "DELETE": 1})
+    assert (entry["endpoint"], entry["accepted_count"], entry["injected"]) == ("send", 61, [])
     assert entry["item_ids"] == [f"sku-{number}" for number in range(50)]
     rest = sandbox.get("/_sandbox/log", params={"since": page["next_since"]}).json()
     assert [one["query"] for one in rest["entries"]] == [{"fields": "id"}]
     assert meta.token not in sandbox.get("/_sandbox/log").text
     assert sandbox.get("/_sandbox/log", params={"since": "yesterday"}).status_code == 400
+    named = sandbox.get("/_sandbox/log", params={"item_id": "sku-7"}).json()["entries"]
+    assert [one["seq"] for one in named] == [entry["seq"]]
+    assert sandbox.get("/_sandbox/log", params={"item_id": "sku-99"}).json()["entries"] == []
 
 
 def test_state_tells_when_each_field_changed() -> None:

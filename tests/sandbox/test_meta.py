@@ -9,7 +9,7 @@ import pytest
 
 from tests.sandbox.conftest import PlatformAccount, load_spec, meta_item
 from tests.support.sandbox import running_sandbox
-from vitrin.sandbox.meta import edges, rules
+from vitrin.sandbox.meta import edges, listing, product_sets, rules
 from vitrin.sandbox.meta.reading import FIELD_NAMES, formatted_price
 
 READ = "retailer_id,name,price,sale_price,currency,availability,image_url,url,visibility,condition,brand"
@@ -391,7 +391,13 @@ def test_parameters_fields_and_enums_are_those_of_the_sdk() -> None:
     catalog, item = "ProductCatalog", nodes["ProductItem"]
     assert _endpoint(catalog, "POST", "/items_batch") == edges.BATCH_PARAMS
     assert _endpoint(catalog, "GET", "/check_batch_request_status") == edges.STATUS_PARAMS
-    assert _endpoint(catalog, "GET", "/products") == edges.PRODUCTS_PARAMS
+    assert _endpoint(catalog, "GET", "/products") == listing.PRODUCTS_PARAMS
+    assert _endpoint("ProductSet", "GET", "/products") == listing.SET_PRODUCTS_PARAMS
+    assert _endpoint(catalog, "GET", "/product_sets") == product_sets.LIST_PARAMS
+    assert _endpoint(catalog, "POST", "/product_sets") == product_sets.SET_PARAMS
+    assert _endpoint("ProductSet", "POST", "/") == product_sets.SET_PARAMS
+    assert _endpoint("ProductItem", "GET", "/") == product_sets.ITEM_PARAMS
+    assert set(product_sets.SET_FIELDS) <= set(nodes["ProductSet"]["fields"])
     assert _endpoint("Business", "POST", "/owned_product_catalogs") == edges.CATALOG_PARAMS
     assert set(nodes[catalog]["enums"]["Vertical"]) == edges.VERTICALS
     assert set(edges.CATALOG_FIELDS) <= set(nodes[catalog]["fields"])

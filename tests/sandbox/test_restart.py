@@ -15,7 +15,7 @@ import httpx
 import orjson
 import pytest
 
-from tests.sandbox.conftest import PlatformAccount, account_of, meta_item, pinterest_item
+from tests.sandbox.conftest import PlatformAccount, account_of, fault, meta_item, pinterest_item
 
 SERVICES = Path(__file__).resolve().parents[2] / "services"
 START_SECONDS_MAX = 30
@@ -128,6 +128,36 @@ def test_a_clean_stop_keeps_everything_and_ends_with_0(tmp_path: Path, number: s
         refused = second.client.get("/graph.facebook.com/v26.0/me", params={"access_token": expired.token})
         assert (refused.status_code, refused.json()["error"]["code"]) == (401, 190)
         assert second.client.get("/_sandbox/log").json()["entries"][0]["seq"] == 1
+
+
+def test_batches_that_went_wrong_and_product_sets_survive(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with sandbox_process(state) as first:
+        meta, pinterest = account_of(first.client, "meta"), account_of(first.client, "pinterest")
+        fault(first.client, kind="stuck_batch", platform="meta")
+        stuck = send(meta, "a")
+        fault(first.client, kind="lose_handle", platform="meta")
+        lost = send(meta, "b")
+        fault(first.client, kind="half_batch", platform="pinterest", item_ids=["y"])
+        batch_id = pinterest.pin_batch("x", "y").json()["batch_id"]
+        made = meta.http.post(f"/{meta.catalog_id}/product_sets", json={"name": "All"}).json()["id"]
+        assert first.end(signal.SIGTERM) == 0
+
+    with sandbox_process(state) as second:
+        assert second.client.get("/_sandbox/faults").json() == {"faults": []}
+        graph = f"/graph.facebook.com/v26.0/{meta.catalog_id}/check_batch_request_status"
+        token = {"access_token": meta.token}
+        answer = second.client.get(graph, params={"handle": stuck, **token})
+        assert answer.json()["data"][0]["status"] == "started"
+        answer = second.client.get(graph, params={"handle": lost, **token})
+        assert answer.json()["error"]["code"] == 100
+        answer = second.client.get(
+            f"/api.pinterest.com/v5/catalogs/items/batch/{batch_id}",
+            headers={"Authorization": f"Bearer {pinterest.token}"},
+        )
+        assert [one["item_id"] for one in answer.json()["items"]] == ["x"]
+        answer = second.client.get(f"/graph.facebook.com/v26.0/{made}/products", params=token)
+        assert [one["retailer_id"] for one in answer.json()["data"]] == ["a", "b"]
 
 
 def test_a_kill_loses_only_what_was_not_written_yet(tmp_path: Path) -> None:

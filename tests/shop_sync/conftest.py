@@ -14,10 +14,13 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from tests.support.owners import nothing_of
 from tests.support.sandbox import running_sandbox
 from vitrin.events import topics
 from vitrin.events.envelope import Message, to_us
 from vitrin.events.registry import EVENT_TYPES
+from vitrin.kit.access import ACCESS_TOPICS
+from vitrin.kit.access.outgoing import Outgoing
 from vitrin.kit.clock import system_clock
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
 from vitrin.kit.db.migrate import migrate
@@ -27,6 +30,8 @@ from vitrin.kit.grpc.server import GrpcServer
 from vitrin.kit.http_client import PlatformHttp
 from vitrin.kit.ids import BrandId, new_uuid
 from vitrin.kit.settings import DatabaseSettings, GrpcSettings, HttpSettings, KafkaSettings, ProcessSettings
+from vitrin.kit.state.snapshots import SnapshotServicer
+from vitrin.protos.accounts.v1.access_pb2_grpc import AccessServiceStub
 from vitrin.protos.accounts.v1.connection_pb2 import (
     LeaseTokenRequest,
     LeaseTokenResponse,
@@ -44,14 +49,16 @@ from vitrin.shop_sync.consumers import catalog_handler, connection_handler
 from vitrin.shop_sync.main import Worker, build_worker
 from vitrin.shop_sync.service.catalogs import Catalogs
 from vitrin.shop_sync.service.reading import Reading
+from vitrin.shop_sync.service.switching import Switching
 from vitrin.shop_sync.service.waking import Waker
 from vitrin.shop_sync.settings import SERVICE, DispatchSettings, ShopSyncSettings
 
 SERVICE_TOKEN = "a-service-token-of-the-tests"
 SETTLE_S = 12.0
+CATALOG_TOPICS = (topics.ITEM, topics.OFFER)
 TABLES = (
     "replica_items, replica_offers, replica_connections, channels, channel_ids, channel_items, channel_work,"
-    " attempts, timeline, lag_samples, outbox"
+    " attempts, hunts, timeline, lag_samples, outbox"
 )
 
 
@@ -95,6 +102,15 @@ def platforms_url() -> Iterator[str]:
         yield url
 
 
+class FreshReplica:
+    """The consumer of accounts' switches as it is while Kafka is up. A test makes it old."""
+
+    age = 0.0
+
+    def age_s(self) -> float:
+        return self.age
+
+
 @dataclass
 class Shop:
     """One brand on one or more sandbox accounts, and everything that a worker of shop_sync is made of."""
@@ -110,11 +126,15 @@ class Shop:
 
     def __post_init__(self) -> None:
         self.waker = Waker()
-        self.http = PlatformHttp(read_timeout_s=1.0)
+        self.http = PlatformHttp(read_timeout_s=1.0, rate_factor=1_000)  # the sandbox counts no calls
         self.channel = grpc_channel(self.accounts_address, SERVICE_TOKEN)
         self.catalogs = Catalogs(
-            http=self.http, accounts=ConnectionServiceStub(self.channel), clock=system_clock
+            http=self.http,
+            accounts=ConnectionServiceStub(self.channel),
+            clock=system_clock,
         )
+        self.outgoing = Outgoing(self.database, FreshReplica(), AccessServiceStub(self.channel))
+        self.switching = Switching(waker=self.waker, clock=system_clock)
         self.reading = Reading(database=self.app, waker=self.waker, clock=system_clock)
         self.worker = self._build(self.settings.process.instance)
 
@@ -128,6 +148,7 @@ class Shop:
             settings=self.settings.model_copy(update={"process": process}),
             database=self.database,
             catalogs=self.catalogs,
+            outgoing=self.outgoing,
             waker=self.waker,
             clock=system_clock,
         )
@@ -338,8 +359,12 @@ async def shop(shop_database: DatabaseSettings, platforms_url: str) -> AsyncIter
         service=SERVICE, host="127.0.0.1", port=0, service_token=SecretStr(SERVICE_TOKEN)
     )
     door = AccountsDoor()
+    database = WorkerDatabase(settings=shop_database, service=SERVICE, clock=system_clock)
+    snapshots = SnapshotServicer(database, nothing_of([*ACCESS_TOPICS, topics.CONNECTION, *CATALOG_TOPICS]))
     server = GrpcServer(
-        grpc_settings, [lambda it: add_ConnectionServiceServicer_to_server(door, it)], SERVICE_TOKEN
+        grpc_settings,
+        [lambda it: add_ConnectionServiceServicer_to_server(door, it), snapshots.add_to],
+        SERVICE_TOKEN,
     )
     await server.start()
     settings = ShopSyncSettings(
@@ -350,7 +375,6 @@ async def shop(shop_database: DatabaseSettings, platforms_url: str) -> AsyncIter
         grpc=grpc_settings,
         dispatch=DispatchSettings(window_ms=20, look_first_ms=100),
     )
-    database = WorkerDatabase(settings=shop_database, service=SERVICE, clock=system_clock)
     app = AppDatabase(settings=shop_database, service=SERVICE, clock=system_clock)
     async with httpx.AsyncClient(base_url=platforms_url, timeout=20) as sandbox:
         await sandbox.post("/_sandbox/reset")

@@ -172,22 +172,6 @@ async def test_throttled_items_wait_and_arrive(shop: Shop) -> None:
     assert len(await shop.sends()) == 3
 
 
-async def test_a_batch_refused_as_a_whole_is_halved(shop: Shop) -> None:
-    await seed(shop, "1", "2", "3")
-    body = {
-        "error": {"message": "Invalid parameter", "type": "OAuthException", "code": 100, "fbtrace_id": "A"}
-    }
-    await shop.fault(kind="refuse", platform="meta", method="POST", status=400, body=body, count=2)
-    meta = await shop.connect()
-    async with shop.dispatching():
-        await meta.until({"1": "rejected", "2": "live", "3": "live"})
-    batches = await shop.rows(
-        "select count(*) as n from timeline where brand_id = :brand and step = 'sent'"
-        " group by attempt_id order by min(at)"
-    )
-    assert [row.n for row in batches] == [3, 1, 1, 1]
-
-
 async def test_ids_by_sku(shop: Shop) -> None:
     await shop.hear(shop.content("1", sku="A-1"), shop.offer("1"))
     await shop.hear(shop.content("2", sku="A-1"), shop.offer("2"))

@@ -57,6 +57,7 @@ async def process_settings(
                 port=0,
                 service_token=SecretStr(SERVICE_TOKEN),
                 accounts_address=shop.accounts_address,
+                catalog_address=shop.accounts_address,
             ),
         }
     )

@@ -1,26 +1,36 @@
 """A service that exists for tests of the spine only: one table, an outbox, a consumer, on the real parts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import grpc
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from pydantic import SecretStr
 from sqlalchemy import Row, create_engine, pool, text
 
 from vitrin.events import topics
-from vitrin.events.envelope import Event, Message
+from vitrin.events.envelope import Event, Message, TryLater
 from vitrin.kit.clock import system_clock
+from vitrin.kit.consumer.bootstrap import Bootstrap
 from vitrin.kit.consumer.loop import Consumer
+from vitrin.kit.consumer.parking import Limits
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
 from vitrin.kit.db.migrate import create_hint_database, prepare_database
-from vitrin.kit.db.migration import brand_table, install_consumer, install_outbox
-from vitrin.kit.db.session import WriteSession
+from vitrin.kit.db.migration import (
+    brand_table,
+    install_consumer,
+    install_incarnations,
+    install_outbox,
+    install_parking,
+    install_snapshots,
+)
+from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.db.urls import role_url
 from vitrin.kit.ids import BrandId
 from vitrin.kit.kafka.client import Probe
@@ -28,6 +38,8 @@ from vitrin.kit.kafka.hints import HintListener
 from vitrin.kit.outbox.relay import Relay
 from vitrin.kit.outbox.wake import Wake
 from vitrin.kit.settings import DatabaseSettings, KafkaSettings
+from vitrin.kit.state.republisher import Republisher
+from vitrin.kit.state.source import StatePage, StateRecord, StateSource
 from vitrin.protos.catalog.v1 import events_pb2
 
 SERVICE = "spine"
@@ -81,7 +93,16 @@ def install(settings: DatabaseSettings) -> None:
         brand_table(op, "seen")
         install_outbox(op)
         install_consumer(op)
+        install_parking(op)
+        install_incarnations(op)
+        install_snapshots(op)
     engine.dispose()
+
+
+def changed_of(message: Message) -> events_pb2.ItemChanged:
+    changed = message.decode()
+    assert isinstance(changed, events_pb2.ItemChanged)
+    return changed
 
 
 def _changed(brand: UUID, name: str, version: int, now: datetime) -> Event:
@@ -103,12 +124,41 @@ async def _pause(seconds: float) -> None:
 
 
 @dataclass
+class Things:
+    """The state of `things`. `asked` keeps where each page began."""
+
+    brands: list[UUID]
+    topic: str = topics.ITEM
+    asked: list[str] = field(default_factory=list)
+
+    async def next_brand(self, tx: ReadSession, after: BrandId | None) -> BrandId | None:
+        later = sorted(brand for brand in self.brands if after is None or brand > after)
+        return BrandId(later[0]) if later else None
+
+    async def page(self, tx: ReadSession, brand: BrandId, *, after: str, limit: int, lock: bool) -> StatePage:
+        self.asked.append(after)
+        statement = "select name, version from things where brand_id = :brand and name > :after order by name"
+        rows = await tx.all(
+            text(f"{statement} limit :limit{' for share' if lock else ''}"),
+            {"brand": brand, "after": after, "limit": limit},
+        )
+        records = [
+            StateRecord(row.name, _changed(brand, row.name, row.version, system_clock())) for row in rows
+        ]
+        return StatePage(records, rows[-1].name if len(rows) == limit else None)
+
+
+@dataclass
 class Spine:
-    """Writer, relay and consumer of one process. `seen` holds what the consumer's table shows: `times` counts the
-    effects, which a repeat has not; `handled` counts what was committed, repeats included.
+    """Writer, relay, republisher and consumer of one process. `seen` holds what the consumer's table shows: `times`
+    counts the effects, which a repeat has not; `handled` counts what was committed, repeats included.
 
     `relay_is_here`, `member`: whether it runs a relay and a member of the consumer group, or others do. The handler
-    waits in its transaction before and after what it writes.
+    waits in its transaction before and after what it writes. `sources`: state that this process owns; `owners`: where
+    its consumer gets snapshots.
+
+    What is in `poison` cannot be handled, what is in `waiting` not yet (`named`: the handler says which of its batch
+    that are). `handled`: name and version of what was handled, in order; what was rolled back afterwards too.
     """
 
     database: DatabaseSettings
@@ -116,11 +166,18 @@ class Spine:
     owner: str = "spine-0"
     batches: list[int] = field(default_factory=list)
     poison: set[str] = field(default_factory=set)
+    waiting: set[str] = field(default_factory=set)
+    named: bool = False
+    limits: Limits = field(default_factory=Limits)
+    handled: list[tuple[str, int]] = field(default_factory=list)
     watched: bool = False
     relay_is_here: bool = True
     member: bool = True
     pause_before_s: float = 0
     pause_after_s: float = 0
+    sources: dict[str, StateSource] = field(default_factory=dict)
+    owners: Mapping[str, grpc.aio.Channel] = field(default_factory=dict)
+    group: str = "spine.seen"
 
     def __post_init__(self) -> None:
         self.wake = Wake(relay_is_here=self.relay_is_here)
@@ -139,9 +196,21 @@ class Spine:
             probe=self.probe,
             wake=self.wake,
             clock=system_clock,
+            has_state=self.sources.__contains__,
+        )
+        self.asked = asyncio.Event()
+        self.republisher = Republisher(
+            database=self.worker, sources=self.sources, wake=self.asked, clock=system_clock
+        )
+        self.bootstrap = Bootstrap(
+            group=self.group,
+            owners=self.owners,
+            handler=self.handle,
+            database=self.worker,
+            clock=system_clock,
         )
         self.consumer = Consumer(
-            group="spine.seen",
+            group=self.group,
             topics=[topics.ITEM],
             handler=self.handle,
             database=self.worker,
@@ -150,6 +219,8 @@ class Spine:
             hints=self.hints,
             clock=system_clock,
             tell_age=self.watched,
+            limits=self.limits,
+            bootstrap=self.bootstrap if self.owners else None,
         )
         self.stop = asyncio.Event()
 
@@ -176,14 +247,20 @@ class Spine:
 
     async def handle(self, tx: WriteSession, messages: Sequence[Message]) -> None:
         self.batches.append(len(messages))
+        if self.named:
+            late = [one for one in messages if changed_of(one).content.item_id in self.waiting]
+            if late:
+                raise TryLater("these have to wait", late)
         await _pause(self.pause_before_s)
         rows = []
         for message in messages:
-            changed = message.decode()
-            assert isinstance(changed, events_pb2.ItemChanged)
+            changed = changed_of(message)
             name = changed.content.item_id
             if name in self.poison:
                 raise ValueError(f"cannot handle {name}")
+            if name in self.waiting:
+                raise TryLater(f"{name} has to wait")
+            self.handled.append((name, changed.content_version))
             rows.append({"brand": message.brand_id, "name": name, "version": changed.content_version})
         rows.sort(
             key=lambda row: (row["brand"], row["name"])
@@ -226,7 +303,9 @@ class Spine:
     async def running(self) -> AsyncIterator["Spine"]:
         loops = [
             *([self.relay.run(self.stop)] if self.relay_is_here else []),
+            *([self.republisher.run(self.stop)] if self.relay_is_here and self.sources else []),
             *([self.consumer.run(self.stop)] if self.member else []),
+            *([self.bootstrap.run(self.stop)] if self.member and self.owners else []),
         ]
         tasks = [asyncio.create_task(loop) for loop in loops]
         listening = asyncio.create_task(self.hints.run())

@@ -18,8 +18,8 @@ ConnectionMode = Literal["sandbox", "live"]
 
 ROLE_SCOPES: Final[Mapping[str, frozenset[str]]] = {
     "owner": SCOPES,
-    "editor": SCOPES - {"accounts:write"},
-    "approver": frozenset({"accounts:read", "catalog:read", "sync:read", "sync:write"}),
+    "editor": SCOPES - {"accounts:write", "sync:approve"},
+    "approver": frozenset({"accounts:read", "catalog:read", "sync:read", "sync:write", "sync:approve"}),
     "billing": frozenset({"accounts:read"}),
     "viewer": frozenset({"accounts:read", "catalog:read", "sync:read"}),
 }

@@ -54,6 +54,14 @@ class LastOwnerKey(Conflict):
     fix = "Create another secret key with the role 'owner' in the same mode first, then revoke this one with it."
 
 
+class CatalogInUse(Conflict):
+    code, title = "catalog_in_use", "Another brand feeds this catalog"
+    fix = (
+        "Connect a catalog of this brand's own (on the sandbox: --new-account). If the catalog is this brand's, the "
+        "other brand's connection has to be deleted first."
+    )
+
+
 class AlreadyConnected(Conflict):
     code, title = "already_connected", "This catalog is connected already"
     fix = "Change the connection that is there with PATCH, or delete it first."
@@ -75,3 +83,8 @@ class ConnectionRefused(Conflict):
 
 class StateUnknown(Refused):
     code, title = "state_unknown", "There is no such state"
+
+
+class OutgoingInvalid(Refused):
+    code, title = "outgoing_invalid", "There is no such switch"
+    fix = "Leave 'platform' out for the whole brand, or name a platform that Vitrin knows."

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from vitrin.events.envelope import Event
+from vitrin.kit.access.outgoing import HOUSE, switch_key
 from vitrin.kit.clock import to_us
 from vitrin.protos.accounts.v1 import events_pb2
 
@@ -64,6 +65,18 @@ def connection_message(row: Any) -> events_pb2.ConnectionChanged:
     )
 
 
+def outgoing_message(row: Any) -> events_pb2.OutgoingChanged:
+    return events_pb2.OutgoingChanged(
+        brand_id="" if row.brand_id == HOUSE else str(row.brand_id),
+        platform=row.platform,
+        version=row.version,
+        stopped=row.stopped,
+        reason=row.reason,
+        actor=row.changed_by,
+        changed_at_us=to_us(row.changed_at),
+    )
+
+
 def brand_changed(row: Any, *, at: datetime) -> Event:
     return Event.of(
         key=str(row.brand_id),
@@ -92,6 +105,17 @@ def connection_changed(row: Any, *, at: datetime) -> Event:
         type="accounts.connection_changed",
         brand_id=row.brand_id,
         message=connection_message(row),
+        occurred_at=at,
+        received_at=at,
+    )
+
+
+def outgoing_changed(row: Any, *, at: datetime) -> Event:
+    return Event.of(
+        key=switch_key(row.brand_id, row.platform),
+        type="accounts.outgoing_changed",
+        brand_id=row.brand_id,
+        message=outgoing_message(row),
         occurred_at=at,
         received_at=at,
     )

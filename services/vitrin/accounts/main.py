@@ -12,13 +12,16 @@ from vitrin.accounts.service_brands import Brands
 from vitrin.accounts.service_connections import Connections
 from vitrin.accounts.service_keys import Keys
 from vitrin.accounts.service_leases import Leases, OwnDirectory
+from vitrin.accounts.service_outgoing import Switches
 from vitrin.accounts.settings import AccountsSettings
+from vitrin.accounts.state import SOURCES
 from vitrin.kit.clock import Clock, system_clock
 from vitrin.kit.crypto import TokenCipher
 from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.grpc import GrpcServer
 from vitrin.kit.http.app import Readiness, create_app
 from vitrin.kit.runtime import Role, Runtime
+from vitrin.kit.state.snapshots import SnapshotServicer
 from vitrin.protos.accounts.v1 import access_pb2_grpc, connection_pb2_grpc
 
 SERVICE = "accounts"
@@ -47,6 +50,7 @@ def build_app(
             "clock": clock,
             "brands": Brands(database, clock),
             "keys": Keys(database, clock),
+            "switches": Switches(database, clock),
             "connections": Connections(
                 database, clock, cipher, sandbox_url=settings.secrets.sandbox_url, sandbox_hosts=hosts
             ),
@@ -54,15 +58,22 @@ def build_app(
     )
 
 
-def build_rpc(settings: AccountsSettings, database: AppDatabase, clock: Clock = system_clock) -> GrpcServer:
+def build_rpc(
+    settings: AccountsSettings,
+    database: AppDatabase,
+    clock: Clock = system_clock,
+    snapshots: SnapshotServicer | None = None,
+) -> GrpcServer:
+    """Without `snapshots` nobody can make a replica from here."""
     cipher = TokenCipher.parse(settings.secrets.token_keys.get_secret_value())
-    access = AccessServicer(OwnDirectory(database, clock))
+    access = AccessServicer(OwnDirectory(database, clock), Switches(database, clock))
     connection = ConnectionServicer(Leases(database, clock, cipher))
     return GrpcServer(
         settings.grpc,
         [
             lambda server: access_pb2_grpc.add_AccessServiceServicer_to_server(access, server),
             lambda server: connection_pb2_grpc.add_ConnectionServiceServicer_to_server(connection, server),
+            *([snapshots.add_to] if snapshots is not None else []),
         ],
         settings.grpc.service_token.get_secret_value(),
     )
@@ -78,8 +89,9 @@ async def run(settings: AccountsSettings, *, role: Role = "all", stop: asyncio.E
         database=settings.database,
         kafka=settings.kafka,
     )
+    runtime.owns(*SOURCES)
     if runtime.is_api:
         app = build_app(settings, runtime.app, readiness={"topics": runtime.topics_ready()})
         runtime.http(app, settings.http)
-        runtime.grpc(build_rpc(settings, runtime.app))
+        runtime.grpc(build_rpc(settings, runtime.app, snapshots=runtime.snapshots))
     await runtime.run(stop)

@@ -67,6 +67,19 @@ connections = Table(
     Column("deleted_at", DateTime(timezone=True)),
 )
 
+outgoing_switches = Table(
+    "outgoing_switches",
+    metadata,
+    Column("brand_id", Uuid, primary_key=True),
+    Column("platform", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("stopped", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("changed_at", DateTime(timezone=True), nullable=False),
+    Column("changed_by", Text, nullable=False),
+)
+"""`brand_id` HOUSE: the whole house. `platform` "": every platform."""
+
 audit_entries = Table(
     "audit_entries",
     metadata,

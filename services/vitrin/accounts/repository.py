@@ -1,13 +1,15 @@
 """All SQL of accounts. Every statement names the brand; the policies of the tables say the same again."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, any_, exists, insert, literal, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert as insert_or_keep
 
 from vitrin.accounts.domain import OWNER_SCOPE
-from vitrin.accounts.models import api_keys, audit_entries, brands, connections
+from vitrin.accounts.models import api_keys, audit_entries, brands, connections, outgoing_switches
 from vitrin.kit.access.lookup import LOOKUP_KEY
 from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.ids import BrandId, ConnectionId, KeyId
@@ -146,6 +148,36 @@ async def has_live_connection(session: ReadSession, brand_id: BrandId) -> bool:
     return bool(await session.scalar(select(exists(live))))
 
 
+async def lock_switch(session: WriteSession, brand_id: BrandId, platform: str, *, row: dict[str, Any]) -> Any:
+    """The switch, locked; `row` is what it is before anybody has touched it."""
+    await session.execute(insert_or_keep(outgoing_switches).values(row).on_conflict_do_nothing())
+    statement = select(outgoing_switches).where(
+        outgoing_switches.c.brand_id == brand_id, outgoing_switches.c.platform == platform
+    )
+    return (await session.execute(statement.with_for_update())).one()
+
+
+async def update_switch(
+    session: WriteSession, brand_id: BrandId, platform: str, changes: dict[str, Any]
+) -> Any:
+    statement = (
+        update(outgoing_switches)
+        .where(outgoing_switches.c.brand_id == brand_id, outgoing_switches.c.platform == platform)
+        .values(**changes, version=outgoing_switches.c.version + 1)
+        .returning(outgoing_switches)
+    )
+    return (await session.execute(statement)).one()
+
+
+async def switches(session: ReadSession, brand_ids: tuple[BrandId, ...]) -> list[Any]:
+    """Every switch that was ever touched, the house's first."""
+    statement = select(outgoing_switches).where(
+        outgoing_switches.c.brand_id.in_(brand_ids), outgoing_switches.c.version > 0
+    )
+    ordered = statement.order_by(outgoing_switches.c.brand_id, outgoing_switches.c.platform)
+    return list(await session.all(ordered))
+
+
 async def insert_audit(session: WriteSession, row: dict[str, Any]) -> None:
     await session.execute(insert(audit_entries).values(row))
 
@@ -157,3 +189,47 @@ def _keys(brand_id: BrandId, modes: tuple[str, ...]) -> Select[Any]:
 def _connections(brand_id: BrandId, modes: tuple[str, ...]) -> Select[Any]:
     mine: ColumnElement[bool] = connections.c.brand_id == brand_id
     return select(connections).where(mine, connections.c.deleted_at.is_(None), connections.c.mode.in_(modes))
+
+
+async def next_brand(session: ReadSession, after: BrandId | None) -> BrandId | None:
+    """In the order of their ids; for the worker role, which may list them."""
+    statement = select(brands.c.brand_id).order_by(brands.c.brand_id).limit(1)
+    if after is not None:
+        statement = statement.where(brands.c.brand_id > after)
+    found = await session.scalar(statement)
+    return None if found is None else BrandId(found)
+
+
+async def brands_state(
+    session: ReadSession, brand_id: BrandId, *, after: str, limit: int, lock: bool
+) -> Sequence[Any]:
+    """The brand itself."""
+    statement = select(brands).where(brands.c.brand_id == brand_id)
+    return [] if after else await _state(session, statement, limit=limit, lock=lock)
+
+
+async def keys_state(
+    session: ReadSession, brand_id: BrandId, *, after: str, limit: int, lock: bool
+) -> Sequence[Any]:
+    """Keys of a brand in the order of their ids, revoked ones too."""
+    statement = select(api_keys).where(api_keys.c.brand_id == brand_id, api_keys.c.key_id > after)
+    return await _state(session, statement.order_by(api_keys.c.key_id), limit=limit, lock=lock)
+
+
+async def connections_state(
+    session: ReadSession, brand_id: BrandId, *, after: str, limit: int, lock: bool
+) -> Sequence[Any]:
+    """Connections of a brand in the order of their ids, deleted ones too, without their tokens."""
+    statement = select(*_CONNECTION_STATE).where(connections.c.brand_id == brand_id)
+    if after:
+        statement = statement.where(connections.c.connection_id > UUID(after))
+    return await _state(session, statement.order_by(connections.c.connection_id), limit=limit, lock=lock)
+
+
+async def _state(session: ReadSession, statement: Select[Any], *, limit: int, lock: bool) -> Sequence[Any]:
+    statement = statement.limit(limit)
+    return await session.all(statement.with_for_update(read=True) if lock else statement)
+
+
+_TOKEN_COLUMNS = ("token_key_id", "token_nonce", "token_ciphertext")
+_CONNECTION_STATE = [column for column in connections.c if column.name not in _TOKEN_COLUMNS]

@@ -8,8 +8,9 @@ from uuid import UUID
 import grpc
 
 from vitrin.accounts import events
-from vitrin.accounts.errors import ConnectionNotFound
+from vitrin.accounts.errors import BrandNotFound, ConnectionNotFound
 from vitrin.accounts.service_leases import Leases, OwnDirectory
+from vitrin.accounts.service_outgoing import Switches
 from vitrin.kit.clock import to_us
 from vitrin.kit.ids import BrandId, ConnectionId, KeyId
 from vitrin.protos.accounts.v1 import access_pb2, access_pb2_grpc, connection_pb2, connection_pb2_grpc
@@ -19,8 +20,9 @@ Context = grpc.aio.ServicerContext
 
 
 class AccessServicer(access_pb2_grpc.AccessServiceServicer):
-    def __init__(self, directory: OwnDirectory) -> None:
+    def __init__(self, directory: OwnDirectory, switches: Switches) -> None:
         self._directory = directory
+        self._switches = switches
 
     async def CheckKey(  # noqa: N802 - the name of the rpc
         self, request: access_pb2.CheckKeyRequest, context: Context[Any, Any]
@@ -32,6 +34,16 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
         return access_pb2.CheckKeyResponse(
             found=True, key=events.key_message(key), brand=events.brand_message(brand)
         )
+
+    async def CheckOutgoing(  # noqa: N802 - the name of the rpc
+        self, request: access_pb2.CheckOutgoingRequest, context: Context[Any, Any]
+    ) -> access_pb2.CheckOutgoingResponse:
+        try:
+            brand_id = BrandId(UUID(request.brand_id))
+        except ValueError:
+            raise BrandNotFound from None
+        rows = await self._switches.all_of(brand_id)
+        return access_pb2.CheckOutgoingResponse(switches=[events.outgoing_message(row) for row in rows])
 
 
 class ConnectionServicer(connection_pb2_grpc.ConnectionServiceServicer):

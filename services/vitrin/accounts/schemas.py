@@ -7,12 +7,14 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 
 from vitrin.accounts.domain import ConnectionMode, KeyKind, KeyMode, Role, effective_state
+from vitrin.kit.access.outgoing import scope_of
 from vitrin.kit.access.tokens import Token
 
 NAME_LENGTH_MAX = 200
 TOKEN_LENGTH_MAX = 8_192
 EXTERNAL_IDS_MAX = 20
 SCOPES_MAX = 50
+REASON_LENGTH_MAX = 500
 T = TypeVar("T")
 
 
@@ -235,3 +237,53 @@ class Connection(BaseModel):
         fields = {name: getattr(row, name) for name in cls.model_fields if name != "id"}
         fields["state"] = effective_state(row.state, row.expires_at, now)
         return cls(id=row.connection_id, **fields)
+
+
+class Turn(_Request):
+    model_config = ConfigDict(json_schema_extra={"example": {"reason": "wrong prices after an import"}})
+    reason: Annotated[Text, Field(max_length=REASON_LENGTH_MAX)] = Field(
+        "", description="Shown to whoever asks why."
+    )
+
+
+class OutgoingTurn(Turn):
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"platform": "meta", "reason": "wrong prices after an import"}}
+    )
+    platform: Code = Field("", description="One platform of the brand; left out: all of them.")
+
+
+class OutgoingSwitch(BaseModel):
+    """One switch. `platform` "" stands for all."""
+
+    scope: Literal["house", "brand", "platform"]
+    platform: str
+    stopped: bool
+    reason: str
+    changed_at: datetime
+    changed_by: str
+
+    @classmethod
+    def of(cls, row: Any) -> "OutgoingSwitch":
+        return cls(
+            scope=scope_of(row.brand_id, row.platform),
+            platform=row.platform,
+            stopped=row.stopped,
+            reason=row.reason,
+            changed_at=row.changed_at,
+            changed_by=row.changed_by,
+        )
+
+
+class Outgoing(BaseModel):
+    stopped: bool = Field(
+        description="Everything of the brand stands still: by its own switch or the house's."
+    )
+    switches: list[OutgoingSwitch] = Field(description="Those that were ever turned, the widest first.")
+
+    @classmethod
+    def of(cls, rows: list[Any]) -> "Outgoing":
+        return cls(
+            stopped=any(row.stopped and not row.platform for row in rows),
+            switches=[OutgoingSwitch.of(row) for row in rows],
+        )

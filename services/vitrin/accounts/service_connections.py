@@ -11,6 +11,7 @@ from vitrin.accounts import audit, domain, events, places, repository
 from vitrin.accounts.errors import (
     AlreadyConnected,
     BrandNotFound,
+    CatalogInUse,
     ConnectionInvalid,
     ConnectionNotFound,
     LiveNeedsLiveKey,
@@ -58,7 +59,7 @@ class Connections:
         self._sandbox_hosts = sandbox_hosts
 
     async def create(self, caller: Principal, wanted: Mapping[str, Any]) -> Any:
-        """PlatformUnknown, ConnectionInvalid, LiveNeedsLiveKey, AlreadyConnected."""
+        """PlatformUnknown, ConnectionInvalid, LiveNeedsLiveKey, AlreadyConnected, CatalogInUse."""
         now = self._clock()
         spec = _platform(wanted["platform"])
         if wanted["mode"] == "live" and caller.mode == "test":
@@ -79,6 +80,11 @@ class Connections:
             if "connections_one_per_catalog" in str(error.orig):
                 raise AlreadyConnected(
                     f"The brand has a {wanted['mode']} connection to this catalog of {spec.title}.",
+                    field="external_ids.catalog_id",
+                ) from error
+            if "connections_one_brand_per_catalog" in str(error.orig):
+                raise CatalogInUse(
+                    f"Another brand has a {wanted['mode']} connection to this catalog of {spec.title}.",
                     field="external_ids.catalog_id",
                 ) from error
             raise

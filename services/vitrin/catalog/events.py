@@ -5,6 +5,7 @@ from datetime import datetime
 
 from vitrin.catalog.changes import Decision, Outcome
 from vitrin.catalog.domain import ItemContent, Offer, effective_availability
+from vitrin.catalog.repository_read import ItemRow
 from vitrin.events import topics
 from vitrin.events.envelope import Event, to_us
 from vitrin.kit.ids import BrandId
@@ -63,6 +64,46 @@ def events_of(
             message=offer,
             **times,
         )
+
+
+def item_state(row: ItemRow) -> Iterator[Event]:
+    """What the last change of the item's content, or its deletion, said. Nobody is its actor any more."""
+    message: pb.ItemChanged | pb.ItemDeleted
+    if row.content is None:
+        kind = "catalog.item_deleted"
+        message = pb.ItemDeleted(
+            item_id=row.item_id, content_version=row.content_version, offer_version=row.offer_version
+        )
+    else:
+        kind = "catalog.item_changed"
+        message = pb.ItemChanged(content_version=row.content_version, content=content_message(row.content))
+    yield Event.of(
+        topic=topics.ITEM,
+        key=f"{row.brand}/{row.item_id}",
+        type=kind,
+        brand_id=row.brand,
+        message=message,
+        occurred_at=row.updated_at,
+        received_at=row.updated_at,
+    )
+
+
+def offer_state(row: ItemRow) -> Iterator[Event]:
+    """What the last change of the item's offer said; nothing where it has none."""
+    if row.offer is None:
+        return
+    message = offer_message(
+        row.offer, item_id=row.item_id, market=row.market, offer_version=row.offer_row_version
+    )
+    yield Event.of(
+        topic=topics.OFFER,
+        key=f"{row.brand}/{row.item_id}/{row.market}",
+        type="catalog.offer_changed",
+        brand_id=row.brand,
+        message=message,
+        occurred_at=row.updated_at,
+        received_at=row.updated_at,
+    )
 
 
 def content_message(content: ItemContent) -> pb.ItemContent:

@@ -15,6 +15,7 @@ from vitrin.catalog.service_items import ItemService
 from vitrin.catalog.service_places import BrandSource, BrandWords, Places
 from vitrin.catalog.service_uploads import UploadService
 from vitrin.catalog.settings import CatalogSettings
+from vitrin.catalog.state import SOURCES
 from vitrin.kit.access import (
     ACCESS_TOPICS,
     KeyDirectory,
@@ -29,6 +30,8 @@ from vitrin.kit.grpc.client import channel as grpc_channel
 from vitrin.kit.grpc.server import GrpcServer
 from vitrin.kit.http.app import Readiness, create_app
 from vitrin.kit.ids import BrandId
+from vitrin.kit.ops.desk import MessageDesk
+from vitrin.kit.ops.messages import router as messages_router
 from vitrin.kit.runtime import Role, Runtime
 from vitrin.protos.accounts.v1.access_pb2_grpc import AccessServiceStub
 
@@ -53,8 +56,13 @@ async def run(
     token = settings.grpc.service_token.get_secret_value()
     accounts = grpc_channel(settings.grpc.accounts_address, token)
     runtime.closing(accounts.close)
+    runtime.owns(*SOURCES)
     access = runtime.consumer(
-        group="catalog.access", topics=ACCESS_TOPICS, handler=access_handler, watched=True
+        group="catalog.access",
+        topics=ACCESS_TOPICS,
+        handler=access_handler,
+        watched=True,
+        owners=dict.fromkeys(ACCESS_TOPICS, accounts),
     )
     directory = ReplicaDirectory(runtime.app, access, AccessServiceStub(accounts), clock)
     brands = brand_source(directory)
@@ -83,9 +91,11 @@ async def run(
             items=ItemService(database=runtime.app, places=places, clock=clock),
             imports=ImportService(database=runtime.app),
             uploads=UploadService(database=runtime.app, places=places, clock=clock, wake=upload_staged),
+            desk=MessageDesk(database=runtime.worker, clock=clock),
         )
         runtime.http(app, settings.http)
-        runtime.grpc(GrpcServer(settings.grpc, [CatalogServicer(runtime.worker).add_to], token))
+        servicers = [CatalogServicer(runtime.worker).add_to, runtime.snapshots.add_to]
+        runtime.grpc(GrpcServer(settings.grpc, servicers, token))
     await runtime.run(stop)
 
 
@@ -130,6 +140,7 @@ def build_app(
     items: ItemService,
     imports: ImportService,
     uploads: UploadService,
+    desk: MessageDesk,
 ) -> FastAPI:
     limits = settings.imports
     return create_app(
@@ -137,7 +148,7 @@ def build_app(
         description=catalog.__doc__ or "",
         version=VERSION,
         settings=settings.http,
-        routers=[items_router, offers_router, imports_router],
+        routers=[items_router, offers_router, imports_router, messages_router],
         readiness=readiness,
         state={
             "access": access,
@@ -145,6 +156,7 @@ def build_app(
             "items": items,
             "imports": imports,
             "uploads": uploads,
+            "message_desk": desk,
         },
         body_limits={
             "/v1/items:batch": limits.batch_bytes_max,

@@ -193,7 +193,14 @@ async def page(tx: ReadSession, *, brand: BrandId, before: ImportId | None, limi
 
 
 async def rows_page(
-    tx: ReadSession, *, brand: BrandId, import_id: ImportId, outcome: str | None, after: int, limit: int
+    tx: ReadSession,
+    *,
+    brand: BrandId,
+    import_id: ImportId,
+    outcome: str | None,
+    item_id: str | None,
+    after: int,
+    limit: int,
 ) -> Sequence[Row[Any]]:
     statement = (
         select(import_rows)
@@ -207,6 +214,8 @@ async def rows_page(
     )
     if outcome is not None:
         statement = statement.where(import_rows.c.outcome == outcome)
+    if item_id is not None:
+        statement = statement.where(import_rows.c.item_id == item_id)
     return await tx.all(statement)
 
 

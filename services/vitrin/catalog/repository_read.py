@@ -143,6 +143,24 @@ async def snapshot_page(tx: ReadSession, *, brand: BrandId, after: str | None, l
     return [_item(row) for row in await tx.all(statement)]
 
 
+async def share_page(tx: ReadSession, *, brand: BrandId, after: str, limit: int) -> list[str]:
+    """Ids of the brand's next items, tombstones included, locked in their order against whoever changes them."""
+    statement = (
+        select(items.c.item_id)
+        .where(items.c.brand_id == brand, items.c.content_version > 0, items.c.item_id > after)
+        .order_by(items.c.item_id)
+        .limit(limit)
+        .with_for_update(read=True)
+    )
+    return [row.item_id for row in await tx.all(statement)]
+
+
+async def state_of(tx: ReadSession, *, brand: BrandId, ids: list[str]) -> list[ItemRow]:
+    """These items, by a statement of its own after their lock: joined to it, offers would be older than the lock."""
+    statement = _base().where(items.c.brand_id == brand, items.c.item_id.in_(ids)).order_by(items.c.item_id)
+    return [_item(row) for row in await tx.all(statement)] if ids else []
+
+
 async def next_brand(tx: ReadSession, *, after: BrandId | None) -> BrandId | None:
     """Brands that have a market here, in the order of their ids; for the worker role, which may list them."""
     statement = select(markets.c.brand_id).where(markets.c.is_default).order_by(markets.c.brand_id).limit(1)

@@ -33,14 +33,27 @@ class ImportService:
         return [import_document(row) for row in rows[:limit]], more
 
     async def rows(
-        self, brand: BrandId, import_id: ImportId, *, outcome: str | None, after: int, limit: int
+        self,
+        brand: BrandId,
+        import_id: ImportId,
+        *,
+        outcome: str | None,
+        item_id: str | None,
+        after: int,
+        limit: int,
     ) -> tuple[list[dict[str, object]], int | None]:
         """Raises ImportUnknown."""
         async with self._database.read(brand) as tx:
             if await repository.get(tx, brand=brand, import_id=import_id) is None:
                 raise ImportUnknown(f"There is no import {import_id}.")
             rows = await repository.rows_page(
-                tx, brand=brand, import_id=import_id, outcome=outcome, after=after, limit=limit + 1
+                tx,
+                brand=brand,
+                import_id=import_id,
+                outcome=outcome,
+                item_id=item_id,
+                after=after,
+                limit=limit + 1,
             )
         more = rows[limit - 1].row_number if len(rows) > limit else None
         return row_documents(rows[:limit]), more

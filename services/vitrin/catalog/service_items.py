@@ -15,6 +15,7 @@ from vitrin.catalog.service_places import Place, Places
 from vitrin.catalog.service_write import CHANGES_PER_TRANSACTION_MAX, write_changes
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import AppDatabase
+from vitrin.kit.db.repeat import repeated
 from vitrin.kit.ids import BrandId
 
 _NOT_FOUND: Final = "item_unknown"
@@ -105,12 +106,23 @@ class ItemService:
     async def _write_one(self, brand: BrandId, actor: str, parsed: Parsed, received_at: datetime) -> Written:
         if not isinstance(parsed, Change):
             raise ItemInvalid.of(parsed)
-        async with self._database.write(brand) as tx:
-            place = await self._places.of(tx, brand)
-            [decision] = await write_changes(tx, [parsed], place=place, actor=actor, received_at=received_at)
+        [decision], place = await self._save(brand, actor, [parsed], received_at)
         if decision.outcome is Outcome.REFUSED:
             raise _refusal(decision)
         return Written(decision, place)
+
+    async def _save(
+        self, brand: BrandId, actor: str, changes: Sequence[Change], received_at: datetime
+    ) -> tuple[list[Decision], Place]:
+        async def transaction() -> tuple[list[Decision], Place]:
+            async with self._database.write(brand) as tx:
+                place = await self._places.of(tx, brand)
+                decisions = await write_changes(
+                    tx, changes, place=place, actor=actor, received_at=received_at
+                )
+            return decisions, place
+
+        return await repeated(transaction)
 
     async def _batch(
         self,
@@ -154,11 +166,7 @@ class ItemService:
             named = item_id if isinstance(item_id, str) else None
             results[index] = EntryResult(index, named, Outcome.REFUSED, None, None, parsed)
         if changes:
-            async with self._database.write(brand) as tx:
-                place = await self._places.of(tx, brand)
-                decisions = await write_changes(
-                    tx, list(changes.values()), place=place, actor=actor, received_at=received_at
-                )
+            decisions, _ = await self._save(brand, actor, list(changes.values()), received_at)
             for index, decision in zip(changes, decisions, strict=True):
                 results[index] = _entry_result(index, decision)
         return [results[index] for index in sorted(results)]

@@ -32,6 +32,9 @@ class ServiceClient:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._http.close()
 
     def call(self, method: str, path: str, **request: Any) -> Any:

@@ -63,19 +63,33 @@ def create(
         body |= _sandbox_account(platform, new=new_account, optional=bool(external_id))
     if external_id:
         body["external_ids"] = _pairs(external_id)
-    token = sys.stdin.readline().strip() if token_stdin else os.environ.get(TOKEN_SETTING)
-    if token:
-        body["access_token"] = token
-    if "access_token" not in body:
-        raise CliFailure(
-            "no access token",
-            fix=f"pass --token-stdin or set {TOKEN_SETTING}",
-            code="token_missing",
-            exit_code=Exit.USAGE,
-        )
+    if token_stdin or os.environ.get(TOKEN_SETTING) or "access_token" not in body:
+        body["access_token"] = _given_token(token_stdin)
     body |= {name: value for name, value in (("base_url", base_url), ("id_template", id_template)) if value}
     with with_key("accounts", key) as accounts:
         connection = accounts.post("/v1/connections", body)
+    if as_json:
+        output.json(connection)
+    else:
+        output.record(connection)
+
+
+@app.command()
+def renew(
+    connection_id: Annotated[str, typer.Argument(help="Id of the connection.")],
+    token_stdin: Annotated[
+        bool, typer.Option("--token-stdin", help=f"Read the new token from stdin instead of {TOKEN_SETTING}.")
+    ] = False,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a connection a new access token: it becomes active again, and its waiting work goes on."""
+    from vitrin.cli.client import with_key
+
+    output = Output(as_json=as_json)
+    body = {"access_token": _given_token(token_stdin)}
+    with with_key("accounts", key) as accounts:
+        connection = accounts.call("PATCH", f"/v1/connections/{connection_id}", json=body)
     if as_json:
         output.json(connection)
     else:
@@ -111,6 +125,18 @@ def delete(
         output.json({"id": connection_id, "deleted": True})
     else:
         output.note(f"deleted {connection_id}")
+
+
+def _given_token(token_stdin: bool) -> str:
+    token = sys.stdin.readline().strip() if token_stdin else os.environ.get(TOKEN_SETTING)
+    if not token:
+        raise CliFailure(
+            "no access token",
+            fix=f"pass --token-stdin or set {TOKEN_SETTING}",
+            code="token_missing",
+            exit_code=Exit.USAGE,
+        )
+    return token
 
 
 def sandbox_connection(account: dict[str, Any]) -> dict[str, Any]:

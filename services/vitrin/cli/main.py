@@ -5,7 +5,19 @@ from collections.abc import Sequence
 
 import typer
 
-from vitrin.cli import brands, connections, imports, keys, running, sandbox, watching
+from vitrin.cli import (
+    brands,
+    connections,
+    imports,
+    keys,
+    messages,
+    removals,
+    republish,
+    running,
+    sandbox,
+    switching,
+    watching,
+)
 from vitrin.cli.failures import CliFailure, Exit
 from vitrin.cli.output import Output
 
@@ -23,7 +35,11 @@ app.add_typer(brands.app, name="brand")
 app.add_typer(keys.app, name="key")
 app.add_typer(connections.app, name="connection")
 imports.register(app)
+republish.register(app)
 watching.register(app)
+switching.register(app)
+app.add_typer(removals.app, name="removals")
+messages.register(app)
 app.add_typer(sandbox.app, name="sandbox")
 
 

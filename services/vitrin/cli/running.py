@@ -96,19 +96,31 @@ def topics(
     file: Annotated[
         Path | None, typer.Option("--file", help="Declarations; deploy/kafka/topics.yaml by default.")
     ] = None,
+    recreate: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--recreate",
+            metavar="TOPIC",
+            help="Delete this topic, which has the wrong number of partitions, with all it holds, and make it anew. "
+            "Its producer sends again what is needed. May be given several times.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create the declared topics that the broker does not have; nothing else ever creates one."""
     from vitrin.cli.process import settings_group
+    from vitrin.cli.settings import running_bootstrap
     from vitrin.kit.kafka import admin
     from vitrin.kit.kafka.client import BrokerUnavailable
     from vitrin.kit.settings import KafkaSettings
 
     output = Output(as_json=as_json)
     settings = settings_group(KafkaSettings)
+    if "bootstrap" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"bootstrap": running_bootstrap() or settings.bootstrap})
     try:
         specs = admin.load_topics(file if file is not None else settings.topics_file)
-        created = admin.ensure_topics(settings, specs)
+        created = admin.ensure_topics(settings, specs, recreate=recreate or ())
     except BrokerUnavailable as silence:
         raise CliFailure(
             f"cannot reach the broker at {settings.bootstrap}: {silence}",
@@ -116,6 +128,12 @@ def topics(
             code="unreachable",
             exit_code=Exit.UNREACHABLE,
         ) from silence
+    except admin.TopicShapeRight as right:
+        raise CliFailure(
+            f"nothing to recreate, {right}",
+            fix="--recreate is for a declared topic that has the wrong number of partitions",
+            code="topic_shape_right",
+        ) from right
     except (admin.TopicShapeWrong, OSError, KeyError) as wrong:
         raise CliFailure(f"{type(wrong).__name__}: {wrong}", code="topics_wrong") from wrong
     output.table(

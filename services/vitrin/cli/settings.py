@@ -99,6 +99,12 @@ def demo_brand(var: Var) -> dict[str, object] | None:
     return {name: stored.get(name) for name in DEMO_KEYS} if stored.get("key") else None
 
 
+def running_bootstrap() -> str | None:
+    """Where the broker of a local `vitrin up` listens."""
+    found = read_json(Var.from_environment().state).get("kafka_bootstrap")
+    return str(found) if found else None
+
+
 def service_url(name: str) -> str:
     """Base URL of a service, without a final slash."""
     place = PLACES[name]

@@ -5,9 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
+from vitrin.cli.failures import CliFailure, Exit, ProblemAnswer
 from vitrin.cli.options import AsJson, Key
 from vitrin.cli.output import Output
 
+IMPORTS_LOOKED_AT = 20
+"""Newest imports in which `vitrin why` looks for a row of an item that does not exist."""
 LAG_COLUMNS = {
     "platform": "platform",
     "kind": "from the change until",
@@ -32,9 +35,9 @@ def register(app: typer.Typer) -> None:
     app.command()(lag)
 
 
-def status(as_json: AsJson = False) -> None:
-    """Every address, the state of every process, and the demo brand with its key. 3 when nothing runs."""
-    from vitrin.cli.failures import CliFailure, Exit
+def status(key: Key = None, as_json: AsJson = False) -> None:
+    """Every address, the state of every process, the demo brand with its key, and, with a key, what is stopped or
+    stuck. 3 when nothing runs."""
     from vitrin.cli.settings import Var, demo_brand, read_json
     from vitrin.cli.supervisor.state import up_is_running
 
@@ -49,6 +52,7 @@ def status(as_json: AsJson = False) -> None:
             exit_code=Exit.UNREACHABLE,
         )
     state["demo"] = demo_brand(var)
+    state |= _standing(key)
     if as_json:
         output.json(state)
     else:
@@ -71,7 +75,12 @@ def why(
 
     output = Output(as_json=as_json)
     with with_key("shop_sync", key) as shop_sync:
-        answer = shop_sync.get(f"/v1/items/{quote(item, safe='')}/timeline", {"limit": limit})
+        try:
+            answer = shop_sync.get(f"/v1/items/{quote(item, safe='')}/timeline", {"limit": limit})
+        except ProblemAnswer as missing:
+            if missing.code != "item_not_found":
+                raise
+            raise _never_made(item, key=key, missing=missing) from None
     if as_json:
         output.json(answer)
         return
@@ -82,6 +91,26 @@ def why(
     for channel in answer["channels"]:
         _show_channel(output, channel)
     output.table(answer["data"], columns=TIMELINE_COLUMNS, title="timeline, newest first")
+
+
+def _never_made(item: str, *, key: str | None, missing: ProblemAnswer) -> CliFailure:
+    """No such item: perhaps an import had its row and refused it."""
+    from vitrin.cli.client import with_key
+    from vitrin.cli.imports import codes_of
+
+    with with_key("catalog", key) as catalog:
+        for file in catalog.get("/v1/imports", {"limit": IMPORTS_LOOKED_AT})["data"]:
+            asked = {"outcome": "refused", "item_id": item, "limit": 1}
+            for row in catalog.get(f"/v1/imports/{file['id']}/rows", asked)["data"]:
+                said = "; ".join(f"{problem['message']} {problem['fix']}" for problem in row["problems"])
+                return CliFailure(
+                    f"there is no item {item}: row {row['row']} of the import {file['id']}"
+                    f" ({file['file_name'] or 'without a file name'}) was refused, {', '.join(codes_of(row))}",
+                    fix=said,
+                    code="row_refused",
+                    exit_code=Exit.NOT_FOUND,
+                )
+    return missing
 
 
 def lag(
@@ -113,6 +142,20 @@ def lag_rows(answer: Mapping[str, Any]) -> list[dict[str, object]]:
     ]
 
 
+def _standing(key: str | None) -> dict[str, Any]:
+    """Switches and channels of the key's brand; nothing without a key, or while a service does not answer."""
+    from vitrin.cli.settings import api_key
+    from vitrin.cli.switching import switches_of
+
+    if api_key(key) is None:
+        return {}
+    try:
+        switches, channels = switches_of(key)
+    except CliFailure:
+        return {}
+    return {"outgoing": switches, "channels": channels}
+
+
 def _show_channel(output: Output, channel: Mapping[str, Any]) -> None:
     colour = {"live": "green", "accepted": "green", "invalid": "red", "rejected": "red"}.get(
         channel["state"], "yellow"
@@ -139,5 +182,13 @@ def _show_status(output: Output, state: Mapping[str, Any]) -> None:
     )
     rows = [{"name": name, "url": url} for name, urls in state["urls"].items() for url in urls.values()]
     output.table(rows, columns={"name": "", "url": "addresses"})
+    if state.get("channels"):
+        from vitrin.cli.switching import CHANNEL_COLUMNS, COLUMNS, shown_channel
+
+        channels = [shown_channel(channel) for channel in state["channels"]]
+        output.table(channels, columns=CHANNEL_COLUMNS, title="channels")
+        stopped = [switch for switch in state["outgoing"] if switch["stopped"]]
+        if stopped:
+            output.table(stopped, columns=COLUMNS, title="everything outgoing is stopped")
     if state.get("demo"):
         output.record(state["demo"], title="demo brand")

@@ -4,6 +4,7 @@ Headers on the wire, all ASCII: `id` (UUIDv7 of the event), `type`, `brand`, `oc
 since 1970, UTC), `producer`. The payload is the message that `registry.EVENT_TYPES` names for the type.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -25,6 +26,19 @@ class InvalidMessage(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class TryLater(Exception):
+    """A message needs something that has not arrived yet: it waits, and the later ones of its key behind it.
+
+    `messages`: those of the batch (the very objects) that have to wait, so that all others are handled together
+    without them. A handler that cannot name them leaves it out, and its batch is repeated one by one.
+    """
+
+    def __init__(self, reason: str, messages: "Sequence[Message]" = ()) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.messages = tuple(messages)
 
 
 def to_us(moment: datetime) -> int:

@@ -19,8 +19,11 @@ EVENT_TYPES: Final[dict[str, EventType]] = {
     "accounts.brand_changed": EventType(topics.BRAND, accounts_pb2.BrandChanged),
     "accounts.api_key_changed": EventType(topics.API_KEY, accounts_pb2.ApiKeyChanged),
     "accounts.connection_changed": EventType(topics.CONNECTION, accounts_pb2.ConnectionChanged),
+    "accounts.outgoing_changed": EventType(topics.OUTGOING, accounts_pb2.OutgoingChanged),
     "catalog.item_changed": EventType(topics.ITEM, catalog_pb2.ItemChanged),
     "catalog.item_deleted": EventType(topics.ITEM, catalog_pb2.ItemDeleted),
     "catalog.offer_changed": EventType(topics.OFFER, catalog_pb2.OfferChanged),
     "shop_sync.item_status_changed": EventType(topics.ITEM_STATUS, shop_sync_pb2.ItemStatusChanged),
+    "shop_sync.removal_held": EventType(topics.ALERT, shop_sync_pb2.RemovalHeld),
+    "shop_sync.removal_decided": EventType(topics.ALERT, shop_sync_pb2.RemovalDecided),
 }

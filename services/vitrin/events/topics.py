@@ -5,8 +5,10 @@ from typing import Final
 BRAND: Final = "accounts.brand.v1"
 API_KEY: Final = "accounts.api_key.v1"
 CONNECTION: Final = "accounts.connection.v1"
+OUTGOING: Final = "accounts.outgoing.v1"
 ITEM: Final = "catalog.item.v1"
 OFFER: Final = "catalog.offer.v1"
 ITEM_STATUS: Final = "shop_sync.item_status.v1"
+ALERT: Final = "shop_sync.alert.v1"
 
-ALL: Final = (BRAND, API_KEY, CONNECTION, ITEM, OFFER, ITEM_STATUS)
+ALL: Final = (BRAND, API_KEY, CONNECTION, OUTGOING, ITEM, OFFER, ITEM_STATUS, ALERT)

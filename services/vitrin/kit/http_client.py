@@ -1,23 +1,25 @@
-"""The one transport to the platforms: time-outs, fixed rates, bounded concurrency, and three ways a call can end.
+"""The one transport to the platforms: time-outs, learned rates, bulkheads, breakers, and three ways a call can end.
 
 A call ends in exactly one of these, and the difference is what keeps a platform's state right:
 
     Reply            a complete answer, whatever its status; the connector classifies its body
-    NotSent          nothing left the house (no connection, no free place in the pool): safe to send again
+    NotSent          nothing left the house (no connection, turned away by our own limits): safe to send again
     UnknownOutcome   the request was sent, but no complete answer came back: look before repeating
 
-Errors:  TransportFailure <- NotSent, UnknownOutcome.
+Errors:  TransportFailure <- NotSent <- NotNow; TransportFailure <- UnknownOutcome.
 
 Only calls marked `safe` (reads) are repeated here, with jitter. Tokens travel in headers, which are in no repr,
 log line or metric; a connector never puts one in a URL, since URLs are logged.
+
+Every endpoint class of a platform has its own connections, so that one that hangs cannot use up another's. When a call
+may go is decided in `kit.delivery`; the connector says by `ReadSignal` what an answer means for that.
 """
 
 import asyncio
 import random
+import ssl
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final
@@ -25,7 +27,24 @@ from typing import Final
 import httpx
 import orjson
 
+from vitrin.kit.delivery.breaker import BreakerRules, Health
+from vitrin.kit.delivery.gate import Gates, Signal, TurnedAway
+from vitrin.kit.delivery.rate import Priority, Rate
 from vitrin.kit.metrics import counter, histogram
+
+__all__ = [
+    "Call",
+    "NotNow",
+    "NotSent",
+    "PlatformHttp",
+    "Priority",
+    "Rate",
+    "ReadSignal",
+    "Reply",
+    "TransportFailure",
+    "UnknownOutcome",
+    "signal_by_status",
+]
 
 CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 60.0
@@ -34,14 +53,13 @@ POOL_TIMEOUT_S: Final = 10.0
 TOTAL_TIMEOUT_S: Final = 180.0
 """Upper bound of one attempt, so that an answer that trickles byte by byte ends too."""
 REPLY_BYTES_MAX: Final = 32 * 1024 * 1024
-CONNECTIONS_MAX: Final = 64
-CONNECTIONS_IDLE_MAX: Final = 16
+CONNECTIONS_MAX: Final = 32
+"""Per endpoint class of a platform; a brand has `concurrency_max` of them at most."""
+CONNECTIONS_IDLE_MAX: Final = 8
 CONNECTION_IDLE_S: Final = 20.0
 SAFE_ATTEMPTS_MAX: Final = 3
 BACKOFF_FIRST_S: Final = 0.2
 BACKOFF_MAX_S: Final = 5.0
-WINDOWS_MAX: Final = 10_000
-"""Limiters kept in memory; beyond it, those that stand full (and so carry no information) are dropped."""
 RETRIED_STATUSES: Final = frozenset({500, 502, 503, 504})
 
 _CALLS = counter(
@@ -54,52 +72,6 @@ _SECONDS = histogram(
     "Time of one attempt of a call to a platform, from taking a connection to the last byte of the answer.",
     ("platform", "endpoint"),
 )
-_WAIT = histogram(
-    "vitrin_platform_limiter_wait_seconds",
-    "Time that a call waited for the platform's rate before it was sent.",
-    ("platform", "endpoint"),
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
-    """A fixed rate of one endpoint class of one account: at most `calls` in any `per_s` seconds."""
-
-    endpoint: str
-    calls: int
-    per_s: float
-
-    def __post_init__(self) -> None:
-        if self.calls < 1 or self.per_s <= 0:
-            raise ValueError(f"rate of {self.endpoint}: calls and per_s must be above 0")
-
-
-class CallWindow:
-    """Sliding window: quotas are counted per minute or second, and a token window lets twice as much through in the
-    worst one. Time is an argument, in seconds of any monotonic clock; it never sleeps.
-
-    `take` always takes, also ahead of time, and answers how long to wait: callers are served in the order they asked.
-    """
-
-    def __init__(self, rate: Rate) -> None:
-        self.rate = rate
-        self._starts_s: deque[float] = deque(maxlen=rate.calls)
-
-    def wait_s(self, now_s: float) -> float:
-        """Seconds until one more call could go at once; takes nothing."""
-        if len(self._starts_s) < self.rate.calls:
-            return 0.0
-        return max(0.0, self._starts_s[0] + self.rate.per_s - now_s)
-
-    def take(self, now_s: float) -> float:
-        """Takes the next place and answers the seconds to wait before the call may go."""
-        wait = self.wait_s(now_s)
-        self._starts_s.append(now_s + wait)
-        return wait
-
-    def is_quiet(self, now_s: float) -> bool:
-        """Nothing that it remembers matters any more."""
-        return not self._starts_s or self._starts_s[-1] + self.rate.per_s <= now_s
 
 
 class TransportFailure(Exception):
@@ -115,13 +87,23 @@ class NotSent(TransportFailure):
     """Nothing was sent: repeating is safe."""
 
 
+class NotNow(NotSent):
+    """Turned away by our own limits. `reason`: endpoint_resting (it failed again and again), crowded, no_turn."""
+
+    def __init__(self, reason: str, retry_after_s: float) -> None:
+        super().__init__(reason, f"again in {retry_after_s:.1f} s")
+        self.retry_after_s = retry_after_s
+
+
 class UnknownOutcome(TransportFailure):
     """Sent, perhaps handled, but not (completely) answered: find out what is there before repeating a write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call. `account` and `rate.endpoint` name the limiter; `safe` calls change nothing and may be repeated."""
+    """One call. `account` and `rate.endpoint` name the limiter; `brand` and `rate.endpoint` the bulkhead and breaker.
+
+    `safe` calls change nothing and may be repeated; `concurrency_max` calls of the brand's endpoint go at once."""
 
     platform: str
     account: str
@@ -129,6 +111,8 @@ class Call:
     method: str
     url: str
     safe: bool
+    brand: str = ""
+    priority: Priority = Priority.SLOW
     concurrency_max: int = 4
     params: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -153,12 +137,13 @@ class Reply:
         return decoded
 
 
-@dataclass(slots=True)
-class _Place:
-    """The concurrency of one account; forgotten when nobody uses it."""
+ReadSignal = Callable[[Reply], Signal]
+"""Pure: what an answer says about the endpoint's health and quota. Bodies count, not only statuses."""
 
-    semaphore: asyncio.Semaphore
-    users: int = 0
+
+def signal_by_status(reply: Reply) -> Signal:
+    """For answers that nobody reads more closely."""
+    return Signal(health=Health.UNWELL if reply.status >= 500 else Health.WELL, throttled=reply.status == 429)
 
 
 class PlatformHttp:
@@ -173,24 +158,35 @@ class PlatformHttp:
         read_timeout_s: float = READ_TIMEOUT_S,
         total_timeout_s: float = TOTAL_TIMEOUT_S,
         proxy: str | None = None,
+        breaker_rules: BreakerRules | None = None,
+        rate_factor: float = 1.0,
     ) -> None:
+        """`rate_factor` multiplies the documented rates: above 1 only where a sandbox counts no calls."""
         self._monotonic = monotonic
         self._jitter = jitter
         self._sleep = sleep
         self._total_timeout_s = total_timeout_s
-        self._windows: dict[tuple[str, str, str], CallWindow] = {}
-        self._places: dict[tuple[str, str], _Place] = {}
+        self._gates = Gates(
+            monotonic=monotonic,
+            sleep=sleep,
+            jitter=jitter,
+            breaker_rules=breaker_rules,
+            rate_factor=rate_factor,
+        )
         self._read_timeout_s = read_timeout_s
         self._proxy = proxy
-        self._clients: dict[bool, httpx.AsyncClient] = {}
+        self._tls: ssl.SSLContext | None = None
+        self._clients: dict[tuple[str, str, bool], httpx.AsyncClient] = {}
 
-    def _client(self, url: str) -> httpx.AsyncClient:
-        """One client for https and one for plain addresses (the sandbox): the certificate store is 6 MB, and is
-        loaded only by who needs it."""
-        secure = not url.startswith("http://")
-        if secure not in self._clients:
-            self._clients[secure] = httpx.AsyncClient(
-                verify=secure,
+    def _client(self, call: Call) -> httpx.AsyncClient:
+        """The certificate store is 6 MB: loaded once, and only by who needs it (the sandbox does not)."""
+        secure = not call.url.startswith("http://")
+        key = (call.platform, call.rate.endpoint, secure)
+        if key not in self._clients:
+            if secure and self._tls is None:
+                self._tls = httpx.create_ssl_context(trust_env=False)
+            self._clients[key] = httpx.AsyncClient(
+                verify=self._tls if secure and self._tls else False,
                 timeout=httpx.Timeout(
                     connect=CONNECT_TIMEOUT_S,
                     read=self._read_timeout_s,
@@ -206,7 +202,7 @@ class PlatformHttp:
                 trust_env=False,
                 proxy=self._proxy,
             )
-        return self._clients[secure]
+        return self._clients[key]
 
     async def __aenter__(self) -> "PlatformHttp":
         return self
@@ -220,26 +216,46 @@ class PlatformHttp:
         for client in self._clients.values():
             await client.aclose()
 
-    def ready_in_s(self, *, platform: str, account: str, rate: Rate) -> float:
-        """Seconds that a call of this endpoint would now wait for its rate; 0 when it could go at once."""
-        window = self._windows.get((platform, account, rate.endpoint))
-        return 0.0 if window is None else window.wait_s(self._monotonic())
+    def ready_in_s(
+        self,
+        *,
+        platform: str,
+        account: str,
+        rate: Rate,
+        brand: str = "",
+        priority: Priority = Priority.SLOW,
+    ) -> float:
+        """Seconds that a call of this endpoint and lane would now wait: for its rate, or for a breaker to let it
+        through; 0 when it could go at once. Ask before taking work: a call that waits holds its items."""
+        return self._gates.ready_in_s(_Asking(platform, account, brand, rate, priority))
 
-    async def request(self, call: Call) -> Reply:
-        """Waits for the rate and a free place, then sends. Never call it with a database transaction open.
+    def recall(self, *, platform: str, account: str, rate: Rate, ago_s: Iterable[float]) -> None:
+        """Calls of this endpoint that were made so many seconds ago, before this process started. Ignored once a
+        call was made: what is known by then is better."""
+        self._gates.recall(_Asking(platform, account, "", rate, Priority.SLOW), ago_s)
 
-        Raises NotSent or UnknownOutcome. Safe calls are tried up to SAFE_ATTEMPTS_MAX times.
+    def waiting(self, brand: str, platform: str, endpoint: str) -> int:
+        """Calls of a brand that wait for their turn at an endpoint now."""
+        return self._gates.waiting(brand, platform, endpoint)
+
+    async def request(self, call: Call, *, read: ReadSignal = signal_by_status) -> Reply:
+        """Waits for the call's turn, then sends. Never call it with a database transaction open.
+
+        Raises NotSent (NotNow where our own limits turn it away) or UnknownOutcome. Safe calls are tried up to
+        SAFE_ATTEMPTS_MAX times.
         """
         attempts = SAFE_ATTEMPTS_MAX if call.safe else 1
         for attempt in range(1, attempts + 1):
             last = attempt == attempts
             try:
-                reply = await self._attempt(call)
+                reply, signal = await self._attempt(call, read)
+            except NotNow:
+                raise
             except TransportFailure:
                 if last:
                     raise
             else:
-                if last or reply.status not in RETRIED_STATUSES:
+                if last or signal.throttled or reply.status not in RETRIED_STATUSES:
                     return reply
             await self._sleep(self._backoff_s(attempt))
         raise AssertionError("the last attempt returns or raises")
@@ -248,25 +264,28 @@ class PlatformHttp:
         ceiling: float = min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** (attempt - 1))
         return ceiling * (0.5 + self._jitter() / 2)
 
-    async def _attempt(self, call: Call) -> Reply:
+    async def _attempt(self, call: Call, read: ReadSignal) -> tuple[Reply, Signal]:
         endpoint = call.rate.endpoint
-        wait = self._window(call).take(self._monotonic())
-        _WAIT.labels(call.platform, endpoint).observe(wait)
-        if wait > 0:
-            await self._sleep(wait)
-        async with self._place(call):
-            started = self._monotonic()
-            outcome = "unknown"
-            try:
-                reply = await self._send(call)
-                outcome = f"{reply.status // 100}xx"
-            except NotSent:
-                outcome = "not_sent"
-                raise
-            finally:
-                _SECONDS.labels(call.platform, endpoint).observe(self._monotonic() - started)
-                _CALLS.labels(call.platform, endpoint, outcome).inc()
-        return reply
+        try:
+            held = await self._gates.enter(call)
+        except TurnedAway as away:
+            raise NotNow(away.reason, away.retry_after_s) from None
+        started = self._monotonic()
+        outcome, signal = "unknown", Signal(health=Health.ABANDONED)
+        try:
+            reply = await self._send(call)
+            outcome, signal = f"{reply.status // 100}xx", read(reply)
+        except NotSent:
+            outcome, signal = "not_sent", Signal(health=Health.UNWELL, counted=False)
+            raise
+        except UnknownOutcome:
+            signal = Signal(health=Health.UNWELL)
+            raise
+        finally:
+            self._gates.leave(held, signal)
+            _SECONDS.labels(call.platform, endpoint).observe(self._monotonic() - started)
+            _CALLS.labels(call.platform, endpoint, outcome).inc()
+        return reply, signal
 
     async def _send(self, call: Call) -> Reply:
         try:
@@ -280,7 +299,7 @@ class PlatformHttp:
             raise UnknownOutcome(type(error).__name__, str(error)) from error
 
     async def _exchange(self, call: Call) -> Reply:
-        async with self._client(call.url).stream(
+        async with self._client(call).stream(
             call.method, call.url, params=dict(call.params), headers=dict(call.headers), content=call.content
         ) as response:
             body = bytearray()
@@ -291,25 +310,14 @@ class PlatformHttp:
             headers = {name.lower(): value for name, value in response.headers.items()}
             return Reply(response.status_code, headers, bytes(body))
 
-    def _window(self, call: Call) -> CallWindow:
-        key = (call.platform, call.account, call.rate.endpoint)
-        window = self._windows.get(key)
-        if window is None or window.rate != call.rate:
-            now_s = self._monotonic()
-            if len(self._windows) >= WINDOWS_MAX:
-                self._windows = {k: b for k, b in self._windows.items() if not b.is_quiet(now_s)}
-            window = self._windows[key] = CallWindow(call.rate)
-        return window
 
-    @asynccontextmanager
-    async def _place(self, call: Call) -> AsyncIterator[None]:
-        key = (call.platform, call.account)
-        place = self._places.setdefault(key, _Place(asyncio.Semaphore(call.concurrency_max)))
-        place.users += 1
-        try:
-            async with place.semaphore:
-                yield
-        finally:
-            place.users -= 1
-            if place.users == 0:
-                del self._places[key]
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """A call that is only thought of."""
+
+    platform: str
+    account: str
+    brand: str
+    rate: Rate
+    priority: Priority
+    concurrency_max: int = 1

@@ -4,17 +4,19 @@ A task that fails ends the process, so that whoever watches it sees it and start
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final, Literal
 
+import grpc
 from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from vitrin.kit.clock import Clock
 from vitrin.kit.consumer.age import AgeWatch
+from vitrin.kit.consumer.bootstrap import Bootstrap
 from vitrin.kit.consumer.loop import Consumer, Handler
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
 from vitrin.kit.errors import Unavailable
@@ -24,9 +26,13 @@ from vitrin.kit.kafka.admin import check_topics, load_topics
 from vitrin.kit.kafka.client import Probe
 from vitrin.kit.kafka.hints import HintListener
 from vitrin.kit.logs import configure_logging, get_logger
+from vitrin.kit.ops import republish, spine
 from vitrin.kit.outbox.relay import Relay
 from vitrin.kit.outbox.wake import Wake
 from vitrin.kit.settings import DatabaseSettings, HttpSettings, KafkaSettings, ProcessSettings
+from vitrin.kit.state.republisher import Republisher
+from vitrin.kit.state.snapshots import SnapshotServicer
+from vitrin.kit.state.source import StateSource
 
 Role = Literal["api", "worker", "all"]
 Loop = Callable[[asyncio.Event], Awaitable[None]]
@@ -65,6 +71,9 @@ class Runtime:
         self.worker = WorkerDatabase(settings=database, service=service, clock=clock, wake=self.wake)
         self.probe = Probe(kafka)
         self.hints = HintListener(database)
+        self.sources: dict[str, StateSource] = {}
+        self.snapshots = SnapshotServicer(self.worker, self.sources)
+        self._republish_asked = asyncio.Event()
         self._loops: list[tuple[str, Loop]] = []
         self._closers: list[Callable[[], Awaitable[None]]] = []
         if self.is_worker:
@@ -78,18 +87,40 @@ class Runtime:
                 probe=self.probe,
                 wake=self.wake,
                 clock=clock,
+                has_state=self.sources.__contains__,
             )
             self._loops.append(("relay", relay.run))
+            republisher = Republisher(
+                database=self.worker, sources=self.sources, wake=self._republish_asked, clock=clock
+            )
+            self._loops.append(("republish", republisher.run))
+
+    def owns(self, *sources: StateSource) -> None:
+        """The compacted topics of this service: whoever lacks one can have its whole state (see `kit.state`)."""
+        self.sources.update({source.topic: source for source in sources})
 
     def consumer(
-        self, *, group: str, topics: Sequence[str], handler: Handler, watched: bool = False
+        self,
+        *,
+        group: str,
+        topics: Sequence[str],
+        handler: Handler,
+        watched: bool = False,
+        owners: Mapping[str, grpc.aio.Channel] | None = None,
     ) -> Consumer | AgeWatch:
         """A consumer group of this service, run with the others. Its name starts with the service's. `watched`: api
-        processes of the service want to know its age; there this answers a watch instead of a consumer."""
+        processes of the service want to know its age; there this answers a watch instead of a consumer. `owners`: whom
+        to ask for the snapshot of each topic."""
         if not self.is_worker:
             watch = AgeWatch(group=group, database=self.app, clock=self.clock)
             self._loops.append((group, watch.run))
             return watch
+        bootstrap = None
+        if owners:
+            bootstrap = Bootstrap(
+                group=group, owners=owners, handler=handler, database=self.worker, clock=self.clock
+            )
+            self._loops.append((f"{group}.snapshot", bootstrap.run))
         consumer = Consumer(
             group=group,
             topics=topics,
@@ -100,6 +131,7 @@ class Runtime:
             hints=self.hints,
             clock=self.clock,
             tell_age=watched,
+            bootstrap=bootstrap,
         )
         self._loops.append((group, consumer.run))
         return consumer
@@ -109,6 +141,13 @@ class Runtime:
         self._loops.append((name, loop))
 
     def http(self, app: FastAPI, settings: HttpSettings) -> None:
+        """With the operator's doors to the spine, which every service has."""
+        look = spine.Spine(service=self.service, database=self.worker, probe=self.probe, clock=self.clock)
+        asked = republish.Republishing(
+            database=self.worker, sources=self.sources, wake=self._republish_asked, clock=self.clock
+        )
+        spine.install(app, look)
+        republish.install(app, asked)
         self.loop("http", lambda stop: serve(app, settings, stop))
 
     def grpc(self, server: GrpcServer) -> None:
@@ -134,6 +173,9 @@ class Runtime:
 
         async def check() -> None:
             if consumer.age_s() == float("inf"):
+                bootstrap = consumer.bootstrap if isinstance(consumer, Consumer) else None
+                if bootstrap is not None and not bootstrap.complete:
+                    raise Unavailable(f"{consumer.group} is not complete yet: {bootstrap.waits_for}.")
                 raise Unavailable(f"{consumer.group} has not read its topics to their end yet.")
 
         return check

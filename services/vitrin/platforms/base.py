@@ -5,21 +5,24 @@ is a `PlatformFailure`, whose `kind` says what the caller may do:
 
     THROTTLED        wait `retry_after_s` (or back off), then send again: nothing was done
     TRANSIENT        the platform is unwell: back off and send again: nothing was done
-    NOT_SENT         nothing left the house: back off and send again
+    NOT_SENT         nothing left the house: back off and send again. Where our own limits turned the call away,
+                     `retry_after_s` says when to come again, and `code` why: endpoint_resting (it failed again and
+                     again, its breaker is open), crowded (too many calls of the brand wait), no_turn (no rate soon)
     AUTH             the token is expired or revoked: stop the channel until it is replaced
     PERMISSION       the token may not do this: stop the channel until somebody grants it
-    INVALID_REQUEST  the call itself is wrong: repeating cannot help
-    TOO_LARGE        send fewer items per call
+    INVALID_REQUEST  the call itself is wrong: repeating cannot help. A batch of several items may have been refused
+                     because of some of them, without a name: `kit.delivery.bisect` finds them
+    TOO_LARGE        send fewer items per call: halve by size, blame nobody but an item alone
     UNKNOWN_OUTCOME  sent, not (completely) answered: read back before repeating
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from vitrin.kit.http_client import PlatformHttp, Rate
+from vitrin.kit.http_client import PlatformHttp, Priority, Rate
 from vitrin.kit.money import Money
 
 Attributes = Mapping[str, object]
@@ -189,7 +192,10 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a platform's catalog can do. `partial_update`: an offer operation leaves the other fields alone."""
+    """What a platform's catalog can do. `partial_update`: an offer operation leaves the other fields alone.
+
+    `stock_fields`: attributes that say whether the item can be bought; with an availability of `sold_out_words` it
+    cannot."""
 
     platform: str
     batch_items_max: int
@@ -200,6 +206,8 @@ class Capabilities:
     item_id_length_max: int
     concurrency_max: int
     rates: Mapping[Endpoint, Rate] = field(default_factory=dict)
+    stock_fields: tuple[str, ...] = ("availability",)
+    sold_out_words: frozenset[str] = frozenset({"out of stock", "discontinued"})
 
 
 class PlatformFailure(Exception):
@@ -253,21 +261,34 @@ class CatalogChannel(Protocol):
         """One record of a batch with its size. Pure."""
         ...
 
-    def ready_in_s(self, endpoint: Endpoint = Endpoint.SEND) -> float:
-        """Seconds that a call would now wait for the platform's rate."""
+    def ready_in_s(self, endpoint: Endpoint = Endpoint.SEND, *, priority: Priority = Priority.SLOW) -> float:
+        """Seconds that a call would now wait for the platform's rate in this lane, or for a resting endpoint; 0 when
+        it could go at once. Ask before taking work."""
         ...
 
-    async def send(self, operations: Sequence[Operation]) -> SendResult:
-        """One call; at most `batch_items_max` operations and `batch_bytes_max`, each item id at most once."""
+    def recall_sends(self, ago_s: Iterable[float]) -> None:
+        """Sends of this account within the last window, made before this process started (from stored attempts): the
+        rate goes on from there. Without it the first call goes at once and no burst follows. Ignored after the
+        first send."""
+        ...
+
+    async def send(self, operations: Sequence[Operation], *, priority: Priority | None = None) -> SendResult:
+        """One call; at most `batch_items_max` operations and `batch_bytes_max`, each item id at most once.
+
+        `priority` None: FAST where an operation is of kind OFFER; the caller knows better where price and stock
+        travel in upserts."""
         ...
 
     async def poll(self, handle: str, sent: Sequence[str]) -> PollResult:
         """`sent`: the platform item ids of the batch that have no verdict yet."""
         ...
 
-    async def read_back(self, expected: Mapping[str, Mapping[str, object]]) -> Mapping[str, Seen]:
+    async def read_back(
+        self, expected: Mapping[str, Mapping[str, object]], *, priority: Priority = Priority.SLOW
+    ) -> Mapping[str, Seen]:
         """What the platform shows now, for every id of `expected` (platform item id -> attributes sent, {} after
-        a delete), compared field by field. Any number of ids; split into calls of `read_back_items_max`."""
+        a delete), compared field by field. Any number of ids; split into calls of `read_back_items_max`. FAST for a
+        look that holds up price or stock."""
         ...
 
 
@@ -296,9 +317,11 @@ class OpenChannel(Protocol):
         currency: str,
         base_url: str | None = None,
         rates: Mapping[Endpoint, Rate] | None = None,
+        brand: str = "",
     ) -> CatalogChannel:
         """`market` is an ISO 3166-1 alpha-2 country, `language` ISO 639-1, `currency` ISO 4217; `base_url` None means
-        the platform's own; `rates` replaces those of the capabilities (a sandbox without quotas, a busy catalog)."""
+        the platform's own; `rates` replaces those of the capabilities (a sandbox without quotas, a busy catalog);
+        `brand` is whose bulkheads and breakers the calls use."""
         ...
 
 

@@ -1,19 +1,60 @@
-"""One call to a platform: transport failures and refused answers become a `PlatformFailure`."""
+"""One call to a platform: transport failures and refused answers become a `PlatformFailure`, and the transport is told
+what the answer means for the endpoint's health and quota."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from vitrin.kit.http_client import Call, NotSent, PlatformHttp, Reply, UnknownOutcome
-from vitrin.platforms.base import Capabilities, FailureKind, Operation, PlatformFailure
+from vitrin.kit.delivery.breaker import Health
+from vitrin.kit.delivery.gate import Signal
+from vitrin.kit.delivery.rate import Priority, Usage
+from vitrin.kit.http_client import Call, NotNow, NotSent, PlatformHttp, Reply, UnknownOutcome
+from vitrin.platforms.base import Capabilities, FailureKind, Operation, OperationKind, PlatformFailure
 
 Classify = Callable[[int, Mapping[str, str], object | None], PlatformFailure | None]
 """Pure: status, lower-case headers and decoded body (None where it is not JSON) -> None for a success."""
+ReadUsage = Callable[[Mapping[str, str]], Usage | None]
+"""Pure: lower-case headers -> how much of the endpoint's quota is used, None where they do not say."""
+
+UNWELL: Final = frozenset({FailureKind.TRANSIENT, FailureKind.UNKNOWN_OUTCOME})
+"""Answers of an endpoint that does not work; every other refusal comes from one that does."""
 
 
-async def answered(http: PlatformHttp, call: Call, *, classify: Classify) -> Any:
+class _Reading:
+    """Reads the one answer of a call: its signal for the transport, its body or failure for the caller."""
+
+    def __init__(self, classify: Classify, usage: ReadUsage | None) -> None:
+        self._classify = classify
+        self._usage = usage
+        self.body: Any = None
+        self.failure: PlatformFailure | None = None
+
+    def __call__(self, reply: Reply) -> Signal:
+        self.body = reply.json()
+        self.failure = self._classify(reply.status, reply.headers, self.body)
+        kind = self.failure.kind if self.failure else None
+        return Signal(
+            health=Health.UNWELL if kind in UNWELL else Health.WELL,
+            throttled=kind is FailureKind.THROTTLED,
+            retry_after_s=self.failure.retry_after_s if self.failure else None,
+            usage=self._usage(reply.headers) if self._usage else None,
+        )
+
+
+async def answered(
+    http: PlatformHttp, call: Call, *, classify: Classify, usage: ReadUsage | None = None
+) -> Any:
     """The decoded JSON of a successful answer. A read whose outcome is unknown has simply failed for now."""
+    reading = _Reading(classify, usage)
     try:
-        reply = await http.request(call)
+        await http.request(call, read=reading)
+    except NotNow as away:
+        raise PlatformFailure(
+            FailureKind.NOT_SENT,
+            code=away.reason,
+            message=str(away),
+            fix="Vitrin tries again by itself.",
+            retry_after_s=away.retry_after_s,
+        ) from away
     except NotSent as error:
         raise PlatformFailure(
             FailureKind.NOT_SENT,
@@ -23,17 +64,11 @@ async def answered(http: PlatformHttp, call: Call, *, classify: Classify) -> Any
         ) from error
     except UnknownOutcome as error:
         raise _unanswered(call, str(error)) from error
-    return checked(call, reply, classify=classify)
-
-
-def checked(call: Call, reply: Reply, *, classify: Classify) -> Any:
-    body = reply.json()
-    failure = classify(reply.status, reply.headers, body)
-    if failure is None:
-        return body
-    if failure.kind is FailureKind.UNKNOWN_OUTCOME:
-        raise _unanswered(call, failure.message)
-    raise failure
+    if reading.failure is None:
+        return reading.body
+    if reading.failure.kind is FailureKind.UNKNOWN_OUTCOME:
+        raise _unanswered(call, reading.failure.message)
+    raise reading.failure
 
 
 def _unanswered(call: Call, message: str) -> PlatformFailure:
@@ -98,6 +133,12 @@ def check_batch(operations: Sequence[Operation], capabilities: Capabilities) -> 
             code="batch_invalid",
             message="a batch has at least one item, and each item once",
         )
+
+
+def lane_of(operations: Sequence[Operation]) -> Priority:
+    """Price and stock overtake content."""
+    offers = any(operation.kind is OperationKind.OFFER for operation in operations)
+    return Priority.FAST if offers else Priority.SLOW
 
 
 def in_chunks(ids: Iterable[str], size: int) -> list[list[str]]:

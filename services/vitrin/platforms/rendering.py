@@ -279,6 +279,14 @@ def offer_of(findings: Findings, item: ChannelItem, *, currency: str) -> Offer:
             "Give the item a price in the shop.",
         )
         return Offer("", "", None, None)
+    if price.amount_minor == 0:
+        # Whether a platform would refuse it is unverified; a shop's own "not for sale" or a slip must not be sold.
+        findings.problem(
+            "price_zero",
+            "price",
+            f"The price is {price}; nothing is offered on {findings.rules.platform_title} for nothing.",
+            "Give the item a price above zero in the shop.",
+        )
     if currency and price.currency != currency:
         findings.problem(
             "currency_mismatch",

@@ -6,11 +6,12 @@ from hashlib import blake2b
 
 
 class TokenState(StrEnum):
-    """What a platform thinks of an access token."""
+    """What a platform thinks of an access token; a limited one lacks the permission for catalogs."""
 
     VALID = "valid"
     EXPIRED = "expired"
     REMOVED = "removed"
+    LIMITED = "limited"
 
 
 @dataclass(slots=True)
@@ -29,6 +30,21 @@ class Account:
     def name(self) -> str:
         """What the page calls it."""
         return f"Sandbox shop {self.number}"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Everything by which a command may name the account."""
+        return frozenset({self.name, *self.external_ids.values(), *self.catalog_ids})
+
+    @property
+    def log_name(self) -> str:
+        """How the request log names the account: Meta's business, Pinterest's ad account."""
+        return self.external_ids["business_id" if self.platform == "meta" else "ad_account_id"]
+
+    @property
+    def app_secret(self) -> str:
+        """The secret of the account's app, 32 hexadecimal digits; Meta's appsecret_proof is made with it."""
+        return _digest(f"{self.platform}-secret-{self.number}", size=16)
 
 
 def _digest(text: str, *, size: int = 12) -> str:

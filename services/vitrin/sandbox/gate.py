@@ -1,19 +1,18 @@
 """The door of every platform: reads the body up to its cap, meets faults, calls the platform, keeps the log."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
+from dataclasses import replace
 from time import perf_counter
-from typing import Any
-from urllib.parse import parse_qsl
 
 import orjson
 import structlog
-from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
-from vitrin.sandbox.faults import ActiveFault, FaultKind
+from vitrin.sandbox.bodies import form_fields, read_capped
+from vitrin.sandbox.delivery import DROPPED_STATUS, drop, hold, spoiled
+from vitrin.sandbox.fault_book import Hit, Plan, Subject
+from vitrin.sandbox.fault_kinds import FaultKind
 from vitrin.sandbox.metrics import FAULTS, ITEMS_RECEIVED, REQUEST_SECONDS, REQUESTS
 from vitrin.sandbox.request_log import LogEntry, without_secrets
 from vitrin.sandbox.wire import Call, Platform, Reply
@@ -21,11 +20,8 @@ from vitrin.sandbox.world import World
 
 logger = structlog.get_logger(__name__)
 
-DROP_EXTENSION = "vitrin.sandbox.drop"
-"""ASGI extension of the sandbox's own server: a function that closes the connection without an answer."""
-
-FORM_FIELDS_MAX = 200
-DROPPED_STATUS = 504
+HELD = frozenset({FaultKind.TIMEOUT_BEFORE, FaultKind.TIMEOUT_AFTER, FaultKind.HANG})
+UNREADABLE = frozenset({FaultKind.TRUNCATE, FaultKind.GARBAGE})
 
 
 class PlatformGate:
@@ -38,86 +34,108 @@ class PlatformGate:
     async def serve(self, request: Request) -> Response:
         """Answer one request, or close the connection if a fault says so."""
         call = await self._read(request)
-        fault = self._world.faults.match(platform=self._platform.name, method=call.method, path=call.path)
         started = perf_counter()
-        if fault is None:
-            reply = self._answer(call)
-            return self._finish(call, reply, fault=None, seconds=perf_counter() - started)
-        FAULTS.labels(self._platform.name, fault.spec.kind).inc()
-        return await self._misbehave(request, call, fault, started=started)
-
-    async def _misbehave(
-        self, request: Request, call: Call, fault: ActiveFault, *, started: float
-    ) -> Response:
-        kind = fault.spec.kind
-        if fault.spec.delay_ms:
-            await asyncio.sleep(fault.spec.delay_ms / 1000)
-        if kind is FaultKind.REFUSE:
-            return self._finish(
-                call, self._refusal(call, fault), fault=fault, seconds=perf_counter() - started
-            )
-        if kind is FaultKind.TIMEOUT_BEFORE:
-            reply = Reply(DROPPED_STATUS, None, outcome="dropped")
+        subject = self._subject(call)
+        plan = self._world.faults.plan(subject)
+        for hit in plan.hits:
+            FAULTS.labels(self._platform.name, hit.spec.kind).inc()
+        arrived_ms = call.received_ms
+        if plan.delay_ms:
+            await asyncio.sleep(plan.delay_ms / 1000)
+            call = replace(call, received_ms=self._world.now_ms())
+        if plan.instead is not None:
+            reply = self._instead(call, plan.instead)
         else:
-            if kind is FaultKind.SLOW:
-                call = self._at_this_moment(call)
-            reply = self._answer(call)
-        if kind is FaultKind.SLOW:
-            return self._finish(call, reply, fault=fault, seconds=perf_counter() - started)
-        reply.outcome = "dropped"
-        self._finish(call, reply, fault=fault, seconds=perf_counter() - started, dropped=True)
-        await _hold(request, hold_ms=fault.spec.hold_ms)
-        return await _drop(request)
+            reply = self._answer(replace(call, effects=plan.effects))
+        cut = _cutting(plan)
+        if cut is not None:
+            reply.outcome = "dropped" if cut.spec.kind is not FaultKind.RESET else "reset"
+        seconds = perf_counter() - started
+        answer = self._finish(
+            replace(call, received_ms=arrived_ms), reply, plan=plan, subject=subject, seconds=seconds
+        )
+        return await self._deliver(request, answer, plan)
 
-    def _at_this_moment(self, call: Call) -> Call:
-        return Call(
+    async def _deliver(self, request: Request, answer: Response, plan: Plan) -> Response:
+        cut = _cutting(plan)
+        if cut is not None and cut.spec.kind is not FaultKind.RESET:
+            if cut.spec.kind in HELD:
+                await hold(request, hold_ms=cut.spec.held_ms)
+            return await drop(request)
+        return spoiled(answer, plan.answer.spec) if plan.answer is not None else answer
+
+    def _subject(self, call: Call) -> Subject:
+        platform = self._platform
+
+        def accounts() -> frozenset[str]:
+            account = platform.account_of(call)
+            return account.names if account is not None else frozenset()
+
+        return Subject(
+            platform=platform.name,
             method=call.method,
             path=call.path,
-            query=call.query,
-            headers=call.headers,
-            body=call.body,
-            body_bytes=call.body_bytes,
-            form=call.form,
-            base_url=call.base_url,
-            received_ms=self._world.now_ms(),
+            endpoint=platform.endpoint_of(call),
+            now_ms=call.received_ms,
+            accounts=accounts,
+            items=lambda: platform.items_of(call),
         )
 
-    def _refusal(self, call: Call, fault: ActiveFault) -> Reply:
-        spec = fault.spec
-        if spec.error is not None:
-            named = self._platform.named_error(spec.error, call)
-            if named is not None:
-                return named
-        return Reply(spec.status or 500, spec.body, outcome="refused")
+    def _instead(self, call: Call, hit: Hit) -> Reply:
+        """The answer that a fault gives in the platform's place."""
+        spec, platform = hit.spec, self._platform
+        if spec.kind in HELD or (spec.kind is FaultKind.OUTAGE and spec.drop):
+            return Reply(DROPPED_STATUS, None)
+        if spec.kind is FaultKind.THROTTLE:
+            reply = platform.throttled(call, code=spec.code, regain_s=spec.regain_s)
+        elif spec.kind is FaultKind.OUTAGE:
+            reply = self._named("unavailable", call)
+        elif spec.kind is FaultKind.REFUSE_BATCH and spec.error is None:
+            reply = platform.batch_refused(call)
+        elif spec.error is not None:
+            reply = self._named(spec.error, call)
+        else:
+            reply = Reply(500, spec.body, outcome="refused")
+        if spec.status is not None:
+            reply.status = spec.status
+        return reply
+
+    def _named(self, name: str, call: Call) -> Reply:
+        """The platform's error; a fault for all platforms may name one that only another has."""
+        return self._platform.named_error(name, call) or Reply(500, None, outcome="error")
 
     def _answer(self, call: Call) -> Reply:
         try:
             return self._platform.handle(call)
         except Exception:
             logger.exception("sandbox.platform_failed", platform=self._platform.name, path=call.path)
-            return self._platform.named_error("unknown", call) or Reply(500, None, outcome="error")
+            return self._named("unknown", call)
 
-    def _finish(
-        self, call: Call, reply: Reply, *, fault: ActiveFault | None, seconds: float, dropped: bool = False
-    ) -> Response:
+    def _finish(self, call: Call, reply: Reply, *, plan: Plan, subject: Subject, seconds: float) -> Response:
         world, name = self._world, self._platform.name
+        if reply.account is None and (account := self._platform.account_of(call)) is not None:
+            reply.account = account.log_name
+        item_ids = reply.item_ids or subject.item_ids
         entry = LogEntry(
             seq=world.log.next_seq(),
             received_ms=call.received_ms,
             duration_ms=seconds * 1000,
             platform=name,
             account=reply.account,
+            endpoint=subject.endpoint,
             method=call.method,
             path=call.path,
             query=without_secrets(call.query),
-            status=None if dropped else reply.status,
+            status=None if _cutting(plan) is not None else reply.status,
             outcome=reply.outcome,
             error_code=reply.error_code,
-            item_count=len(reply.item_ids),
-            item_ids=list(reply.item_ids[: world.settings.log_item_ids_max]),
+            item_count=len(item_ids),
+            accepted_count=reply.accepted_count,
+            item_ids=list(item_ids[: world.settings.log_item_ids_max]),
             operations=reply.operations,
             handle=reply.handle,
-            fault=f"{fault.fault_id}:{fault.spec.kind}" if fault else None,
+            readable=plan.answer is None or plan.answer.spec.kind not in UNREADABLE,
+            injected=[hit.as_json(item_ids_max=world.settings.log_item_ids_max) for hit in plan.hits],
         )
         world.log.add(entry)
         REQUESTS.labels(name, reply.outcome).inc()
@@ -132,7 +150,7 @@ class PlatformGate:
         )
 
     async def _read(self, request: Request) -> Call:
-        body, body_bytes = await _read_capped(request, bytes_max=self._platform.body_bytes_max)
+        body, body_bytes = await read_capped(request, bytes_max=self._platform.body_bytes_max)
         root = f"/{self._platform.host}"
         base = f"{request.url.scheme}://{request.url.netloc}{root}"
         return Call(
@@ -142,72 +160,17 @@ class PlatformGate:
             headers=request.headers,
             body=body,
             body_bytes=body_bytes,
-            form=await _form(request.headers, body),
+            form=await form_fields(request.headers, body),
             base_url=base,
             received_ms=self._world.now_ms(),
         )
 
 
-async def _read_capped(request: Request, *, bytes_max: int) -> tuple[bytes | None, int]:
-    """The body, or None when it is larger than the cap; the rest is then read and thrown away."""
-    parts: list[bytes] = []
-    size = 0
-    with suppress(ClientDisconnect):
-        async for part in request.stream():
-            size += len(part)
-            if size <= bytes_max:
-                parts.append(part)
-            else:
-                parts.clear()
-    return (b"".join(parts) if size <= bytes_max else None), size
-
-
-async def _form(headers: Mapping[str, str], body: bytes | None) -> dict[str, str] | None:
-    """The fields of a form-encoded or multipart body, None for any other."""
-    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if not body:
+def _cutting(plan: Plan) -> Hit | None:
+    """The fault that ends the connection before the client has an answer, if any."""
+    hit = plan.instead or plan.answer
+    if hit is None:
         return None
-    if content_type == "application/x-www-form-urlencoded":
-        pairs = parse_qsl(
-            body.decode(errors="replace"), keep_blank_values=True, max_num_fields=FORM_FIELDS_MAX
-        )
-        return dict(pairs)
-    if content_type != "multipart/form-data":
-        return None
-
-    async def stream() -> AsyncIterator[bytes]:
-        yield body
-
-    parser = MultiPartParser(
-        headers,  # type: ignore[arg-type]
-        stream(),  # type: ignore[arg-type]
-        max_fields=FORM_FIELDS_MAX,
-        max_part_size=len(body),
-    )
-    try:
-        parsed = await parser.parse()
-    except MultiPartException:
-        return {}
-    return {name: value for name, value in parsed.multi_items() if isinstance(value, str)}
-
-
-async def _hold(request: Request, *, hold_ms: int) -> None:
-    """Wait, but not longer than the client does."""
-
-    async def disconnected() -> None:
-        message: Any = {"type": "http.request"}
-        while message["type"] != "http.disconnect":
-            message = await request.receive()
-
-    with suppress(TimeoutError):
-        await asyncio.wait_for(disconnected(), hold_ms / 1000)
-
-
-async def _drop(request: Request) -> Response:
-    """Close the connection without an answer; on a server without the extension the answer is an empty 504."""
-    drop: Callable[[], None] | None = request.scope.get("extensions", {}).get(DROP_EXTENSION)
-    if drop is not None:
-        drop()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-    return Response(status_code=DROPPED_STATUS)
+    kind = hit.spec.kind
+    cuts = kind in HELD or kind is FaultKind.RESET or (kind is FaultKind.OUTAGE and hit.spec.drop)
+    return hit if cuts else None

@@ -1,7 +1,10 @@
 """Starts the sandbox: ``run(settings)`` serves until it is told to stop."""
 
 import contextlib
+import os
 import signal
+import socket
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,20 +12,29 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from vitrin.sandbox.app import create_app
-from vitrin.sandbox.gate import DROP_EXTENSION
+from vitrin.sandbox.delivery import DROP_EXTENSION, RESET_EXTENSION
 from vitrin.sandbox.settings import SandboxSettings
 
 SHUTDOWN_SECONDS_MAX = 2
 
 
 class DroppingProtocol(HttpToolsProtocol):
-    """HTTP that can close a connection without an answer, for the time-out faults."""
+    """HTTP that can close or reset a connection whenever a fault says so."""
 
     def on_message_begin(self) -> None:
-        """Offer the drop to the application with every request."""
+        """Offer both to the application with every request."""
         super().on_message_begin()
         extensions: dict[str, Any] = self.scope.setdefault("extensions", {})
         extensions[DROP_EXTENSION] = self._drop
+        extensions[RESET_EXTENSION] = self._reset
+
+    def _reset(self) -> None:
+        """With no time to linger the system sends RST instead of FIN when the socket is closed."""
+        if self.transport is not None:
+            descriptor = self.transport.get_extra_info("socket").fileno()
+            with socket.socket(fileno=os.dup(descriptor)) as same:
+                same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._drop()
 
     def _drop(self) -> None:
         if self.transport is not None:

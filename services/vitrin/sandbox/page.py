@@ -7,6 +7,7 @@ from typing import Any
 REFRESH_MS = 2_000
 TITLE_CHARS_SHOWN = 60
 ACCOUNTS_SHOWN_MAX = 4
+CULPRITS_SHOWN_MAX = 3
 
 NAMES = {"meta": "Meta", "pinterest": "Pinterest"}
 
@@ -152,16 +153,28 @@ def _faults(faults: list[dict[str, Any]]) -> str:
     rows = [
         [
             f'<span class="chip warn">{_text(fault["kind"])}</span>',
-            _text(fault["platform"] or "any"),
-            _text(fault["method"] or "any"),
+            _text(" · ".join(one for one in (fault["platform"], fault["account"]) if one) or "any"),
+            _text(" ".join(one for one in (fault["endpoint"], fault["method"]) if one) or "any"),
             f"<code>{_text(fault['path'] or 'any')}</code>",
-            _text(fault["error"] or fault["status"] or ""),
+            _culprits(fault),
+            _text(fault.get("error") or fault.get("status") or fault.get("code") or ""),
             _text(f"{fault['hits']} of {fault['count'] or '∞'}"),
         ]
         for fault in faults
     ]
-    table = _table(("fault", "platform", "method", "path", "answer", "hits"), rows, empty="No active faults.")
-    return f'<section class="card"><h2>Faults</h2>{table}</section>'
+    head = ("fault", "platform", "calls", "path", "items", "answer", "hits")
+    table = _table(head, rows, empty="No active faults.")
+    kinds = '<a href="/_sandbox/faults/kinds">/_sandbox/faults/kinds</a>'
+    hint = f'<div class="soft">Every kind, with examples: {kinds}</div>'
+    return f'<section class="card"><h2>Faults</h2>{table}{hint}</section>'
+
+
+def _culprits(fault: dict[str, Any]) -> str:
+    if fault["item_share"] is not None:
+        return _text(f"{fault['item_share']:.3g} of all, seed {fault['seed']}")
+    named = fault["item_ids"] or []
+    more = f" and {len(named) - CULPRITS_SHOWN_MAX} more" if len(named) > CULPRITS_SHOWN_MAX else ""
+    return _text(", ".join(named[:CULPRITS_SHOWN_MAX]) + more)
 
 
 def _log(entries: list[dict[str, Any]]) -> str:

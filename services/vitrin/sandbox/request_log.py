@@ -20,13 +20,19 @@ def without_secrets(query: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One request. ``status`` is None when the connection was closed without an answer."""
+    """One request. ``status`` is None when the connection was closed without an answer.
+
+    ``item_count`` and ``item_ids`` (the first ``SANDBOX_LOG_ITEM_IDS_MAX``) are the items that the request named,
+    whether or not anything was done; ``accepted_count`` and ``operations`` tell what the platform took over.
+    ``injected`` are the faults that it met, each with the culprits named; ``readable`` is false for a spoiled body.
+    """
 
     seq: int
     received_ms: int
     duration_ms: float
     platform: str
     account: str | None
+    endpoint: str
     method: str
     path: str
     query: dict[str, str]
@@ -34,10 +40,12 @@ class LogEntry:
     outcome: str
     error_code: int | None
     item_count: int
+    accepted_count: int
     item_ids: list[str]
     operations: dict[str, int]
     handle: str | None
-    fault: str | None
+    readable: bool
+    injected: list[dict[str, Any]]
 
     def as_json(self) -> dict[str, Any]:
         """The shape of ``GET /_sandbox/log``."""
@@ -47,6 +55,7 @@ class LogEntry:
             "duration_ms": round(self.duration_ms, 3),
             "platform": self.platform,
             "account": self.account,
+            "endpoint": self.endpoint,
             "method": self.method,
             "path": self.path,
             "query": self.query,
@@ -54,10 +63,13 @@ class LogEntry:
             "outcome": self.outcome,
             "error_code": self.error_code,
             "item_count": self.item_count,
+            "accepted_count": self.accepted_count,
             "item_ids": self.item_ids,
             "operations": self.operations,
             "handle": self.handle,
-            "fault": self.fault,
+            "readable": self.readable,
+            "fault": "+".join(f"{one['id']}:{one['kind']}" for one in self.injected) or None,
+            "injected": self.injected,
         }
 
 
@@ -78,12 +90,16 @@ class RequestLog:
         """Remember the entry, forget the oldest beyond the limit."""
         self._entries.append(entry)
 
-    def read(self, *, platform: str | None, since: int, limit: int) -> list[LogEntry]:
-        """Up to ``limit`` entries numbered above ``since``, the oldest first."""
+    def read(
+        self, *, platform: str | None, since: int, limit: int, item_id: str | None = None
+    ) -> list[LogEntry]:
+        """Up to ``limit`` entries numbered above ``since``, the oldest first; with ``item_id`` those that name it."""
         found = (
             entry
             for entry in self._entries
-            if entry.seq > since and (platform is None or entry.platform == platform)
+            if entry.seq > since
+            and (platform is None or entry.platform == platform)
+            and (item_id is None or item_id in entry.item_ids)
         )
         return list(islice(found, limit))
 

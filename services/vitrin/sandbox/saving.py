@@ -3,7 +3,8 @@
 JSON lines: a header with the version, accounts, catalogs with their items in the order of creation, batches, and an
 end that counts them. Kept are accounts, tokens' states, catalogs, items with the times of their changes, batches still
 to be carried out and those that finished in the last hour; not the log, faults and quotas. Batches are written in the
-shape of the platform's own ``Batch``: who changes that or a line here counts VERSION up.
+shape of the platform's own ``Batch``: who changes that or a line here counts VERSION up, unless the change is a field
+with a default, which older files just lack. Drift that was planned and has not happened yet is not kept either.
 """
 
 import os
@@ -56,6 +57,7 @@ class CatalogLine(msgspec.Struct, tag="catalog", frozen=True):
     last_change_ms: int | None
     next_seq: int
     recent: list[str]
+    groups: dict[str, dict[str, Any]] = {}
 
 
 class ItemLine(msgspec.Struct, tag="item", frozen=True):
@@ -155,6 +157,7 @@ def _head(catalog: CatalogState) -> CatalogLine:
         last_change_ms=catalog.last_change_ms,
         next_seq=catalog.next_seq,
         recent=[item.key for item in catalog.recent()][::-1],
+        groups=dict(catalog.groups),
     )
 
 
@@ -222,6 +225,7 @@ class _Reader:
                 self._catalog = self._world.platforms[line.platform].add_catalog(
                     line.catalog_id, name=line.name
                 )
+                self._catalog.groups.update(line.groups)
                 self._heads.append((self._catalog, line))
             case AccountLine():
                 self._world.accounts.restore(line.account)

@@ -71,6 +71,9 @@ class SandboxSettings(BaseSettings):
         ge=1,
         description="Pinterest's catalogs_read calls per minute and account (unverified).",
     )
+    pinterest_calls_per_second: int = Field(
+        default=100, ge=1, description="All of Pinterest's calls per second and account, for a standard app."
+    )
     pinterest_duplicate_window_ms: int = Field(
         default=60_000,
         ge=0,

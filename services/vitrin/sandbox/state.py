@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from vitrin.sandbox.changes import Changes
+from vitrin.sandbox.history import History
 
 Fields = dict[str, Any]
 Facts = Callable[[Fields], tuple[str, ...]]
@@ -77,6 +78,8 @@ class CatalogState:
         self._next_seq = 1
         self._order: list[StoredItem] | None = None
         self._changes = changes
+        self.groups: dict[str, dict[str, Any]] = {}
+        self.history: History[StoredItem] | None = None
         changes.note()
 
     def __len__(self) -> int:
@@ -107,6 +110,7 @@ class CatalogState:
                 updated_ms=at_ms,
                 changed_ms={**(old.changed_ms or {}), **dict.fromkeys(changed, at_ms)},
             )
+        self._remember(key, old, at_ms=at_ms)
         self._order = None
         self.counts.update(self._facts(fields))
         self._note(key, at_ms=at_ms)
@@ -117,6 +121,7 @@ class CatalogState:
         old = self._items.pop(key, None)
         if old is None:
             return False
+        self._remember(key, old, at_ms=at_ms)
         self.counts.subtract(self._facts(old.fields()))
         self._order = None
         self._recent.pop(key, None)
@@ -125,8 +130,10 @@ class CatalogState:
         return True
 
     def clear(self) -> None:
-        """Forget every item."""
+        """Forget every item and group, and what was."""
         self._items.clear()
+        self.groups.clear()
+        self.history = None
         self._recent.clear()
         self.counts.clear()
         self._order = None
@@ -159,6 +166,27 @@ class CatalogState:
         self._recent = OrderedDict.fromkeys(key for key in recent if key in self._items)
         self._changes.note()
 
+    def set_group(self, group_id: str, group: dict[str, Any] | None) -> None:
+        """Store a named group of items, such as a product set; None removes it."""
+        if group is None:
+            del self.groups[group_id]
+        else:
+            self.groups[group_id] = group
+        self._changes.note()
+
+    def keep_history(self, *, for_ms: int) -> None:
+        """From now on remember what changed within ``for_ms``; 0 forgets it."""
+        if for_ms == 0:
+            self.history = None
+        elif self.history is None:
+            self.history = History(for_ms=for_ms)
+        else:
+            self.history.for_ms = for_ms
+
+    def as_of(self, at_ms: int) -> "CatalogState | PastCatalog":
+        """The catalog as it was then, as far back as its history goes."""
+        return self if self.history is None else PastCatalog(self, self.history.before(at_ms))
+
     def after(self, seq: int, *, limit: int) -> Sequence[StoredItem]:
         """Up to ``limit`` items created after the one numbered ``seq``."""
         order = self._ordered()
@@ -179,6 +207,10 @@ class CatalogState:
             self._order = list(self._items.values())
         return self._order
 
+    def _remember(self, key: str, old: StoredItem | None, *, at_ms: int) -> None:
+        if self.history is not None:
+            self.history.add(key, old, at_ms=at_ms)
+
     def _note(self, key: str, *, at_ms: int) -> None:
         self.last_change_ms = at_ms
         self._recent[key] = None
@@ -186,3 +218,28 @@ class CatalogState:
         if len(self._recent) > RECENT_KEYS_MAX:
             self._recent.popitem(last=False)
         self._changes.note()
+
+
+class PastCatalog:
+    """A catalog with some of its items as they were. Made for one read: it looks through all items once."""
+
+    def __init__(self, catalog: CatalogState, before: dict[str, StoredItem | None]) -> None:
+        self.catalog_id = catalog.catalog_id
+        self._catalog = catalog
+        self._before = before
+
+    def __len__(self) -> int:
+        return len(self._ordered())
+
+    def get(self, key: str) -> StoredItem | None:
+        """The item as it was, or None."""
+        return self._before[key] if key in self._before else self._catalog.get(key)
+
+    def after(self, seq: int, *, limit: int) -> Sequence[StoredItem]:
+        """Up to ``limit`` items created after the one numbered ``seq``."""
+        return [item for item in self._ordered() if item.seq > seq][:limit]
+
+    def _ordered(self) -> list[StoredItem]:
+        now = [item for item in self._catalog.snapshot() if item.key not in self._before]
+        then = [item for item in self._before.values() if item is not None]
+        return sorted(now + then, key=lambda item: item.seq)

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import msgspec
 
 from vitrin.sandbox.accounts import Account
+from vitrin.sandbox.effects import NO_EFFECTS, Effects
+from vitrin.sandbox.quotas import Limits
 from vitrin.sandbox.state import CatalogState
 
 
@@ -27,11 +29,15 @@ class Call:
     form: Mapping[str, str] | None
     base_url: str
     received_ms: int
+    effects: Effects = NO_EFFECTS
 
 
 @dataclass(slots=True)
 class Reply:
-    """A platform's answer, with what the request log says about it."""
+    """A platform's answer, with what the request log says about it.
+
+    ``item_ids`` are the items that the call named, ``accepted_count`` those of a write that the platform took over.
+    """
 
     status: int
     body: Any
@@ -42,6 +48,7 @@ class Reply:
     item_ids: Sequence[str] = ()
     operations: dict[str, int] = field(default_factory=dict)
     handle: str | None = None
+    accepted_count: int = 0
 
 
 class KeptBatches(Protocol):
@@ -63,6 +70,7 @@ class Platform(Protocol):
     host: str
     body_bytes_max: int
     catalogs: dict[str, CatalogState]
+    limits: Limits
 
     @property
     def batches(self) -> KeptBatches:
@@ -87,6 +95,33 @@ class Platform(Protocol):
 
     def error_names(self) -> Sequence[str]:
         """The names that ``named_error`` knows."""
+        ...
+
+    def throttle_codes(self) -> Sequence[int]:
+        """The codes that ``throttled`` knows."""
+        ...
+
+    def throttled(self, call: Call, *, code: int | None, regain_s: int) -> Reply:
+        """The refusal of one call too many, with headers that say when calls are taken again.
+
+        ``code`` is one of ``throttle_codes``; None is that of the call's endpoint.
+        """
+        ...
+
+    def batch_refused(self, call: Call) -> Reply:
+        """The refusal of a whole batch that names nothing."""
+        ...
+
+    def endpoint_of(self, call: Call) -> str:
+        """``send``, ``poll``, ``read`` or ``other``; see ``fault_kinds.ENDPOINTS``."""
+        ...
+
+    def items_of(self, call: Call) -> Sequence[str]:
+        """The ids of the items that the request names, as far as it can be read."""
+        ...
+
+    def account_of(self, call: Call) -> Account | None:
+        """The account of the call's token, whatever the token's state."""
         ...
 
     def settle(self, *, now_ms: int) -> None:

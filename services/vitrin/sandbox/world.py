@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from vitrin.sandbox.accounts import Account, AccountBook, TokenState
 from vitrin.sandbox.changes import Changes
-from vitrin.sandbox.faults import FaultBook
+from vitrin.sandbox.fault_book import FaultBook
 from vitrin.sandbox.meta.platform import MetaPlatform
 from vitrin.sandbox.pinterest.platform import PinterestPlatform
 from vitrin.sandbox.request_log import RequestLog
@@ -45,6 +45,18 @@ class World:
         """Change what the platform thinks of the account's token."""
         account.token_state = state
         self.changes.note()
+
+    def keep_histories(self) -> None:
+        """Let every catalog remember as much as stale reads need, and forget it when none do.
+
+        What was accepted before is carried out first, else it would look like a change of now.
+        """
+        self.settle()
+        now_ms = self.now_ms()
+        for name, platform in self.platforms.items():
+            stale_ms = self.faults.stale_ms(name, now_ms=now_ms)
+            for catalog in platform.catalogs.values():
+                catalog.keep_history(for_ms=stale_ms)
 
     def settle(self) -> None:
         """Carry out every batch that is due."""

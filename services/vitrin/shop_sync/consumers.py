@@ -1,12 +1,15 @@
-"""The door for events: catalog's items and offers, accounts' connections. Keys and access are kit.access's."""
+"""The door for events: catalog's items and offers, accounts' connections and switches. Keys are kit.access's."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
-from vitrin.events.envelope import InvalidMessage, Message
-from vitrin.kit.consumer.loop import Handler
+from vitrin.events import topics
+from vitrin.events.envelope import InvalidMessage, Message, TryLater
+from vitrin.kit.access import access_handler
+from vitrin.kit.consumer.handling import Handler
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.ids import BrandId, ConnectionId
+from vitrin.platforms.registry import PLATFORMS
 from vitrin.protos.accounts.v1.events_pb2 import ConnectionChanged
 from vitrin.protos.catalog.v1.events_pb2 import ItemChanged, ItemDeleted, OfferChanged
 from vitrin.shop_sync.domain.replica import (
@@ -19,6 +22,7 @@ from vitrin.shop_sync.domain.replica import (
 from vitrin.shop_sync.repository.replica import Key
 from vitrin.shop_sync.service.connections import ConnectionNews, Connections
 from vitrin.shop_sync.service.replicas import Replicas
+from vitrin.shop_sync.service.switching import Switching
 
 
 def catalog_handler(replicas: Replicas) -> Handler:
@@ -30,11 +34,29 @@ def catalog_handler(replicas: Replicas) -> Handler:
     return handle
 
 
-def connection_handler(connections: Connections) -> Handler:
-    """Topic accounts.connection.v1."""
+def switching_handler(switching: Switching) -> Handler:
+    """Topics of kit.access; a switch that was turned sets the channels of its scope due."""
 
     async def handle(tx: WriteSession, messages: Sequence[Message]) -> None:
-        await connections.apply(tx, [_news(message) for message in messages])
+        await access_handler(tx, messages)
+        turned = {message.brand_id for message in messages if message.topic == topics.OUTGOING}
+        await switching.turned(tx, sorted(turned))
+
+    return handle
+
+
+def connection_handler(connections: Connections) -> Handler:
+    """Topic accounts.connection.v1. A connection to a platform that this release does not know is parked until one that
+    does is running: accounts was released first. A channel made now would stay wrong, since nothing of accounts changes
+    when we are released."""
+
+    async def handle(tx: WriteSession, messages: Sequence[Message]) -> None:
+        news = [_news(message) for message in messages]
+        for name in dict.fromkeys(one.message.platform for one in news):
+            if name not in PLATFORMS:
+                waiting = [m for m, one in zip(messages, news, strict=True) if one.message.platform == name]
+                raise TryLater(f"this release does not know the platform {name!r}", waiting)
+        await connections.apply(tx, news)
 
     return handle
 

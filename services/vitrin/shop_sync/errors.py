@@ -31,3 +31,18 @@ class IdTemplateUnknown(Refused):
 class ChannelClosed(Conflict):
     code, title = "channel_closed", "The channel's connection was deleted"
     fix = "Connect the platform again: that opens a new channel."
+
+
+class RemovalNotFound(NotFound):
+    code, title = "removal_not_found", "There is no such removal request"
+    fix = "List them with GET /v1/removals; they are kept for 90 days after their end."
+
+
+class RemovalDecided(Conflict):
+    code, title = "removal_decided", "The request needs no decision any more"
+    fix = "Look at it with GET /v1/removals/{id}; what leaves next makes a new request."
+
+
+class RemovalGrown(Conflict):
+    code, title = "removal_grown", "More items wait than you looked at"
+    fix = "Look at the request again, then decide with the new number or without 'items_max'."

@@ -1,6 +1,7 @@
 """The composition root: builds the process from its settings, runs it until `stop`, drains and closes."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -9,18 +10,21 @@ from fastapi import FastAPI
 
 from vitrin import shop_sync
 from vitrin.events import topics
-from vitrin.kit.access import ACCESS_TOPICS, ReplicaDirectory, access_handler
+from vitrin.kit.access import ACCESS_TOPICS, ReplicaDirectory
+from vitrin.kit.access.outgoing import Outgoing
 from vitrin.kit.clock import Clock, system_clock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.grpc.client import channel as grpc_channel
 from vitrin.kit.grpc.server import GrpcServer
 from vitrin.kit.http.app import Readiness, create_app
 from vitrin.kit.http_client import PlatformHttp
+from vitrin.kit.ops.desk import MessageDesk
+from vitrin.kit.ops.messages import router as messages_router
 from vitrin.kit.runtime import Role, Runtime
 from vitrin.protos.accounts.v1.access_pb2_grpc import AccessServiceStub
 from vitrin.protos.accounts.v1.connection_pb2_grpc import ConnectionServiceStub
-from vitrin.shop_sync import api
-from vitrin.shop_sync.consumers import catalog_handler, connection_handler
+from vitrin.shop_sync import api, api_removals
+from vitrin.shop_sync.consumers import catalog_handler, connection_handler, switching_handler
 from vitrin.shop_sync.domain.values import Claim
 from vitrin.shop_sync.service.backfill import Backfill
 from vitrin.shop_sync.service.catalogs import Catalogs
@@ -29,10 +33,16 @@ from vitrin.shop_sync.service.desired import Desires
 from vitrin.shop_sync.service.dispatcher import Dispatcher
 from vitrin.shop_sync.service.outcomes import Outcomes
 from vitrin.shop_sync.service.reading import Reading
+from vitrin.shop_sync.service.releasing import Releasing
+from vitrin.shop_sync.service.removals import Removals
 from vitrin.shop_sync.service.replicas import Replicas
-from vitrin.shop_sync.service.session import Pace, Session
+from vitrin.shop_sync.service.sending import Pace
+from vitrin.shop_sync.service.session import Session
+from vitrin.shop_sync.service.switching import Switching
 from vitrin.shop_sync.service.waking import Waker
+from vitrin.shop_sync.service.watchdog import Watchdog
 from vitrin.shop_sync.settings import SERVICE, ShopSyncSettings
+from vitrin.shop_sync.state import SOURCES
 
 VERSION: Final = "0.1.0"
 
@@ -44,6 +54,8 @@ class Worker:
     replicas: Replicas
     connections: Connections
     dispatcher: Dispatcher
+    watchdog: Watchdog
+    releasing: Releasing
 
 
 def build_worker(
@@ -51,6 +63,7 @@ def build_worker(
     settings: ShopSyncSettings,
     database: WorkerDatabase,
     catalogs: Catalogs,
+    outgoing: Outgoing,
     waker: Waker,
     clock: Clock,
 ) -> Worker:
@@ -70,6 +83,7 @@ def build_worker(
             claim=claim,
             database=database,
             catalogs=catalogs,
+            outgoing=outgoing,
             backfill=backfill,
             outcomes=outcomes,
             pace=pace,
@@ -88,6 +102,21 @@ def build_worker(
         replicas=Replicas(desires=desires, waker=waker, clock=clock),
         connections=Connections(catalogs=catalogs, waker=waker, clock=clock),
         dispatcher=dispatcher,
+        watchdog=Watchdog(
+            database=database,
+            outcomes=outcomes,
+            waker=waker,
+            clock=clock,
+            after=timedelta(minutes=dispatch.stuck_after_min),
+        ),
+        releasing=Releasing(
+            database=database,
+            desires=desires,
+            waker=waker,
+            clock=clock,
+            remind_every=timedelta(hours=settings.guard.remind_every_h),
+            keep=timedelta(days=settings.guard.keep_days),
+        ),
     )
 
 
@@ -105,11 +134,18 @@ async def run(
     )
     token = settings.grpc.service_token.get_secret_value()
     accounts = grpc_channel(settings.grpc.accounts_address, token)
-    http, waker = PlatformHttp(), Waker()
+    http, waker = PlatformHttp(rate_factor=settings.dispatch.rate_factor), Waker()
+    catalog = grpc_channel(settings.grpc.catalog_address, token)
     runtime.closing(http.close)
     runtime.closing(accounts.close)
+    runtime.closing(catalog.close)
+    runtime.owns(*SOURCES)
     access = runtime.consumer(
-        group="shop_sync.access", topics=ACCESS_TOPICS, handler=access_handler, watched=True
+        group="shop_sync.access",
+        topics=ACCESS_TOPICS,
+        handler=switching_handler(Switching(waker=waker, clock=clock)),
+        watched=True,
+        owners=dict.fromkeys(ACCESS_TOPICS, accounts),
     )
     readiness: dict[str, Readiness] = {
         "database": runtime.database_ready,
@@ -119,41 +155,52 @@ async def run(
     if runtime.is_worker:
         catalogs = Catalogs(http=http, accounts=ConnectionServiceStub(accounts), clock=clock)
         worker = build_worker(
-            settings=settings, database=runtime.worker, catalogs=catalogs, waker=waker, clock=clock
+            settings=settings,
+            database=runtime.worker,
+            catalogs=catalogs,
+            outgoing=Outgoing(runtime.worker, access, AccessServiceStub(accounts)),
+            waker=waker,
+            clock=clock,
         )
         replica = runtime.consumer(
             group="shop_sync.replica",
             topics=[topics.ITEM, topics.OFFER],
             handler=catalog_handler(worker.replicas),
+            owners={topics.ITEM: catalog, topics.OFFER: catalog},
         )
         connections = runtime.consumer(
             group="shop_sync.connections",
             topics=[topics.CONNECTION],
             handler=connection_handler(worker.connections),
+            owners={topics.CONNECTION: accounts},
         )
         readiness |= {"replica": runtime.caught_up(replica), "connections": runtime.caught_up(connections)}
         runtime.loop("dispatcher", worker.dispatcher.run)
+        runtime.loop("watchdog", worker.watchdog.run)
+        runtime.loop("removals", worker.releasing.run)
     if runtime.is_api:
         directory = ReplicaDirectory(runtime.app, access, AccessServiceStub(accounts), clock)
-        reading = Reading(database=runtime.app, waker=waker, clock=clock)
-        runtime.http(_app(settings, readiness, directory, reading), settings.http)
-        # Only health for now: nobody asks shop_sync by gRPC yet.
-        runtime.grpc(GrpcServer(settings.grpc, [], token))
+        reading = Reading(
+            database=runtime.app,
+            waker=waker,
+            clock=clock,
+            stuck_after=timedelta(minutes=settings.dispatch.stuck_after_min),
+        )
+        removals = Removals(database=runtime.app, clock=clock)
+        desk = MessageDesk(database=runtime.worker, clock=clock)
+        state = {"access": directory, "reading": reading, "removals": removals, "message_desk": desk}
+        runtime.http(_app(settings, readiness, state), settings.http)
+        runtime.grpc(GrpcServer(settings.grpc, [runtime.snapshots.add_to], token))
     await runtime.run(stop)
 
 
-def _app(
-    settings: ShopSyncSettings,
-    readiness: dict[str, Readiness],
-    directory: ReplicaDirectory,
-    reading: Reading,
-) -> FastAPI:
+def _app(settings: ShopSyncSettings, readiness: dict[str, Readiness], state: Mapping[str, object]) -> FastAPI:
     return create_app(
         title="Vitrin shop sync",
         description=shop_sync.__doc__ or "",
         version=VERSION,
         settings=settings.http,
-        routers=[api.router],
+        routers=[api.router, api_removals.router, messages_router],
         readiness=readiness,
-        state={"access": directory, "operator_token": settings.process.operator, "reading": reading},
+        state={"operator_token": settings.process.operator, **state},
     )

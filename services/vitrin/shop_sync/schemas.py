@@ -28,6 +28,15 @@ class FirstSync(BaseModel):
     finished_at: datetime | None
 
 
+class Halt(BaseModel):
+    """Why nothing is sent or looked at: the channel is paused, or a switch of accounts stopped what goes out."""
+
+    scope: Literal["channel", "house", "brand", "platform"]
+    by: str
+    since: datetime
+    reason: str
+
+
 class Channel(BaseModel):
     """A platform catalog for one market and language."""
 
@@ -46,6 +55,9 @@ class Channel(BaseModel):
                 "id_template": "{id}",
                 "external_ids": {"catalog_id": "1234"},
                 "counts": {"live": 190, "rejected": 3},
+                "halted": None,
+                "stuck": 0,
+                "hunts": 0,
                 "first_sync": {"started_at": None, "total": 0, "done": 0, "finished_at": None},
             }
         }
@@ -62,12 +74,24 @@ class Channel(BaseModel):
     id_template: str
     external_ids: dict[str, str]
     counts: dict[str, int] = Field(description="Items by state; states without items are left out.")
+    halted: Halt | None = Field(description="The widest stop that holds the channel; null: it works.")
+    stuck: int = Field(
+        description="What has not moved for SHOP_SYNC_STUCK_AFTER_MIN minutes though it should: items, calls, claims."
+    )
+    hunts: int = Field(description="Batches that were refused as a whole and whose culprits are looked for.")
     first_sync: FirstSync
 
 
 class ChannelChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
     id_template: str = Field(description="{id} or {sku}; only before anything was sent.", examples=["{sku}"])
+
+
+class ChannelTurn(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"reason": "the new photos are not ready"}}
+    )
+    reason: str = Field("", max_length=500, description="Shown to whoever asks why.")
 
 
 class ChannelItem(BaseModel):

@@ -32,6 +32,34 @@ class DispatchSettings(BaseSettings):
     verdict_timeout_s: int = Field(
         600, ge=1, description="Longest wait for a verdict before looking at what the platform shows."
     )
+    stuck_after_min: int = Field(
+        15,
+        ge=1,
+        le=1_440,
+        description="What has not moved for so many minutes is stuck, and the watchdog tells.",
+    )
+    rate_factor: float = Field(
+        1.0,
+        gt=0,
+        le=1_000,
+        description="Multiplies the platforms' documented rates; above 1 only where a sandbox counts no calls.",
+    )
+
+
+class GuardSettings(BaseSettings):
+    """The removal guard's house side; its limits are the brand's (`/v1/removal-policy`). `SHOP_SYNC_REMOVAL_<NAME>`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SHOP_SYNC_REMOVAL_",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+    remind_every_h: int = Field(
+        24, ge=1, le=720, description="A request that waits for a decision says so again after so many hours."
+    )
+    keep_days: int = Field(90, ge=1, le=3650, description="Requests are kept so long after their end.")
 
 
 class ShopSyncSettings(BaseModel):
@@ -44,6 +72,7 @@ class ShopSyncSettings(BaseModel):
     http: HttpSettings
     grpc: GrpcSettings
     dispatch: DispatchSettings
+    guard: GuardSettings = Field(default_factory=GuardSettings)
 
 
 def load_settings() -> ShopSyncSettings:
@@ -56,5 +85,6 @@ def load_settings() -> ShopSyncSettings:
             http=HttpSettings.of(SERVICE, port=8003),
             grpc=GrpcSettings.of(SERVICE, port=9003),
             dispatch=DispatchSettings(),
+            guard=GuardSettings(),
         )
     )

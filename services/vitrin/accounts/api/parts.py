@@ -7,6 +7,7 @@ from fastapi import Depends, Query, Request
 from vitrin.accounts.service_brands import Brands
 from vitrin.accounts.service_connections import Connections
 from vitrin.accounts.service_keys import Keys
+from vitrin.accounts.service_outgoing import Switches
 from vitrin.kit.access import Principal
 from vitrin.kit.access.http import require
 from vitrin.kit.errors import Malformed
@@ -30,6 +31,11 @@ def keys_of(request: Request) -> Keys:
 
 def connections_of(request: Request) -> Connections:
     found: Connections = request.app.state.connections
+    return found
+
+
+def switches_of(request: Request) -> Switches:
+    found: Switches = request.app.state.switches
     return found
 
 

@@ -111,6 +111,7 @@ async def list_import_rows(
     import_id: UUID,
     *,
     outcome: RowOutcome | None = None,
+    item_id: Annotated[str | None, Query(max_length=100, description="Only rows of this item.")] = None,
     limit: Limit = None,
     cursor: Cursor = None,
 ) -> Response:
@@ -122,6 +123,7 @@ async def list_import_rows(
         principal.brand_id,
         ImportId(import_id),
         outcome=None if outcome is None else str(outcome),
+        item_id=filter_text("item_id", item_id),
         after=after,
         limit=page_limit(request, limit),
     )

@@ -64,6 +64,15 @@ class Preparation:
             return self.settings.kafka_bootstrap
         return "" if self._broker is None else self._broker.bootstrap
 
+    @property
+    def has_own_broker(self) -> bool:
+        """The embedded one runs: it forgets everything when it stops."""
+        return self._broker is not None
+
+    @property
+    def operator_token(self) -> str:
+        return self._secrets.operator_token
+
     def environment(self) -> dict[str, str]:
         return service_environment(
             self.settings,

@@ -16,6 +16,7 @@ import httpx
 
 from vitrin.cli.failures import CliFailure, Exit
 from vitrin.cli.settings import demo_brand, write_private_json
+from vitrin.cli.supervisor.draining import Answer, drain
 from vitrin.cli.supervisor.parts import SERVICES
 from vitrin.cli.supervisor.preparation import Preparation
 from vitrin.cli.supervisor.state import VarLock, stop_left_over
@@ -23,10 +24,12 @@ from vitrin.cli.supervisor.unit import State, Unit
 from vitrin.kit.embedded.errors import EmbeddedFailure
 from vitrin.kit.embedded.ports import port_is_free
 from vitrin.kit.embedded.process import bound_log
+from vitrin.kit.kafka.declared import load_topics
 
 TICK_S = 10.0
 DATA_PARTS = ("postgres", "broker")
 PROBE_TIMEOUT_S = 2.0
+SPINE = "/v1/ops/spine"
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 Say = Callable[[str], None]
@@ -44,6 +47,7 @@ class Supervisor:
         self._lock = VarLock(preparation.settings.var)
         self._http: httpx.AsyncClient | None = None
         self._watchers: list[asyncio.Task[None]] = []
+        self._runs = False
         self._began_at = clock()
 
     @property
@@ -59,10 +63,13 @@ class Supervisor:
         try:
             async with httpx.AsyncClient(timeout=PROBE_TIMEOUT_S, trust_env=False) as self._http:
                 self._clear_the_place()
-                await self._start_all()
-                yield
+                try:
+                    await self._start_all()
+                    self._runs = True
+                    yield
+                finally:
+                    await self._stop_all()
         finally:
-            await self._stop_all()
             loop.remove_signal_handler(signal.SIGCHLD)
             self._lock.release()
 
@@ -172,17 +179,53 @@ class Supervisor:
             for unit in self.units:
                 bound_log(unit.part.log_path)
                 if unit.name == "broker" and unit.pid is not None:
-                    self._recycle_when_fat(unit, unit.pid)
+                    await self._recycle_when_fat(unit, unit.pid)
 
-    def _recycle_when_fat(self, unit: Unit, pid: int) -> None:
-        """The embedded broker never deletes: above a size it is stopped, and comes back empty."""
+    async def _recycle_when_fat(self, unit: Unit, pid: int) -> None:
+        """The embedded broker never deletes: above a size it is stopped, after everything in it was read, and comes
+        back empty. What could not be read in time is sent again from the outbox."""
         limit = self.settings.broker_memory_bytes_max
-        if resident_bytes(pid) > limit:
-            self._say(f"[yellow]{unit.name} uses more than {limit // 2**20} MiB: recycled[/yellow]")
+        if unit.state is not State.READY or resident_bytes(pid) <= limit:
+            return
+        self._say(f"[yellow]{unit.name} uses more than {limit // 2**20} MiB: recycled[/yellow]")
+        await self._drain()
+        if unit.pid == pid:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
 
+    async def _drain(self) -> None:
+        """Before the embedded broker goes: markers, so that only what is newer is sent again. Says where it failed."""
+        if not self.preparation.has_own_broker or not {unit.name for unit in self.units} >= set(SERVICES):
+            return
+        drained = await drain(load_topics(), look=self._look, mark=self._mark)
+        for name, reason in sorted(drained.reasons.items()):
+            self._say(
+                f"[yellow]{name} is not drained[/yellow]: {_plain(reason)}; what it sent is sent again next time"
+            )
+
+    async def _look(self, service: str) -> Answer:
+        answer: Answer = await self._operate("GET", service, SPINE)
+        return answer
+
+    async def _mark(self, service: str, at: str) -> None:
+        await self._operate("POST", service, f"{SPINE}/marker", json={"drained_at": at})
+
+    async def _operate(self, method: str, service: str, path: str, **request: Any) -> Any:
+        """OSError when the service does not answer, or refuses."""
+        assert self._http is not None
+        headers = {"Authorization": f"Bearer {self.preparation.operator_token}"}
+        url = self.preparation.urls[service]["base"] + path
+        try:
+            answer = await self._http.request(method, url, headers=headers, **request)
+        except httpx.TransportError as silence:
+            raise OSError(f"{service} does not answer ({type(silence).__name__})") from silence
+        if not answer.is_success:
+            raise OSError(f"{service} answers {answer.status_code}")
+        return answer.json()
+
     async def _stop_all(self) -> None:
+        if self._runs:
+            await self._drain()
         self.stopping.set()
         for task in self._watchers:
             task.cancel()

@@ -2,7 +2,7 @@
 
 from vitrin.kit.access.consumer import ACCESS_TOPICS, access_handler
 from vitrin.kit.access.directory import KeyDirectory, ReplicaDirectory, brand_defaults
-from vitrin.kit.access.install import install_access
+from vitrin.kit.access.install import install_access, install_outgoing
 from vitrin.kit.access.principal import Principal
 from vitrin.kit.access.records import BrandDefaults
 from vitrin.kit.access.scopes import SCOPES
@@ -17,4 +17,5 @@ __all__ = [
     "access_handler",
     "brand_defaults",
     "install_access",
+    "install_outgoing",
 ]

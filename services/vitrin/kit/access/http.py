@@ -27,7 +27,7 @@ def require(scope: str) -> Callable[..., Awaitable[Principal]]:
     """
     if scope not in SCOPES:
         raise ValueError(f"unknown scope {scope!r}")
-    guards_live = scope.endswith(":write") and not scope.startswith("accounts:")
+    guards_live = scope.endswith((":write", ":approve")) and not scope.startswith("accounts:")
 
     async def principal(request: Request, credentials: Credentials) -> Principal:
         if credentials is None:

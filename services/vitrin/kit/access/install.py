@@ -1,4 +1,7 @@
-"""The replica's tables, for the first migration of a service. Alembic is imported by migrations only (8 MB)."""
+"""The replica's tables, for the migrations of a service; the first one of a new service calls both functions.
+
+Alembic is imported by migrations only (8 MB).
+"""
 
 from typing import TYPE_CHECKING
 
@@ -58,3 +61,30 @@ def install_access(op: "Operations") -> None:
         " using (brand_id in (select brand_id from access_keys"
         f" where key_id = nullif(current_setting('{LOOKUP_KEY}', true), '')))"
     )
+
+
+def install_outgoing(op: "Operations") -> None:
+    """The replica of the switches that stop everything outgoing. Everybody sees the house's."""
+    from vitrin.kit.access.outgoing import HOUSE  # noqa: PLC0415
+    from vitrin.kit.db.migration import brand_table, role  # noqa: PLC0415
+
+    op.execute(
+        """
+        create table access_outgoing (
+            brand_id uuid not null,
+            platform text not null,
+            version bigint not null,
+            stopped boolean not null,
+            reason text not null,
+            actor text not null,
+            changed_at timestamptz not null,
+            primary key (brand_id, platform)
+        )
+        """
+    )
+    brand_table(op, "access_outgoing", app_privileges="select", worker_privileges="select, insert, update")
+    for name in (role(op, "app"), role(op, "worker")):
+        op.execute(
+            f"create policy {name}_of_the_house on access_outgoing for select to {name}"
+            f" using (brand_id = '{HOUSE}')"
+        )

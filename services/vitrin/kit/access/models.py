@@ -35,3 +35,15 @@ keys = Table(
     Column("revoked_at", DateTime(timezone=True)),
     Column("expires_at", DateTime(timezone=True)),
 )
+
+outgoing = Table(
+    "access_outgoing",
+    metadata,
+    Column("brand_id", Uuid, primary_key=True),
+    Column("platform", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("stopped", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("changed_at", DateTime(timezone=True), nullable=False),
+)

@@ -10,6 +10,7 @@ SCOPES: Final = frozenset(
         "catalog:write",
         "sync:read",
         "sync:write",
+        "sync:approve",
         "events:write",
     }
 )

@@ -2,9 +2,12 @@
 
 - Done: the effects and the new offsets are committed together, by compare-and-set; a member that was replaced
   meanwhile finds no row to advance and rolls back.
-- Try later: the database is away or a lock was lost; the same batch is repeated, nothing moves on without it.
+- Try later: a handler says that a message needs something that has not arrived (`TryLater`): it is parked, later ones
+  of its key queue up behind it, the partition moves on. (`parking`, `retry`.)
 - Invalid: the message goes to the dead letters with its reason; beyond `DEAD_LETTERS_MAX` in an hour the consumer
   halts (not the API), before a bad release pours a topic into them.
+
+When the database is away the same batch is repeated; nothing moves on without it.
 
 A topic that comes back with another id starts again at its earliest offset; a position that the broker does not have
 is reset to the earliest by the client. Handlers absorb repeats by version or event id. (The end offset is no proof of
@@ -12,22 +15,30 @@ a topic that lost records: the embedded broker answers with the start of its las
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, Final
 
 from psycopg import Error as PsycopgError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from vitrin.events.envelope import InvalidMessage, Message
+from vitrin.events.envelope import InvalidMessage, Message, TryLater
 from vitrin.kit.clock import Clock
 from vitrin.kit.consumer import store
 from vitrin.kit.consumer.age import stood_at_end
+from vitrin.kit.consumer.bootstrap import Bootstrap
+from vitrin.kit.consumer.dead_letters import (
+    MESSAGES,
+    Burial,
+    DeadLetterLimit,
+)
+from vitrin.kit.consumer.handling import Handler, names, one_by_one, queue_up
 from vitrin.kit.consumer.lock import GroupLock
+from vitrin.kit.consumer.parking import Limits, Parking, ParkingFull
 from vitrin.kit.consumer.records import parse
+from vitrin.kit.consumer.retry import HALT_RETRY_S, Retrier
 from vitrin.kit.consumer.store import TakenOver
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.session import WriteSession
@@ -40,6 +51,8 @@ from vitrin.kit.logs import get_logger
 from vitrin.kit.metrics import counter, gauge
 from vitrin.kit.settings import KafkaSettings
 
+__all__ = ["Consumer", "DeadLetterLimit", "Handler"]
+
 POLL_HINTED_MS: Final = 30
 POLL_MS: Final = 1_000
 POLLS_AFTER_HINT: Final = 4
@@ -50,17 +63,15 @@ TELL_S: Final = 10.0
 """How often a watched group writes down that it stood at the end; well below the 30 s after which a replica is old."""
 RETRY_S: Final = 0.5
 RETRY_MAX_S: Final = 10.0
-DEAD_LETTERS_MAX: Final = 100
-DEAD_LETTER_WINDOW: Final = timedelta(hours=1)
-HALT_RETRY_S: Final = 60.0
+FULL_RETRY_S: Final = 5.0
 
-Handler = Callable[[WriteSession, Sequence[Message]], Awaitable[None]]
-
-MESSAGES = counter("vitrin_consumer_messages_total", "Messages by group and outcome", ["group", "outcome"])
 REPLICA_AGE = gauge(
     "vitrin_consumer_age_seconds", "Time since the group last stood at the end of its topics", ["group"]
 )
 HALTED = gauge("vitrin_consumer_halted", "1 while a group is halted by its dead-letter limit", ["group"])
+PARKING_FULL = gauge(
+    "vitrin_consumer_parking_full", "1 while a group waits because it may park no more messages", ["group"]
+)
 GAPS = counter(
     "vitrin_consumer_gaps_total",
     "Partitions whose next records had been removed before they were read",
@@ -68,10 +79,6 @@ GAPS = counter(
 )
 
 log = get_logger(__name__)
-
-
-class DeadLetterLimit(Exception):
-    """More messages than the limit allows would go to the dead letters."""
 
 
 @dataclass(slots=True)
@@ -83,6 +90,10 @@ class _Batch:
     moves: dict[Place, tuple[int, int]] = field(default_factory=dict)
 
     @property
+    def parsed(self) -> list[Message]:
+        return [message for _, _, message in self.messages]
+
+    @property
     def brands(self) -> list[BrandId]:
         return sorted({BrandId(message.brand_id) for _, _, message in self.messages})
 
@@ -91,6 +102,7 @@ class Consumer:
     """One consumer group of a service. `handler` gets micro-batches; their brands are set in the transaction.
 
     `tell_age`: other processes of this service want to know when it stood at the end (see `consumer.age`).
+    `bootstrap`: fetches the owners' snapshots beside it; without them the group is not at the end, wherever it stands.
     """
 
     def __init__(
@@ -105,6 +117,8 @@ class Consumer:
         hints: HintListener,
         clock: Clock,
         tell_age: bool = False,
+        limits: Limits | None = None,
+        bootstrap: Bootstrap | None = None,
     ) -> None:
         self.group = group
         self._topics = list(topics)
@@ -115,7 +129,20 @@ class Consumer:
         self._hints = hints
         self._hint = hints.subscribe(topics)
         self._clock = clock
+        self._burial = Burial(group=group, clock=clock)
+        self._parking = Parking(group=group, limits=limits or Limits())
+        self._retrier = Retrier(
+            group=group,
+            handler=lambda: self._handler,
+            database=database,
+            limits=self._parking.limits,
+            burial=self._burial,
+            halt=lambda *, halted: self._halt("retries", halted=halted),
+            clock=clock,
+        )
+        self._halted: set[str] = set()
         self._tell_age = tell_age
+        self.bootstrap = bootstrap
         self._told_at_s = float("-inf")
         self._lock = GroupLock(libpq_url(role_url(database.settings, database.service, "worker")), group)
         self._reader: LogReader | None = None
@@ -132,6 +159,18 @@ class Consumer:
     async def run(self, stop: asyncio.Event) -> None:
         REPLICA_AGE.labels(group=self.group).set_function(self._age_or_nan)
         self._loop = asyncio.get_running_loop()
+        retrying = asyncio.create_task(self._retrier.run(stop))
+        following = asyncio.create_task(self._follow(stop))
+        try:
+            done, _ = await asyncio.wait({retrying, following}, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        finally:
+            for task in (retrying, following):
+                task.cancel()
+            await asyncio.gather(retrying, following, return_exceptions=True)
+
+    async def _follow(self, stop: asyncio.Event) -> None:
         stopping = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
@@ -149,14 +188,24 @@ class Consumer:
                     await self._close_reader()
                     await _pause(stopping, RETRY_S)
                 except DeadLetterLimit as error:
-                    HALTED.labels(group=self.group).set(1)
+                    self._halt("follows", halted=True)
                     log.error("consumer_halted", group=self.group, reason=str(error))
                     await self._close_reader()
                     await _pause(stopping, HALT_RETRY_S)
+                except ParkingFull as error:
+                    PARKING_FULL.labels(group=self.group).set(1)
+                    log.error("parking_full", group=self.group, reason=str(error))
+                    await self._close_reader()
+                    await _pause(stopping, FULL_RETRY_S)
         finally:
             stopping.cancel()
             await self._close_reader()
             await self._lock.release()
+
+    def _halt(self, part: str, *, halted: bool) -> None:
+        """`part`: the loop that reads, or the one that retries."""
+        (self._halted.add if halted else self._halted.discard)(part)
+        HALTED.labels(group=self.group).set(1 if self._halted else 0)
 
     def _age_or_nan(self) -> float:
         return self._loop.time() - self._at_end_s
@@ -204,7 +253,7 @@ class Consumer:
         reader = LogReader(self._settings, group=self.group, topics=known)
         self._known, self._reader, self._positions = known, reader, {}
         await reader.open(self._start_at)
-        HALTED.labels(group=self.group).set(0)
+        self._halt("follows", halted=False)
         return True
 
     async def _start_at(self, places: Sequence[Place]) -> Mapping[Place, int]:
@@ -212,6 +261,7 @@ class Consumer:
         assert self._reader is not None
         async with self._database.read() as session:
             stored = await store.load(session, group=self.group, topics=self._known)
+            await self._parking.load(session)
         bounds = await self._bounds(places)
         starts, resets = {}, {}
         for place in places:
@@ -229,6 +279,9 @@ class Consumer:
             now = self._clock()
             await store.start(tx, group=self.group, places=starts, now=now)
             await store.advance(tx, group=self.group, moves=resets, now=now)
+            if self.bootstrap is not None:
+                for topic in sorted({place.topic for place in resets}):
+                    await self.bootstrap.want(tx, topic, "records_gone")
         offsets = {**{place: stored[place] for place in places if place in stored}, **starts}
         offsets |= {place: first for place, (_, first) in resets.items()}
         self._positions = offsets
@@ -251,11 +304,13 @@ class Consumer:
         return batch
 
     async def _apply_until_done(self, batch: _Batch, stop: asyncio.Event) -> None:
-        """Repeat while the database is away; isolate the culprit when the batch itself fails."""
+        """Repeat while the database is away, and without those that have to wait; isolate the culprit when the batch
+        itself fails."""
         pause_s = RETRY_S
+        named: dict[int, str] = {}
         while True:
             try:
-                await self._apply(batch)
+                await self._apply(batch, named)
                 break
             except (OperationalError, InterfaceError, PoolTimeout) as error:
                 if stop.is_set():
@@ -263,61 +318,74 @@ class Consumer:
                 log.warning("batch_waits", group=self.group, reason=str(error).splitlines()[0])
                 await asyncio.sleep(pause_s)
                 pause_s = min(RETRY_MAX_S, pause_s * 2)
-            except (TakenOver, DeadLetterLimit):
+            except (TakenOver, DeadLetterLimit, ParkingFull):
                 raise
             except Exception as error:
                 if isinstance(error, DBAPIError) and error.connection_invalidated:
                     raise  # the connection died, not a message: from the start, where somebody else may stand by now
+                fresh = names(error, batch.parsed, named) if isinstance(error, TryLater) else {}
+                if fresh:
+                    named |= fresh
+                    continue
                 log.warning(
                     "batch_isolated", group=self.group, messages=len(batch.messages), reason=str(error)
                 )
                 await self._apply_each(batch)
                 break
+        PARKING_FULL.labels(group=self.group).set(0)
         for place, (_, next_offset) in batch.moves.items():
             self._positions[place] = next_offset
 
-    async def _apply(self, batch: _Batch) -> None:
+    async def _apply(self, batch: _Batch, named: Mapping[int, str]) -> None:
         async with self._database.write(batch.brands) as tx:
-            if batch.messages:
-                await self._handler(tx, [message for _, _, message in batch.messages])
-            await self._bury(tx, batch.unreadable)
+            blocked = await self._parking.blocked(tx, batch.parsed)
+            ready, later = queue_up(batch.parsed, blocked, named)
+            if ready:
+                await self._handler(tx, ready)
+            await self._put_aside(tx, batch, later=later, invalid=[])
             await store.advance(tx, group=self.group, moves=batch.moves, now=self._clock())
-        MESSAGES.labels(group=self.group, outcome="done").inc(len(batch.messages))
+        self._told(done=len(ready), parked=len(later), buried=len(batch.unreadable))
 
     async def _apply_each(self, batch: _Batch) -> None:
-        """The same batch with a savepoint per message: what fails alone is buried, the rest is done."""
-        failed = list(batch.unreadable)
+        """The same batch with a savepoint per message: what fails alone is buried or parked, the rest is done."""
         async with self._database.write(batch.brands) as tx:
-            for place, record, message in batch.messages:
-                try:
-                    async with tx.savepoint():
-                        await self._handler(tx, [message])
-                except (OperationalError, InterfaceError):
-                    raise
-                except InvalidMessage as error:
-                    failed.append((place, record, error.reason))
-                except Exception as error:
-                    first = len(failed) == len(batch.unreadable)
-                    log.error(
-                        "message_failed", group=self.group, type=message.type, key=message.key, exc_info=first
-                    )
-                    failed.append((place, record, f"{type(error).__name__}: {error}"))
-            await self._bury(tx, failed)
+            blocked = await self._parking.blocked(tx, batch.parsed)
+            found = await one_by_one(tx, self._handler, batch.parsed, group=self.group, blocked=blocked)
+            await self._put_aside(tx, batch, later=found.later, invalid=found.invalid)
             await store.advance(tx, group=self.group, moves=batch.moves, now=self._clock())
-        MESSAGES.labels(group=self.group, outcome="done").inc(len(batch.moves))
+        buried = len(batch.unreadable) + len(found.invalid)
+        self._told(done=len(found.done), parked=len(found.later), buried=buried)
 
-    async def _bury(self, tx: WriteSession, failed: Sequence[tuple[Place, Any, str]]) -> None:
-        if not failed:
-            return
-        since = self._clock() - DEAD_LETTER_WINDOW
-        buried = await store.buried_since(tx, group=self.group, since=since)
-        if buried + len(failed) > DEAD_LETTERS_MAX:
-            raise DeadLetterLimit(f"{buried + len(failed)} dead letters within {DEAD_LETTER_WINDOW}")
+    async def _put_aside(
+        self,
+        tx: WriteSession,
+        batch: _Batch,
+        *,
+        later: Sequence[tuple[Message, str]],
+        invalid: Sequence[tuple[Message, str]],
+    ) -> None:
+        """Park what waits; bury what no repetition can make right, within the limit."""
+        records = (
+            {id(message): (place, record) for place, record, message in batch.messages}
+            if later or invalid
+            else {}
+        )
+        waiting = [(*records[id(message)], message, reason) for message, reason in later]
+        await self._parking.park(tx, waiting, now=self._clock())
+        failed = [*batch.unreadable, *((*records[id(message)], reason) for message, reason in invalid)]
+        await self._burial.room(tx, len(failed))
         for place, record, reason in failed:
             await store.bury(
                 tx, group=self.group, place=place, record=record, reason=reason, now=self._clock()
             )
-        MESSAGES.labels(group=self.group, outcome="dead_letter").inc(len(failed))
+
+    def _told(self, *, done: int, parked: int, buried: int) -> None:
+        for outcome, number in (("done", done), ("parked", parked)):
+            MESSAGES.labels(group=self.group, outcome=outcome).inc(number)
+        if buried:
+            self._burial.count(buried)
+        if parked:
+            self._retrier.wake()
 
     async def _tick(self, reader: LogReader, *, quiet: bool) -> None:
         """Every few seconds: is it still the same topic, do we still hold the lock, are we at the end?"""
@@ -332,7 +400,9 @@ class Consumer:
             raise BrokerUnavailable("another process reads this group now")
         places = list(reader.places)
         bounds = await self._bounds(places)
-        if quiet and places and all(self._positions[place] >= bounds[place][1] for place in places):
+        complete = self.bootstrap is None or self.bootstrap.complete
+        at_end = all(self._positions[place] >= bounds[place][1] for place in places)
+        if quiet and places and at_end and complete:
             self._at_end_s = loop.time()
             await self._tell(self._at_end_s)
         self._ticked_at_s = loop.time()

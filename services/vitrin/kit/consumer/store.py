@@ -7,10 +7,12 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from vitrin.kit.consumer.records import readable_headers
+from vitrin.kit.consumer.records import brand_of, readable_headers
 from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.ids import new_uuid
 from vitrin.kit.kafka.client import Place, TopicInfo
+
+REASON_CHARS_MAX: Final = 2_000
 
 _LOAD = text(
     """
@@ -34,15 +36,20 @@ _ADVANCE: Final = text(
 )
 _DEAD = text(
     """
-    insert into dead_letters (id, consumer_group, topic, topic_id, partition, record_offset, key, headers, payload,
-                              reason, created_at)
-    values (:id, :consumer_group, :topic, :topic_id, :partition, :record_offset, :key, :headers, :payload,
-            :reason, :now)
-    on conflict (consumer_group, topic_id, partition, record_offset) do nothing
+    insert into dead_letters (id, consumer_group, topic, topic_id, partition, record_offset, key, brand_id,
+                              event_type, headers, payload, reason, created_at)
+    values (:id, :consumer_group, :topic, :topic_id, :partition, :record_offset, :key, :brand_id,
+            :event_type, :headers, :payload, :reason, :now)
+    on conflict (consumer_group, topic_id, partition, record_offset) do update
+        set state = 'dead', reason = excluded.reason, created_at = excluded.created_at
+        where dead_letters.state = 'replayed'
     """
 )
 _DEAD_COUNT = text(
-    "select count(*) from dead_letters where consumer_group = :consumer_group and created_at > :since"
+    """
+    select count(*) from dead_letters
+    where consumer_group = :consumer_group and created_at > :since and state in ('dead', 'replaying')
+    """
 )
 
 
@@ -90,23 +97,27 @@ def _row(group: str, place: Place, offset: int, now: datetime) -> dict[str, Any]
 async def bury(
     tx: WriteSession, *, group: str, place: Place, record: Any, reason: str, now: datetime
 ) -> None:
+    headers = readable_headers(record)
     await tx.execute(
         _DEAD,
         {
             "id": new_uuid(),
+            "brand_id": brand_of(record),
+            "event_type": headers.get("type", ""),
             "consumer_group": group,
             "topic": place.topic,
             "topic_id": place.topic_id,
             "partition": place.partition,
             "record_offset": record.offset,
             "key": (record.key or b"").decode(errors="replace").replace("\x00", ""),
-            "headers": json.dumps(readable_headers(record)),
+            "headers": json.dumps(headers),
             "payload": record.value,
-            "reason": reason[:2000],
+            "reason": reason[:REASON_CHARS_MAX],
             "now": now,
         },
     )
 
 
 async def buried_since(session: ReadSession, *, group: str, since: datetime) -> int:
+    """Letters that nobody has dealt with yet; what an operator replayed or dropped gives room again."""
     return int(await session.scalar(_DEAD_COUNT, {"consumer_group": group, "since": since}))

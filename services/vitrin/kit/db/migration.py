@@ -117,6 +117,84 @@ def install_outbox(op: Operations) -> None:
     partition_by_day(op, "outbox", keep_days=OUTBOX_KEEP_DAYS)
 
 
+def install_incarnations(op: Operations) -> None:
+    """What the outbox knows beyond its rows: the marker of the last clean stop, how far each partition was written,
+    and the jobs that publish a topic's whole state. An outbox without rows is a marker: nothing was sent before."""
+    op.execute(
+        """
+        create table outbox_marker (
+            one boolean primary key default true check (one),
+            drained_at timestamptz not null,
+            set_at timestamptz not null
+        )
+        """
+    )
+    op.execute(
+        "insert into outbox_marker (drained_at, set_at) select case when exists (select from outbox)"
+        " then timestamptz '-infinity' else now() - interval '1 hour' end, now()"
+    )
+    op.execute(
+        """
+        create table outbox_ends (
+            topic text not null,
+            topic_id uuid not null,
+            partition integer not null,
+            next_offset bigint not null,
+            primary key (topic, topic_id, partition)
+        )
+        """
+    )
+    op.execute(
+        """
+        create table republish_jobs (
+            id uuid primary key,
+            topic text not null,
+            topic_id uuid,
+            reason text not null check (reason in ('asked', 'new_incarnation')),
+            state text not null check (state in ('running', 'done')),
+            at_brand uuid,
+            position text,
+            records bigint not null default 0,
+            brands integer not null default 0,
+            created_at timestamptz not null,
+            updated_at timestamptz not null,
+            finished_at timestamptz
+        )
+        """
+    )
+    op.execute(
+        "create unique index republish_one_per_topic on republish_jobs (topic) where state = 'running'"
+    )
+    op.execute("create index republish_jobs_by_topic on republish_jobs (topic, created_at)")
+    plain_table(op, "outbox_marker")
+    plain_table(op, "outbox_ends")
+    plain_table(op, "republish_jobs")
+
+
+def install_snapshots(op: Operations) -> None:
+    """How far each consumer group is with the snapshot of each of its topics. A group without a row starts one."""
+    op.execute(
+        """
+        create table consumer_snapshots (
+            consumer_group text not null,
+            topic text not null,
+            state text not null check (state in ('wanted', 'done')),
+            reason text not null,
+            round integer not null default 1,
+            cursor text not null default '',
+            records bigint not null default 0,
+            claimed_by uuid,
+            claimed_until timestamptz not null default '-infinity',
+            wanted_at timestamptz not null,
+            updated_at timestamptz not null,
+            finished_at timestamptz,
+            primary key (consumer_group, topic)
+        )
+        """
+    )
+    plain_table(op, "consumer_snapshots")
+
+
 def install_consumer(op: Operations) -> None:
     """Where each consumer group stands, and the messages that no repetition can make right."""
     op.execute(
@@ -155,6 +233,66 @@ def install_consumer(op: Operations) -> None:
     plain_table(op, "consumer_offsets")
     plain_table(op, "dead_letters")
     plain_table(op, "consumer_ends", app="read")
+
+
+def install_parking(op: Operations) -> None:
+    """Messages that wait for something, and what an operator may do with dead letters. After `install_consumer`."""
+    op.execute(
+        """
+        create table parked_messages (
+            position bigint generated always as identity primary key,
+            id uuid not null unique,
+            consumer_group text not null,
+            topic text not null,
+            topic_id uuid not null,
+            partition integer not null,
+            record_offset bigint not null,
+            key text collate "C" not null,
+            brand_id uuid not null,
+            event_id uuid not null,
+            event_type text not null,
+            headers jsonb not null,
+            payload bytea not null,
+            reason text not null,
+            tries integer not null default 0,
+            parked_at timestamptz not null,
+            due_at timestamptz not null,
+            unique (consumer_group, topic_id, partition, record_offset),
+            unique (consumer_group, topic, event_id)
+        )
+        """
+    )
+    op.execute(
+        "create unique index parked_messages_by_key on parked_messages (consumer_group, topic, key, position)"
+    )
+    brand_table(op, "parked_messages", app="none", worker="all")
+    op.execute(
+        """
+        alter table dead_letters
+            add column brand_id uuid,
+            add column event_type text not null default '',
+            add column state text not null default 'dead'
+                check (state in ('dead', 'replaying', 'replayed', 'dropped')),
+            add column tries integer not null default 0,
+            add column due_at timestamptz,
+            add column outcome text not null default '',
+            add column changed_at timestamptz,
+            add column changed_by text not null default ''
+        """
+    )
+    op.execute(
+        """
+        update dead_letters set
+            brand_id = case when headers ->> 'brand' ~ '^[0-9a-f]{32}$' then (headers ->> 'brand')::uuid end,
+            event_type = coalesce(headers ->> 'type', '')
+        """
+    )
+    op.execute("create index dead_letters_by_age on dead_letters (created_at, id)")
+    op.execute(
+        "create index dead_letters_replaying on dead_letters (consumer_group, topic, key, created_at)"
+        " where state = 'replaying'"
+    )
+    brand_table(op, "dead_letters", app="none", worker="all")
 
 
 def partition_by_day(op: Operations, table: str, *, keep_days: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -59,7 +60,7 @@ def create_app(
     body_limits: Mapping[str, int] | None = None,
 ) -> FastAPI:
     """`readiness` checks raise when their part cannot serve; `body_limits` are bytes by path prefix."""
-    app = FastAPI(
+    app = FastAPIOffline(
         title=title,
         description=description,
         version=version,

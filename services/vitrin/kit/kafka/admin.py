@@ -1,63 +1,43 @@
 """Topics: declared once in topics.yaml, created by `vitrin topics`, compared at readiness."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import time
+from collections.abc import Collection, Sequence
+from typing import Any, Final
 
-import yaml
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
-from vitrin.kit.kafka.client import REQUEST_TIMEOUT_MS, BrokerUnavailable, Probe
-from vitrin.kit.settings import TOPICS_FILE, KafkaSettings
+from vitrin.kit.kafka.client import REQUEST_TIMEOUT_MS, BrokerUnavailable, Probe, shape_wrong
+from vitrin.kit.kafka.declared import TopicSpec, load_topics
+from vitrin.kit.settings import KafkaSettings
 
+__all__ = ["TopicShapeRight", "TopicShapeWrong", "TopicSpec", "check_topics", "ensure_topics", "load_topics"]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TopicSpec:
-    """One entry of topics.yaml, defaults applied."""
-
-    name: str
-    partitions: int
-    replication: int
-    cleanup: str
-    producer: str
-    consumers: tuple[str, ...]
-    types: tuple[str, ...]
-    config: dict[str, str]
+GONE_WITHIN_S: Final = 30.0
+GONE_POLL_S: Final = 0.1
 
 
 class TopicShapeWrong(Exception):
     """The broker has a topic with another number of partitions than topics.yaml declares."""
 
 
-def load_topics(path: Path = TOPICS_FILE) -> list[TopicSpec]:
-    """Every declared topic. OSError or KeyError when the file is not what it should be."""
-    document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return [_spec(name, {**document["defaults"], **entry}) for name, entry in document["topics"].items()]
+class TopicShapeRight(Exception):
+    """What was to be recreated is as declared, or not declared at all; nothing was touched."""
 
 
-def _spec(name: str, entry: dict[str, Any]) -> TopicSpec:
-    config = {"cleanup.policy": str(entry["cleanup"]), "max.message.bytes": str(entry["record_bytes_max"])}
-    if entry["cleanup"] == "compact":
-        config["min.compaction.lag.ms"] = str(entry["min_compaction_lag_ms"])
-    else:
-        config["retention.ms"] = str(entry["retention_ms"])
-    return TopicSpec(
-        name=name,
-        partitions=int(entry["partitions"]),
-        replication=int(entry["replication"]),
-        cleanup=str(entry["cleanup"]),
-        producer=str(entry["producer"]),
-        consumers=tuple(entry["consumers"]),
-        types=tuple(entry["types"]),
-        config=config,
-    )
+def ensure_topics(
+    settings: KafkaSettings, specs: Sequence[TopicSpec] | None = None, *, recreate: Collection[str] = ()
+) -> list[str]:
+    """Create the topics that the broker lacks; returns their names.
 
-
-def ensure_topics(settings: KafkaSettings, specs: Sequence[TopicSpec] | None = None) -> list[str]:
-    """Create the topics that the broker lacks; returns their names. BrokerUnavailable, TopicShapeWrong."""
+    `recreate`: topics that the broker has in the wrong shape, to be deleted with all they hold and made again. A topic
+    in the wrong shape that is not named raises TopicShapeWrong, after the others were made. BrokerUnavailable,
+    TopicShapeRight.
+    """
     specs = load_topics(settings.topics_file) if specs is None else specs
+    unknown = sorted(set(recreate) - {spec.name for spec in specs})
+    if unknown:
+        raise TopicShapeRight(f"not declared: {', '.join(unknown)}")
     try:
         admin = KafkaAdminClient(
             bootstrap_servers=settings.bootstrap.split(","),
@@ -68,26 +48,60 @@ def ensure_topics(settings: KafkaSettings, specs: Sequence[TopicSpec] | None = N
     except KafkaError as error:
         raise BrokerUnavailable(f"no broker at {settings.bootstrap}: {error}") from error
     try:
-        return [spec.name for spec in specs if _ensure(admin, settings, spec)]
+        return _ensure_all(admin, settings, specs, recreate)
     except KafkaError as error:
         raise BrokerUnavailable(str(error)) from error
     finally:
         admin.close()
 
 
-def _ensure(admin: Any, settings: KafkaSettings, spec: TopicSpec) -> bool:
-    name = settings.topic_prefix + spec.name
+def _ensure_all(
+    admin: Any, settings: KafkaSettings, specs: Sequence[TopicSpec], recreate: Collection[str]
+) -> list[str]:
+    names = {spec.name: settings.topic_prefix + spec.name for spec in specs}
+    found = {spec.name: _partitions(admin, names[spec.name]) for spec in specs}
+    wrong = {spec.name for spec in specs if found[spec.name] not in (0, spec.partitions)}
+    right = sorted(name for name in recreate if name not in wrong and found[name])
+    if right:
+        raise TopicShapeRight(f"in its declared shape: {', '.join(right)}")
+    made = []
+    for spec in specs:
+        if spec.name in wrong and spec.name in recreate:
+            _delete(admin, names[spec.name])
+        elif found[spec.name]:
+            continue
+        if _create(admin, names[spec.name], spec, copies=settings.replication or spec.replication):
+            made.append(spec.name)
+    left = [spec for spec in specs if spec.name in wrong - set(recreate)]
+    if left:
+        raise TopicShapeWrong("; ".join(shape_wrong(s.name, found[s.name], s.partitions) for s in left))
+    return made
+
+
+def _partitions(admin: Any, name: str) -> int:
+    """0: the broker has no such topic."""
     (found,) = admin.describe_topics([name])
-    if found["error_code"] == 0 and found["partitions"]:
-        _check_shape(spec, len(found["partitions"]))
-        return False
+    return len(found["partitions"]) if found["error_code"] == 0 else 0
+
+
+def _delete(admin: Any, name: str) -> None:
+    """Apache Kafka deletes in the background; a topic made before that is over would be refused."""
+    admin.delete_topics([name])
+    end = time.monotonic() + GONE_WITHIN_S
+    while _partitions(admin, name):
+        if time.monotonic() > end:
+            raise BrokerUnavailable(f"{name} is still there {GONE_WITHIN_S:.0f} s after it was deleted")
+        time.sleep(GONE_POLL_S)
+
+
+def _create(admin: Any, name: str, spec: TopicSpec, *, copies: int) -> bool:
     try:
         admin.create_topics(
             {
                 name: {
                     "num_partitions": spec.partitions,
-                    "replication_factor": settings.replication or spec.replication,
-                    "configs": spec.config | _in_sync(settings.replication or spec.replication),
+                    "replication_factor": copies,
+                    "configs": spec.config | _in_sync(copies),
                 }
             }
         )
@@ -101,16 +115,6 @@ def _in_sync(copies: int) -> dict[str, str]:
     return {"min.insync.replicas": str(copies - 1)} if copies > 2 else {}
 
 
-def _check_shape(spec: TopicSpec, partitions: int) -> None:
-    if partitions != spec.partitions:
-        raise TopicShapeWrong(
-            f"{spec.name} has {partitions} partitions, topics.yaml declares {spec.partitions}: "
-            "the order per key depends on it; recreate the topic"
-        )
-
-
 async def check_topics(probe: Probe, specs: Sequence[TopicSpec]) -> None:
-    """For readiness: the broker has every topic, in its declared shape."""
-    found = await probe.topics([spec.name for spec in specs])
-    for spec in specs:
-        _check_shape(spec, found[spec.name].partitions)
+    """For readiness: the broker has every topic, in its declared shape. BrokerUnavailable says which it has not."""
+    await probe.topics([spec.name for spec in specs])

@@ -14,7 +14,10 @@ from uuid import UUID
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError
+from kafka.partitioner.default import murmur2
 
+from vitrin.kit.kafka.declared import load_topics
+from vitrin.kit.metrics import gauge
 from vitrin.kit.settings import KafkaSettings
 
 T = TypeVar("T")
@@ -30,12 +33,35 @@ FETCH_WAIT_HINTED_MS: Final = 20
 FETCH_WAIT_MS: Final = 500
 POLL_RECORDS_MAX: Final = 500
 
+UNUSABLE = gauge(
+    "vitrin_topic_unusable",
+    "1 while the broker lacks the topic or has it in another shape than declared: it is neither written nor read",
+    ["topic"],
+)
+
 KafkaFault = KafkaError
 """What any client call may raise; the client is then closed and built anew."""
 
 
 class BrokerUnavailable(Exception):
     """The broker did not answer, or does not have what was asked for. Try again later."""
+
+
+class TopicUnusable(BrokerUnavailable):
+    """The broker answered: it lacks a topic, or has it in another shape than topics.yaml declares."""
+
+
+def shape_wrong(name: str, partitions: int, declared: int) -> str:
+    return (
+        f"{name} has {partitions} partitions, topics.yaml declares {declared}, and the order per key depends on it:"
+        f" run `vitrin topics --recreate {name}`"
+    )
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """Where Kafka's own clients put a key. Said by us with every record, from the declared number of partitions, so
+    that a topic that was made anew in another shape refuses the record or still keeps the order per key."""
+    return int(murmur2(key.encode()) & 0x7FFFFFFF) % partitions
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,19 +145,35 @@ class Probe:
         self._admin: Any = None
         self._known: dict[str, TopicInfo] = {}
         self._asked_at_s = float("-inf")
+        self._declared = {spec.name: spec.partitions for spec in load_topics(settings.topics_file)}
 
     async def topics(self, names: Iterable[str]) -> Mapping[str, TopicInfo]:
-        """Info of each named topic. BrokerUnavailable when it does not answer or one of them is missing."""
+        """Info of each named topic. BrokerUnavailable when the broker does not answer; TopicUnusable, with what to do,
+        when it lacks one of them or has it in another shape than declared."""
+        found, unusable = await self.look(names)
+        if unusable:
+            raise TopicUnusable("; ".join(unusable.values()))
+        return found
+
+    async def look(self, names: Iterable[str]) -> tuple[dict[str, TopicInfo], dict[str, str]]:
+        """Those of the topics that can be used, and for each of the others why not. BrokerUnavailable."""
         wanted = list(names)
         async with self._lock:
             now_s = asyncio.get_running_loop().time()
             if now_s - self._asked_at_s > self._fresh_s or any(name not in self._known for name in wanted):
                 self._known |= await self._run(self._describe, sorted({*wanted, *self._known}))
                 self._asked_at_s = now_s
-        missing = [name for name in wanted if name not in self._known]
-        if missing:
-            raise BrokerUnavailable(f"the broker has no topic {', '.join(missing)}: run `vitrin topics`")
-        return {name: self._known[name] for name in wanted}
+        unusable = {name: reason for name in wanted if (reason := self._unusable(name))}
+        for name in wanted:
+            UNUSABLE.labels(topic=name).set(name in unusable)
+        return {name: self._known[name] for name in wanted if name not in unusable}, unusable
+
+    def _unusable(self, name: str) -> str | None:
+        info = self._known.get(name)
+        if info is None:
+            return f"the broker has no topic {name}: run `vitrin topics`"
+        declared = self._declared.get(name, info.partitions)
+        return shape_wrong(name, info.partitions, declared) if info.partitions != declared else None
 
     async def bounds(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], tuple[int, int]]:
         """Earliest and end offset of each (topic, partition), as the broker says now. BrokerUnavailable."""

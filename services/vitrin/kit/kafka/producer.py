@@ -66,7 +66,7 @@ class OrderedProducer:
                 if time.monotonic() > until_s:
                     break
                 futures.append(self._send(record))
-        except KafkaError:
+        except (KafkaError, ValueError):  # ValueError: the topic has no such partition (any more)
             pass
         futures += [None] * (len(records) - len(futures))
         acks = [self._ack(record, future) for record, future in zip(records, futures, strict=True)]

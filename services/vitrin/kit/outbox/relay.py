@@ -2,12 +2,13 @@
 
 One active relay per shard, under a lease with a fence. It reads unsent rows, produces them with acks=all, then marks
 them. A crash between produces them again; consumers drop repeats by version. When a topic comes back in another
-incarnation (a broker that lost its memory), every kept row is sent again.
+incarnation (a broker that lost its memory), what consumers may lack is sent again (`resending`). A topic that the
+broker lacks, or has in another shape than declared, is held: its rows wait, those of other topics go on.
 """
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 from uuid import UUID, uuid4
@@ -21,15 +22,17 @@ from vitrin.kit.consumer.lock import GroupLock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.listen import notifications
 from vitrin.kit.db.urls import libpq_url, role_url
-from vitrin.kit.kafka.client import DELIVERY_TIMEOUT_MS, BrokerUnavailable, Probe, TopicInfo
+from vitrin.kit.kafka.client import DELIVERY_TIMEOUT_MS, BrokerUnavailable, Probe, TopicInfo, partition_of
 from vitrin.kit.kafka.hints import HintSender
 from vitrin.kit.kafka.producer import Ack, OrderedProducer, Record
 from vitrin.kit.logs import get_logger
 from vitrin.kit.metrics import counter, gauge
 from vitrin.kit.outbox import store
+from vitrin.kit.outbox.resending import IN_FULL, resending
 from vitrin.kit.outbox.store import OutboxRow
 from vitrin.kit.outbox.wake import NOTIFY_CHANNEL, Wake
 from vitrin.kit.settings import DatabaseSettings, KafkaSettings
+from vitrin.kit.state import jobs
 from vitrin.protos.kit.v1.outbox_pb2 import OutboxBatch
 
 POLL_S: Final = 0.2
@@ -55,7 +58,8 @@ log = get_logger(__name__)
 
 
 class Relay:
-    """Runs in the worker role of a service. `owner` is the stable name of this process, without '#'."""
+    """Runs in the worker role of a service. `owner` is the stable name of this process, without '#'; `has_state` says
+    whether this service can publish the whole state of a topic."""
 
     def __init__(
         self,
@@ -68,6 +72,7 @@ class Relay:
         probe: Probe,
         wake: Wake,
         clock: Clock,
+        has_state: Callable[[str], bool] = lambda _topic: False,
     ) -> None:
         self._service = service
         self._owner = f"{owner}#{uuid4().hex}"
@@ -76,6 +81,7 @@ class Relay:
         self._probe = probe
         self._wake = wake
         self._clock = clock
+        self._has_state = has_state
         self._producer = OrderedProducer(kafka_settings, client_id=f"vitrin-{service}-relay")
         self._hints = HintSender(database_settings)
         self._name_lock = GroupLock(
@@ -85,7 +91,8 @@ class Relay:
         # On time.monotonic(): a loop's own time is of the beginning of its turn, and a process may stall within one.
         self._lease_until_s = float("-inf")
         self._ticked_at_s = float("-inf")
-        self._topics: dict[str, UUID] = {}
+        self._topics: dict[str, TopicInfo] = {}
+        self._held: dict[str, str] = {}
         self._seen: set[tuple[int, str]] = set()
         self._busy_until_s = float("-inf")
 
@@ -124,7 +131,11 @@ class Relay:
             await self._keep_leases()
             await self._tick()
             async with self._database.read() as session:
-                rows = await store.unsent(session, shards=list(self._fences)) if self._fences else []
+                rows = (
+                    await store.unsent(session, shards=list(self._fences), without=self._held)
+                    if self._fences
+                    else []
+                )
             return bool(rows) and await self._send(rows)
         except (SQLAlchemyError, BrokerUnavailable, OSError) as error:
             log.warning("relay_waits", service=self._service, reason=str(error).splitlines()[0])
@@ -136,9 +147,10 @@ class Relay:
     async def _sleep(self, stop: asyncio.Event) -> None:
         """Until a commit wakes us, or the poll: often after traffic, seldom when it has been quiet."""
         busy = asyncio.get_running_loop().time() < self._busy_until_s
+        seldom_s = RETRY_S if self._held else POLL_IDLE_S
         waiting = {asyncio.create_task(self._wake.event.wait()), asyncio.create_task(stop.wait())}
         woken, _ = await asyncio.wait(
-            waiting, timeout=POLL_S if busy else POLL_IDLE_S, return_when=asyncio.FIRST_COMPLETED
+            waiting, timeout=POLL_S if busy else seldom_s, return_when=asyncio.FIRST_COMPLETED
         )
         for task in waiting:
             task.cancel()
@@ -161,47 +173,75 @@ class Relay:
     async def _tick(self) -> None:
         """Notice a broker that came back empty, also while there is nothing to send."""
         now_s = asyncio.get_running_loop().time()
-        if not self._fences or now_s - self._ticked_at_s < TICK_S:
+        if not self._fences or now_s - self._ticked_at_s < (RETRY_S if self._held else TICK_S):
             return
         async with self._database.read() as session:
             known = await store.incarnations(session, shards=list(self._fences))
             oldest, rows = await store.backlog(session)
         BACKLOG_ROWS.set(rows)
         BACKLOG_AGE.set((self._clock() - oldest).total_seconds() if oldest else 0)
-        names = {topic for _, topic in known}
+        names = {topic for _, topic in known} | set(self._held)
         if names:
-            await self._compare(known, await self._probe.topics(names))
+            await self._compare(known, await self._look(names))
         self._ticked_at_s = now_s
 
+    async def _look(self, names: Iterable[str]) -> Mapping[str, TopicInfo]:
+        """The topics that can be written. The others are held until a tick finds them as they should be."""
+        found, unusable = await self._probe.look(names)
+        for name, reason in unusable.items():
+            if self._held.get(name) != reason:
+                log.error("topic_held", service=self._service, topic=name, reason=reason)
+        for name in self._held.keys() & found.keys():
+            log.info("topic_released", service=self._service, topic=name)
+        self._held = {name: why for name, why in self._held.items() if name not in found} | unusable
+        self._topics |= found
+        return found
+
     async def _compare(self, known: Mapping[tuple[int, str], UUID], found: Mapping[str, TopicInfo]) -> None:
-        now_there = {name: info.topic_id for name, info in found.items()}
-        self._topics |= now_there
         self._seen = set(known)
         for (shard, topic), topic_id in known.items():
-            if now_there[topic] == topic_id:
+            if topic not in found or found[topic].topic_id == topic_id:
                 continue
-            async with self._database.write() as tx:
-                rows = await store.send_again(
-                    tx, shard=shard, topic=topic, topic_id=now_there[topic], now=self._clock()
-                )
-            SENT_AGAIN.labels(topic=topic).inc(rows)
-            log.warning("topic_came_back_empty", topic=topic, shard=shard, rows_sent_again=rows)
+            await self._new_incarnation(shard, topic, found[topic].topic_id)
+
+    async def _new_incarnation(self, shard: int, topic: str, topic_id: UUID) -> None:
+        """Remember it, make unsent what it lacks, and ask for the state where the rows do not suffice: at once."""
+        now = self._clock()
+        async with self._database.write() as tx:
+            drained_at = await store.drained_at(tx)
+            wanted = resending(now=now, drained_at=drained_at, has_state=self._has_state(topic))
+            rows = await store.send_again(
+                tx, shard=shard, topic=topic, topic_id=topic_id, after=wanted.after, now=now
+            )
+            if wanted.state:
+                await jobs.for_incarnation(tx, topic=topic, topic_id=topic_id, since=now - IN_FULL, now=now)
+        SENT_AGAIN.labels(topic=topic).inc(rows)
+        log.warning(
+            "topic_came_back_empty",
+            topic=topic,
+            shard=shard,
+            rows_sent_again=rows,
+            sent_after=None if wanted.after is None else wanted.after.isoformat(),
+            whole_state=wanted.state,
+        )
 
     async def _send(self, rows: Sequence[OutboxRow]) -> bool:
         """Produce and mark. Stops at the first row that was not acknowledged: its successors wait behind it."""
-        await self._know_topics(rows)
+        rows = await self._writable(rows)
+        if not rows:
+            return True
         if time.monotonic() > self._lease_until_s - LEASE_MARGIN_S:
             self._lease_until_s = float("-inf")
             await self._keep_leases()
             return True
-        records = [_records(row, self._service) for row in rows]
+        records = [_records(row, self._service, self._topics[row.topic].partitions) for row in rows]
         acks = await self._producer.produce(
             [record for batch in records for record in batch],
             until_s=self._lease_until_s - DELIVERY_TIMEOUT_MS / 1000,
         )
         done = _acknowledged(rows, records, acks)
         await self._hints.sent(ack for ack in acks if ack is not None)
-        await self._mark(done)
+        await self._mark(done, [ack for ack in acks if ack is not None])
         for ack in acks:
             if ack is not None:
                 EVENTS_SENT.labels(topic=ack.topic).inc()
@@ -211,22 +251,23 @@ class Relay:
             raise BrokerUnavailable(f"no acknowledgement for {rows[len(done)].topic}")
         return True
 
-    async def _know_topics(self, rows: Sequence[OutboxRow]) -> None:
-        """First use of a topic by a shard: remember its incarnation before anything is marked with it."""
+    async def _writable(self, rows: Sequence[OutboxRow]) -> Sequence[OutboxRow]:
+        """First use of a topic by a shard: remember its incarnation before anything is marked with it. Without the rows
+        of topics that turn out to be unusable."""
         new = {(row.shard, row.topic) for row in rows} - self._seen
         if not new:
-            return
-        self._topics |= {
-            name: info.topic_id for name, info in (await self._probe.topics({t for _, t in new})).items()
-        }
+            return rows
+        found = await self._look({topic for _, topic in new})
         for shard, topic in new:
-            async with self._database.write() as tx:
-                await store.send_again(
-                    tx, shard=shard, topic=topic, topic_id=self._topics[topic], now=self._clock()
-                )
-        self._seen |= new
+            if topic in found:
+                async with self._database.write() as tx:
+                    await store.see(
+                        tx, shard=shard, topic=topic, topic_id=found[topic].topic_id, now=self._clock()
+                    )
+                self._seen.add((shard, topic))
+        return [row for row in rows if row.topic not in self._held]
 
-    async def _mark(self, rows: Sequence[OutboxRow]) -> None:
+    async def _mark(self, rows: Sequence[OutboxRow], acks: Sequence[Ack]) -> None:
         groups: dict[tuple[int, str], list[OutboxRow]] = {}
         for row in rows:
             groups.setdefault((row.shard, row.topic), []).append(row)
@@ -239,7 +280,7 @@ class Relay:
                 marked = await store.mark(
                     tx,
                     group,
-                    topic_id=self._topics[topic],
+                    topic_id=self._topics[topic].topic_id,
                     owner=self._owner,
                     fence=self._fences[shard],
                     sent_at=self._clock(),
@@ -247,6 +288,15 @@ class Relay:
                 if not marked:
                     self._lease_until_s = float("-inf")
                     log.warning("lease_lost", shard=shard, service=self._service)
+            await store.remember_ends(tx, self._ends(acks))
+
+    def _ends(self, acks: Sequence[Ack]) -> dict[tuple[str, UUID, int], int]:
+        """The broker's own answer to "how far is this partition written" is not always true (ADR 3); its acks are."""
+        ends: dict[tuple[str, UUID, int], int] = {}
+        for ack in acks:
+            place = (ack.topic, self._topics[ack.topic].topic_id, ack.partition)
+            ends[place] = max(ends.get(place, 0), ack.offset + 1)
+        return ends
 
     async def _listen(self) -> None:
         """A NOTIFY of another process of this service wakes the relay."""
@@ -269,7 +319,7 @@ class Relay:
         await self._hints.close()
 
 
-def _records(row: OutboxRow, service: str) -> list[Record]:
+def _records(row: OutboxRow, service: str, partitions: int) -> list[Record]:
     return [
         Record(
             topic=row.topic,
@@ -283,6 +333,7 @@ def _records(row: OutboxRow, service: str) -> list[Record]:
                 ("received", str(event.received_at_us).encode()),
                 ("producer", service.encode()),
             ),
+            partition=partition_of(event.key, partitions),
         )
         for event in OutboxBatch.FromString(row.payload).events
     ]

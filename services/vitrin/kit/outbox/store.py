@@ -1,14 +1,14 @@
 """SQL of the relay: leases with fencing, unsent rows, marks, incarnations. Runs under the worker role."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.types import BigInteger, SmallInteger
+from sqlalchemy.types import BigInteger, SmallInteger, Text
 
 from vitrin.kit.db.session import ReadSession, WriteSession
 
@@ -41,14 +41,15 @@ _CLAIM = text(
         select *, sum(events) over earlier as events_before, sum(octet_length(payload)) over earlier as bytes_before
         from (
             select id, created_at, shard, topic, payload, events from outbox
-            where sent_at is null and shard = any(:shards) order by id limit :rows_max
+            where sent_at is null and shard = any(:shards) and topic <> all(:without)
+            order by id limit :rows_max
         ) oldest
         window earlier as (order by id rows between unbounded preceding and 1 preceding)
     ) counted
     where coalesce(events_before, 0) < :events_max and coalesce(bytes_before, 0) < :bytes_max
     order by id
     """
-).bindparams(bindparam("shards", type_=ARRAY(SmallInteger)))
+).bindparams(bindparam("shards", type_=ARRAY(SmallInteger)), bindparam("without", type_=ARRAY(Text)))
 _MARK = text(
     """
     update outbox set sent_at = :sent_at, sent_topic_id = :topic_id
@@ -68,9 +69,29 @@ _SEE_INCARNATION = text(
 _SEND_AGAIN = text(
     """
     update outbox set sent_at = null
-    where shard = :shard and topic = :topic and sent_at is not null and sent_topic_id is distinct from :topic_id
+    where shard = :shard and topic = :topic and sent_at > :after and sent_topic_id is distinct from :topic_id
     """
 )
+_DRAINED_AT = text(
+    "select case when isfinite(drained_at) then drained_at end as drained_at from outbox_marker"
+)
+_MARK_DRAINED = text(
+    "update outbox_marker set drained_at = :drained_at, set_at = :now where drained_at < :drained_at"
+)
+_ENDS = text(
+    """
+    insert into outbox_ends (topic, topic_id, partition, next_offset)
+    values (:topic, :topic_id, :partition, :next_offset)
+    on conflict (topic, topic_id, partition)
+    do update set next_offset = greatest(outbox_ends.next_offset, excluded.next_offset)
+    """
+)
+_FORGET_ENDS = text("delete from outbox_ends where topic = :topic and topic_id <> :topic_id")
+_UNSENT = text(
+    "select min(id) as first, max(id) as last, count(*) as unsent from outbox where sent_at is null"
+)
+_LOAD_ENDS = text("select topic, topic_id, partition, next_offset from outbox_ends")
+_ALL_INCARNATIONS = text("select distinct topic, topic_id from outbox_incarnations")
 _AGE = text(
     """
     select min(created_at) as oldest, count(*) as unsent
@@ -104,12 +125,16 @@ async def release(tx: WriteSession, *, owner: str) -> None:
     await tx.execute(_RELEASE, {"owner": owner})
 
 
-async def unsent(session: ReadSession, *, shards: Sequence[int]) -> list[OutboxRow]:
-    """Oldest unsent rows: by the flag, never 'everything after the largest id I saw' (that loses rows)."""
+async def unsent(
+    session: ReadSession, *, shards: Sequence[int], without: Collection[str] = ()
+) -> list[OutboxRow]:
+    """Oldest unsent rows: by the flag, never 'everything after the largest id I saw' (that loses rows). `without`:
+    topics that cannot be written now; the others do not wait for them."""
     rows = await session.all(
         _CLAIM,
         {
             "shards": list(shards),
+            "without": sorted(without),
             "rows_max": CLAIM_ROWS_MAX,
             "events_max": CLAIM_EVENTS_MAX,
             "bytes_max": CLAIM_BYTES_MAX,
@@ -142,11 +167,84 @@ async def incarnations(session: ReadSession, *, shards: Sequence[int]) -> Mappin
     return {(row.shard, row.topic): row.topic_id for row in rows}
 
 
-async def send_again(tx: WriteSession, *, shard: int, topic: str, topic_id: UUID, now: datetime) -> int:
-    """A new incarnation of the topic: every kept row that this one has not seen is unsent again."""
+async def see(tx: WriteSession, *, shard: int, topic: str, topic_id: UUID, now: datetime) -> None:
+    """From now on the shard's rows of the topic are sent to this incarnation."""
     await tx.execute(_SEE_INCARNATION, {"shard": shard, "topic": topic, "topic_id": topic_id, "now": now})
-    result = await tx.execute(_SEND_AGAIN, {"shard": shard, "topic": topic, "topic_id": topic_id})
+
+
+async def send_again(
+    tx: WriteSession, *, shard: int, topic: str, topic_id: UUID, after: datetime | None, now: datetime
+) -> int:
+    """A new incarnation of the topic: kept rows that this one has not seen are unsent again; with `after`, only those
+    that were sent later."""
+    await see(tx, shard=shard, topic=topic, topic_id=topic_id, now=now)
+    await tx.execute(_FORGET_ENDS, {"topic": topic, "topic_id": topic_id})
+    params = {
+        "shard": shard,
+        "topic": topic,
+        "topic_id": topic_id,
+        "after": after or datetime.min.replace(tzinfo=UTC),
+    }
+    result = await tx.execute(_SEND_AGAIN, params)
     return int(result.rowcount)
+
+
+async def drained_at(session: ReadSession) -> datetime | None:
+    """The marker: whatever was sent up to this moment has been read by every consumer. None: there is no marker."""
+    found: datetime | None = await session.scalar(_DRAINED_AT)
+    return found
+
+
+async def mark_drained(tx: WriteSession, *, drained_at: datetime, now: datetime) -> bool:
+    """False when there is a newer marker already."""
+    result = await tx.execute(_MARK_DRAINED, {"drained_at": drained_at, "now": now})
+    return result.rowcount == 1
+
+
+async def remember_ends(tx: WriteSession, ends: Mapping[tuple[str, UUID, int], int]) -> None:
+    """How far the acks of this transaction's rows reach, in key order."""
+    rows = [
+        {
+            "topic": topic,
+            "topic_id": topic_id,
+            "partition": partition,
+            "next_offset": ends[topic, topic_id, partition],
+        }
+        for topic, topic_id, partition in sorted(ends)
+    ]
+    if rows:
+        await tx.execute(_ENDS, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One look at the outbox: how many rows are unsent and the first and last id of them, the ends by acks of what was
+    sent, and the incarnations that its shards know of each topic."""
+
+    unsent: int
+    unsent_first: int | None
+    unsent_last: int | None
+    ends: Mapping[tuple[str, UUID, int], int]
+    incarnations: Mapping[str, frozenset[UUID]]
+
+
+async def standing(session: ReadSession) -> Standing:
+    """Unsent rows first: a row that is marked between the statements is counted as unsent, never as missing."""
+    waiting = (await session.all(_UNSENT))[0]
+    ends = {
+        (row.topic, row.topic_id, row.partition): int(row.next_offset)
+        for row in await session.all(_LOAD_ENDS)
+    }
+    known: dict[str, set[UUID]] = {}
+    for row in await session.all(_ALL_INCARNATIONS):
+        known.setdefault(row.topic, set()).add(row.topic_id)
+    return Standing(
+        unsent=int(waiting.unsent),
+        unsent_first=waiting.first,
+        unsent_last=waiting.last,
+        ends=ends,
+        incarnations={topic: frozenset(ids) for topic, ids in known.items()},
+    )
 
 
 async def backlog(session: ReadSession) -> tuple[datetime | None, int]:

@@ -3,7 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from vitrin.platforms.base import Outcome, PollResult, Problem, SendResult, Verdict
+from vitrin.platforms.base import (
+    FailureKind,
+    Outcome,
+    PlatformFailure,
+    PollResult,
+    Problem,
+    SendResult,
+    Verdict,
+)
 from vitrin.platforms.meta.errors import item_problem
 
 FINISHED: Final = frozenset({"finished"})
@@ -32,7 +40,8 @@ REFUSED_WITHOUT_WORDS = Problem(
 
 def send_result(answer: Mapping[str, Any], sent: Sequence[str]) -> SendResult:
     """An empty `handles` means that nothing was accepted: items with errors of their own are refused, the others are
-    unknown (not at fault, not taken); where no item has an error, all are refused."""
+    unknown (not at fault, not taken). Where no item has an error, the batch is refused as a whole and nobody knows
+    whose fault it is: raises PlatformFailure INVALID_REQUEST."""
     errors, warnings = _validation(answer.get("validation_status"))
     refused = [
         Verdict(item_id, Outcome.REFUSED, errors[item_id], warnings.get(item_id, ()))
@@ -42,8 +51,14 @@ def send_result(answer: Mapping[str, Any], sent: Sequence[str]) -> SendResult:
     handles = answer.get("handles")
     if isinstance(handles, list) and handles:
         return SendResult(str(handles[0]), tuple(refused))
-    outcome, reason = (Outcome.UNKNOWN, NOT_TAKEN) if refused else (Outcome.REFUSED, REFUSED_WITHOUT_WORDS)
-    others = [Verdict(item_id, outcome, (reason,)) for item_id in sent if item_id not in errors]
+    if not refused:
+        raise PlatformFailure(
+            FailureKind.INVALID_REQUEST,
+            code="platform_refused",
+            message="Meta took nothing of the batch and gave no reason.",
+            fix="Look at the item in Meta's Commerce Manager.",
+        )
+    others = [Verdict(item_id, Outcome.UNKNOWN, (NOT_TAKEN,)) for item_id in sent if item_id not in errors]
     return SendResult(None, (*refused, *others))
 
 

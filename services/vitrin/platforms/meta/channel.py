@@ -1,12 +1,12 @@
 """Meta's `CatalogChannel`: items_batch, check_batch_request_status and the catalog's products edge."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import orjson
 
-from vitrin.kit.http_client import Call, PlatformHttp, Rate
+from vitrin.kit.http_client import Call, PlatformHttp, Priority, Rate
 from vitrin.platforms.base import (
     Capabilities,
     CatalogChannel,
@@ -22,7 +22,7 @@ from vitrin.platforms.base import (
     Seen,
     SendResult,
 )
-from vitrin.platforms.calling import answered, check_batch
+from vitrin.platforms.calling import answered, check_batch, lane_of
 from vitrin.platforms.meta import read, render
 from vitrin.platforms.meta.batches import poll_result, send_result
 from vitrin.platforms.meta.errors import classify
@@ -32,6 +32,7 @@ from vitrin.platforms.meta.rules import (
     READ_BACK_FILTER_CHARS_MAX,
     READ_BACK_ITEMS_MAX,
 )
+from vitrin.platforms.meta.usage import BATCH_USAGE, MANAGEMENT_USAGE
 from vitrin.platforms.rendering import stable_item_id
 
 METHODS: Final = {
@@ -49,6 +50,7 @@ class MetaCatalog:
     catalog_id: str
     currency: str
     capabilities: Capabilities = CAPABILITIES
+    brand: str = ""
 
     def platform_item_id(self, raw: str) -> str:
         return stable_item_id(raw, length_max=self.capabilities.item_id_length_max)
@@ -66,15 +68,24 @@ class MetaCatalog:
         size_bytes = len(orjson.dumps(_request(kind, platform_item_id, fields))) + 1
         return Operation(platform_item_id, kind, fields, size_bytes)
 
-    def ready_in_s(self, endpoint: Endpoint = Endpoint.SEND) -> float:
+    def ready_in_s(self, endpoint: Endpoint = Endpoint.SEND, *, priority: Priority = Priority.SLOW) -> float:
         return self.http.ready_in_s(
-            platform="meta", account=self.catalog_id, rate=self.capabilities.rates[endpoint]
+            platform="meta",
+            account=self.catalog_id,
+            rate=self.capabilities.rates[endpoint],
+            brand=self.brand,
+            priority=priority,
         )
 
-    async def send(self, operations: Sequence[Operation]) -> SendResult:
+    def recall_sends(self, ago_s: Iterable[float]) -> None:
+        rate = self.capabilities.rates[Endpoint.SEND]
+        self.http.recall(platform="meta", account=self.catalog_id, rate=rate, ago_s=ago_s)
+
+    async def send(self, operations: Sequence[Operation], *, priority: Priority | None = None) -> SendResult:
         """UPDATE for upserts and offers; allow_upsert only where the batch has an upsert, so that an offer of an
         item that Meta lost is refused instead of making half an item."""
         check_batch(operations, self.capabilities)
+        lane = priority or lane_of(operations)
         body = {
             "item_type": "PRODUCT_ITEM",
             "allow_upsert": any(operation.kind is OperationKind.UPSERT for operation in operations),
@@ -84,16 +95,19 @@ class MetaCatalog:
             ],
         }
         call = replace(
-            self._call(Endpoint.SEND, "POST", "items_batch", safe=False), content=orjson.dumps(body)
+            self._call(Endpoint.SEND, "POST", "items_batch", safe=False, priority=lane),
+            content=orjson.dumps(body),
         )
-        answer = await answered(self.http, call, classify=classify)
+        answer = await answered(self.http, call, classify=classify, usage=BATCH_USAGE)
         return send_result(answer, [operation.platform_item_id for operation in operations])
 
     async def poll(self, handle: str, sent: Sequence[str]) -> PollResult:
-        call = self._call(Endpoint.POLL, "GET", "check_batch_request_status", safe=True)
+        call = self._call(
+            Endpoint.POLL, "GET", "check_batch_request_status", safe=True, priority=Priority.FAST
+        )
         call = replace(call, params={"handle": handle, "load_ids_of_invalid_requests": "true"})
         try:
-            answer = await answered(self.http, call, classify=classify)
+            answer = await answered(self.http, call, classify=classify, usage=MANAGEMENT_USAGE)
         except PlatformFailure as failure:
             # The handle is the only thing that the call names besides the catalog.
             if failure.code == "invalid_parameter":
@@ -101,20 +115,22 @@ class MetaCatalog:
             raise
         return poll_result(answer, sent)
 
-    async def read_back(self, expected: Mapping[str, Mapping[str, object]]) -> Mapping[str, Seen]:
+    async def read_back(
+        self, expected: Mapping[str, Mapping[str, object]], *, priority: Priority = Priority.SLOW
+    ) -> Mapping[str, Seen]:
         found: dict[str, Mapping[str, Any]] = {}
         for ids in _reads(expected):
             chosen = orjson.dumps({"retailer_id": {"is_any": ids}}).decode()
-            call = self._call(Endpoint.READ_BACK, "GET", "products", safe=True)
+            call = self._call(Endpoint.READ_BACK, "GET", "products", safe=True, priority=priority)
             call = replace(call, params={"filter": chosen, "fields": read.FIELDS, "limit": str(len(ids))})
-            answer = await answered(self.http, call, classify=classify)
+            answer = await answered(self.http, call, classify=classify, usage=MANAGEMENT_USAGE)
             products = answer.get("data")
             for product in products if isinstance(products, list) else []:
                 if isinstance(product, dict):
                     found[str(product.get("retailer_id"))] = product
         return {key: read.seen(key, fields, found.get(key)) for key, fields in expected.items()}
 
-    def _call(self, endpoint: Endpoint, method: str, edge: str, *, safe: bool) -> Call:
+    def _call(self, endpoint: Endpoint, method: str, edge: str, *, safe: bool, priority: Priority) -> Call:
         return Call(
             platform="meta",
             account=self.catalog_id,
@@ -122,6 +138,8 @@ class MetaCatalog:
             method=method,
             url=f"{self.base_url}/{self.catalog_id}/{edge}",
             safe=safe,
+            brand=self.brand,
+            priority=priority,
             concurrency_max=self.capabilities.concurrency_max,
             headers={"authorization": f"Bearer {self.access_token}", "content-type": "application/json"},
         )
@@ -158,6 +176,7 @@ def open_channel(
     currency: str,
     base_url: str | None = None,
     rates: Mapping[Endpoint, Rate] | None = None,
+    brand: str = "",
 ) -> CatalogChannel:
     """A Meta catalog has no market or language of its own in items_batch; its currency is that of its prices."""
     catalog_id = external_ids.get("catalog_id", "")
@@ -178,6 +197,7 @@ def open_channel(
         catalog_id=catalog_id,
         currency=currency,
         capabilities=capabilities,
+        brand=brand,
     )
 
 

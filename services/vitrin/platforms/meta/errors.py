@@ -48,7 +48,7 @@ def classify(status: int, headers: Mapping[str, str], body: object | None) -> Pl
                 message="the answer is not a JSON object",
             )
         return by_status(status, headers)
-    code, subcode = _number(error.get("code")), _number(error.get("error_subcode"))
+    code, subcode = number_of(error.get("code")), number_of(error.get("error_subcode"))
     message = _words(error)
     named = f"{code}/{subcode}" if subcode else str(code)
     kind, stable, fix = _meaning(
@@ -101,7 +101,7 @@ def _meaning(
 
 def _wait_s(code: int, headers: Mapping[str, str]) -> float | None:
     """Seconds until access returns: minutes of the business use case, or the ad account's seconds."""
-    usage = _json(headers.get("x-business-use-case-usage"))
+    usage = json_of(headers.get("x-business-use-case-usage"))
     entries = [
         entry
         for of_business in (usage.values() if isinstance(usage, dict) else ())
@@ -110,12 +110,12 @@ def _wait_s(code: int, headers: Mapping[str, str]) -> float | None:
         if isinstance(entry, dict)
     ]
     own = [entry for entry in entries if entry.get("type") == THROTTLE_TYPES.get(code)]
-    minutes = [_number(entry.get("estimated_time_to_regain_access")) for entry in own or entries]
+    minutes = [number_of(entry.get("estimated_time_to_regain_access")) for entry in own or entries]
     if any(minutes):
         return max(minutes) * 60.0
-    account = _json(headers.get("x-ad-account-usage"))
-    if code in {17, 80004} and isinstance(account, dict) and _number(account.get("reset_time_duration")):
-        return float(_number(account.get("reset_time_duration")))
+    account = json_of(headers.get("x-ad-account-usage"))
+    if code in {17, 80004} and isinstance(account, dict) and number_of(account.get("reset_time_duration")):
+        return float(number_of(account.get("reset_time_duration")))
     return APP_LIMIT_WAIT_S if code == 341 else None
 
 
@@ -125,14 +125,15 @@ def _words(error: Mapping[str, Any]) -> str:
 
 
 def _blamed(error_data: object) -> tuple[str, ...]:
-    data = _json(error_data) if isinstance(error_data, str) else error_data
+    data = json_of(error_data) if isinstance(error_data, str) else error_data
     specs = data.get("blame_field_specs") if isinstance(data, dict) else None
     if not isinstance(specs, list):
         return ()
     return tuple(".".join(map(str, spec)) if isinstance(spec, list) else str(spec) for spec in specs)
 
 
-def _json(text: object) -> object | None:
+def json_of(text: object) -> object | None:
+    """A header's JSON, None where it is none."""
     try:
         decoded: object = json.loads(text) if isinstance(text, str) else None
     except ValueError:
@@ -140,7 +141,8 @@ def _json(text: object) -> object | None:
     return decoded
 
 
-def _number(value: object) -> int:
+def number_of(value: object) -> int:
+    """A whole number however Meta writes it; 0 where it is none."""
     if isinstance(value, bool):
         return 0
     if isinstance(value, int | float):

@@ -48,6 +48,7 @@ CAPABILITIES: Final = Capabilities(
     item_id_length_max=100,
     concurrency_max=4,
     rates=rates(CATALOG_TRAFFIC_ASSUMED),
+    stock_fields=("availability", "quantity_to_sell_on_facebook"),
 )
 
 ITEM_RULES: Final = ItemRules(

@@ -1,13 +1,13 @@
 """Pinterest's `CatalogChannel`: /catalogs/items/batch, its polling, and POST /catalogs/items."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import orjson
 
-from vitrin.kit.http_client import Call, PlatformHttp, Rate
+from vitrin.kit.http_client import Call, PlatformHttp, Priority, Rate
 from vitrin.platforms.base import (
     Capabilities,
     CatalogChannel,
@@ -23,10 +23,10 @@ from vitrin.platforms.base import (
     Seen,
     SendResult,
 )
-from vitrin.platforms.calling import answered, check_batch, in_chunks
+from vitrin.platforms.calling import answered, check_batch, in_chunks, lane_of
 from vitrin.platforms.pinterest import read, render
 from vitrin.platforms.pinterest.batches import lost, poll_result, send_result
-from vitrin.platforms.pinterest.errors import classify
+from vitrin.platforms.pinterest.errors import classify, usage
 from vitrin.platforms.pinterest.rules import BASE_URL, CAPABILITIES, READ_BACK_ITEMS_MAX, locale_of
 from vitrin.platforms.rendering import stable_item_id
 
@@ -49,6 +49,7 @@ class PinterestCatalog:
     locale: str
     currency: str
     capabilities: Capabilities = CAPABILITIES
+    brand: str = ""
 
     def platform_item_id(self, raw: str) -> str:
         return stable_item_id(raw, length_max=self.capabilities.item_id_length_max)
@@ -66,10 +67,18 @@ class PinterestCatalog:
         size_bytes = len(orjson.dumps(_record(kind, platform_item_id, fields))) + 1
         return Operation(platform_item_id, kind, fields, size_bytes)
 
-    def ready_in_s(self, endpoint: Endpoint = Endpoint.SEND) -> float:
+    def ready_in_s(self, endpoint: Endpoint = Endpoint.SEND, *, priority: Priority = Priority.SLOW) -> float:
         return self.http.ready_in_s(
-            platform="pinterest", account=self.ad_account_id, rate=self.capabilities.rates[endpoint]
+            platform="pinterest",
+            account=self.ad_account_id,
+            rate=self.capabilities.rates[endpoint],
+            brand=self.brand,
+            priority=priority,
         )
+
+    def recall_sends(self, ago_s: Iterable[float]) -> None:
+        rate = self.capabilities.rates[Endpoint.SEND]
+        self.http.recall(platform="pinterest", account=self.ad_account_id, rate=rate, ago_s=ago_s)
 
     def batch_body(self, operations: Sequence[Operation]) -> dict[str, object]:
         """The body of POST /catalogs/items/batch, a CatalogsRetailBatchRequest. Pure."""
@@ -84,25 +93,29 @@ class PinterestCatalog:
             ],
         }
 
-    async def send(self, operations: Sequence[Operation]) -> SendResult:
+    async def send(self, operations: Sequence[Operation], *, priority: Priority | None = None) -> SendResult:
         """UPSERT, masked UPDATE and DELETE in one batch. UPSERT is for accounts without a feed data source."""
         check_batch(operations, self.capabilities)
+        lane = priority or lane_of(operations)
         body = self.batch_body(operations)
-        call = replace(self._call(Endpoint.SEND, "POST", _BATCH_PATH, safe=False), content=orjson.dumps(body))
-        answer = await answered(self.http, call, classify=classify)
+        call = self._call(Endpoint.SEND, "POST", _BATCH_PATH, safe=False, priority=lane)
+        call = replace(call, content=orjson.dumps(body))
+        answer = await answered(self.http, call, classify=classify, usage=usage)
         return send_result(answer, [operation.platform_item_id for operation in operations])
 
     async def poll(self, handle: str, sent: Sequence[str]) -> PollResult:
-        call = self._call(Endpoint.POLL, "GET", f"{_BATCH_PATH}/{handle}", safe=True)
+        call = self._call(Endpoint.POLL, "GET", f"{_BATCH_PATH}/{handle}", safe=True, priority=Priority.FAST)
         try:
-            answer = await answered(self.http, call, classify=classify)
+            answer = await answered(self.http, call, classify=classify, usage=usage)
         except PlatformFailure as failure:
             if failure.code == BATCH_GONE:
                 return lost(sent)
             raise
         return poll_result(answer, sent)
 
-    async def read_back(self, expected: Mapping[str, Mapping[str, object]]) -> Mapping[str, Seen]:
+    async def read_back(
+        self, expected: Mapping[str, Mapping[str, object]], *, priority: Priority = Priority.SLOW
+    ) -> Mapping[str, Seen]:
         found: dict[str, Mapping[str, Any]] = {}
         for ids in in_chunks(expected, READ_BACK_ITEMS_MAX):
             body = {
@@ -110,12 +123,12 @@ class PinterestCatalog:
                 "language": self.locale,
                 "filters": {"catalog_type": CATALOG_TYPE, "catalog_id": self.catalog_id, "item_ids": ids},
             }
-            call = self._call(Endpoint.READ_BACK, "POST", "/catalogs/items", safe=True)
+            call = self._call(Endpoint.READ_BACK, "POST", "/catalogs/items", safe=True, priority=priority)
             call = replace(call, content=orjson.dumps(body))
-            found.update(read.items_of(await answered(self.http, call, classify=classify)))
+            found.update(read.items_of(await answered(self.http, call, classify=classify, usage=usage)))
         return {key: read.seen(key, fields, found.get(key)) for key, fields in expected.items()}
 
-    def _call(self, endpoint: Endpoint, method: str, path: str, *, safe: bool) -> Call:
+    def _call(self, endpoint: Endpoint, method: str, path: str, *, safe: bool, priority: Priority) -> Call:
         return Call(
             platform="pinterest",
             account=self.ad_account_id,
@@ -123,6 +136,8 @@ class PinterestCatalog:
             method=method,
             url=f"{self.base_url}{path}",
             safe=safe,
+            brand=self.brand,
+            priority=priority,
             concurrency_max=self.capabilities.concurrency_max,
             params={"ad_account_id": self.ad_account_id},
             headers={"authorization": f"Bearer {self.access_token}", "content-type": "application/json"},
@@ -152,6 +167,7 @@ def open_channel(
     currency: str,
     base_url: str | None = None,
     rates: Mapping[Endpoint, Rate] | None = None,
+    brand: str = "",
 ) -> CatalogChannel:
     """Country and language of the batches are the channel's market and language."""
     for name, pattern in (("ad_account_id", _AD_ACCOUNT), ("catalog_id", _CATALOG)):
@@ -183,6 +199,7 @@ def open_channel(
         locale=locale,
         currency=currency,
         capabilities=capabilities,
+        brand=brand,
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from vitrin.kit.delivery.rate import Usage
 from vitrin.platforms.base import FailureKind, PlatformFailure, Problem
 from vitrin.platforms.calling import by_status, seconds
 
@@ -11,6 +12,8 @@ AUTH_CODE: Final = 2
 PERMISSION_CODE: Final = 29
 RAMPED_DOWN_CODE: Final = 4197
 BATCH_UNKNOWN_CODE: Final = 4331
+LIMIT_HEADERS: Final = ("x-userendpoint-ratelimit", "x-ratelimit")
+"""Their endings -limit, -remaining and -reset; names seen in third-party code only (unverified)."""
 RESET_HEADERS: Final = ("x-userendpoint-ratelimit-reset", "x-ratelimit-reset", "retry-after")
 """Seconds until calls are allowed again; names seen in third-party code only (unverified)."""
 DETAILS_CHARS_MAX: Final = 500
@@ -86,6 +89,17 @@ def _wait_s(headers: Mapping[str, str]) -> float | None:
         wait_s = seconds(headers.get(name, ""))
         if wait_s is not None:
             return wait_s
+    return None
+
+
+def usage(headers: Mapping[str, str]) -> Usage | None:
+    """How much of the category's quota is used: its calls and those that remain; seconds where none does."""
+    for name in LIMIT_HEADERS:
+        limit, remaining = (seconds(headers.get(f"{name}-{end}", "")) for end in ("limit", "remaining"))
+        if limit and remaining is not None:
+            share = 1 - min(remaining, limit) / limit
+            regain_s = seconds(headers.get(f"{name}-reset", "")) if remaining <= 0 else None
+            return Usage(share=share, step=1 / limit, regain_s=regain_s)
     return None
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from vitrin.sandbox.changes import Changes
 from vitrin.sandbox.desk import Desk
+from vitrin.sandbox.effects import NO_EFFECTS, Effects, Fate
 from vitrin.sandbox.meta.rules import Findings, check_data, is_empty, missing_fields
 from vitrin.sandbox.state import CatalogState
 
@@ -37,6 +38,7 @@ class Batch:
     errors: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)
     invalid_ids: dict[str, None] = field(default_factory=dict)
+    fate: Fate | None = None
 
     @property
     def key(self) -> str:
@@ -86,18 +88,30 @@ class BatchDesk(Desk[Batch]):
         super().__init__(Batch, kept_max=kept_max, changes=changes, started_ms=started_ms)
 
     def accept(
-        self, catalog_id: str, requests: list[ItemRequest], *, allow_upsert: bool, due_ms: int
+        self,
+        catalog_id: str,
+        requests: list[ItemRequest],
+        *,
+        allow_upsert: bool,
+        due_ms: int,
+        fate: Fate | None = None,
     ) -> Batch:
         """Take a batch in and give it its handle."""
         digest = blake2b(self._next_name(catalog_id), digest_size=24).hexdigest()
-        batch = Batch(f"Ac{digest}", catalog_id, due_ms, allow_upsert, requests)
+        batch = Batch(f"Ac{digest}", catalog_id, due_ms, allow_upsert, requests, fate=fate)
         self._keep(batch)
         return batch
 
     def find(self, handle: str, *, catalog_id: str) -> Batch | None:
         """The catalog's batch of that handle."""
-        batch = self._batches.get(handle)
+        batch = self._visible(self._batches.get(handle))
         return batch if batch is not None and batch.catalog_id == catalog_id else None
+
+    def status(self, batch: Batch, *, polls_before_finished: int, now_ms: int) -> str:
+        """What a poll says; a batch that is still scheduled or started has no result yet."""
+        if self._finished(batch, enough=polls_before_finished + 1, now_ms=now_ms):
+            return (batch.fate.final_status if batch.fate is not None else None) or "finished"
+        return "scheduled" if batch.polls < polls_before_finished else "started"
 
     def settle(self, catalogs: dict[str, CatalogState], *, now_ms: int) -> None:
         """Carry out every batch that is due; its items change at the time at which it was due."""
@@ -107,10 +121,16 @@ class BatchDesk(Desk[Batch]):
                 _carry_out(batch, request, catalogs[batch.catalog_id])
             batch.requests = []
 
-        self._carry_out_due(run, now_ms=now_ms)
+        self._carry_out_due(run, catalogs, now_ms=now_ms)
 
 
 def _carry_out(batch: Batch, request: ItemRequest, catalog: CatalogState) -> None:
+    if batch.fate is not None:
+        refused = batch.fate.refused.get(request.retailer_id)
+        if refused is not None:
+            batch.refuse(request, refused.message)
+        if refused is not None or batch.fate.skips(request.retailer_id):
+            return
     stored = catalog.get(request.retailer_id)
     if request.method == "DELETE":
         if not catalog.remove(request.retailer_id, at_ms=batch.due_ms):
@@ -148,12 +168,15 @@ class Screened:
     operations: Counter[str] = field(default_factory=Counter)
 
 
-def screen(requests: list[ItemRequest]) -> Screened:
-    """Sort the requests into those that go on and those that are malformed."""
+def screen(requests: list[ItemRequest], *, effects: Effects = NO_EFFECTS) -> Screened:
+    """Sort the requests into those that go on and those that are malformed, or refused on command."""
     screened = Screened()
     for request in requests:
         screened.operations[request.method] += 1
         findings = Findings() if request.method == "DELETE" else check_data(request.data)
+        on_command = effects.refusal_of(request.retailer_id, in_answer=True)
+        if on_command is not None:
+            findings.errors.append(on_command.message)
         if findings.errors or findings.warnings:
             screened.statuses.append(validation_status(request, findings))
         if findings.warnings:

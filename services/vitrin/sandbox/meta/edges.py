@@ -5,27 +5,20 @@ Parameter names are those of the SDK for Graph v26.0; anything else is refused w
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 from vitrin.sandbox.meta import params as read
 from vitrin.sandbox.meta.batches import METHODS, Batch, ItemRequest, Screened, screen
 from vitrin.sandbox.meta.errors import NAMED, invalid_parameter
-from vitrin.sandbox.meta.filters import compile_filter, wanted_ids
-from vitrin.sandbox.meta.reading import DEFAULT_FIELDS, FIELD_NAMES, node
+from vitrin.sandbox.meta.listing import PRODUCTS_PARAMS, add_summary, list_items, one_page
+from vitrin.sandbox.meta.quota import BATCH
 from vitrin.sandbox.meta.rules import ID_CHARS_MAX
 from vitrin.sandbox.wire import Reply
 
 if TYPE_CHECKING:
     from vitrin.sandbox.meta.platform import MetaPlatform, Request
-    from vitrin.sandbox.state import CatalogState, StoredItem
 
 REQUESTS_MAX = 5_000
-PAGE_DEFAULT, PAGE_MAX = 25, 5_000
-"""Items per page of ``products``; the largest page is unverified."""
-
 BATCH_PARAMS = frozenset({"allow_upsert", "item_sub_type", "item_type", "requests", "version"})
 STATUS_PARAMS = frozenset({"handle", "load_ids_of_invalid_requests", "error_priority"})
 STATUS_FIELDS = (
@@ -36,9 +29,6 @@ STATUS_FIELDS = (
     "warnings_total_count",
     "warnings",
     "ids_of_invalid_requests",
-)
-PRODUCTS_PARAMS = frozenset(
-    {"bulk_pagination", "error_priority", "error_type", "filter", "return_only_approved_products"}
 )
 CATALOG_PARAMS = frozenset(
     {
@@ -127,8 +117,9 @@ def owned_product_catalogs(platform: MetaPlatform, request: Request) -> Reply:
         request.params, allowed=CATALOG_FIELDS, default=("id", "name"), node="ProductCatalog"
     )
     nodes = [_catalog_node(platform, request, one, names) for one in request.account.catalog_ids]
-    cursors = {"before": _cursor(1), "after": _cursor(len(nodes))}
-    return Reply(200, {"data": nodes, "paging": {"cursors": cursors}})
+    body = one_page(nodes)
+    add_summary(request, body, count=lambda: len(nodes))
+    return Reply(200, body)
 
 
 def create_catalog(platform: MetaPlatform, request: Request) -> Reply:
@@ -154,7 +145,7 @@ def items_batch(platform: MetaPlatform, request: Request) -> Reply:
     is absent when there is nothing to say, and ``handles`` is empty when nothing was accepted.
     """
     now_ms = request.call.received_ms
-    if not platform.quota.take_batch(request.object_id, now_ms=now_ms):
+    if not platform.take(BATCH, request):
         raise NAMED["throttle"]
     read.refuse_unknown(request.params, BATCH_PARAMS)
     item_type = request.params.get("item_type")
@@ -165,7 +156,8 @@ def items_batch(platform: MetaPlatform, request: Request) -> Reply:
             f"Param item_type must be one of {{{ITEM_TYPE}}} for this catalog", "item_type"
         )
     allow_upsert = read.boolean(request.params, "allow_upsert", default=True)
-    screened = screen(_parse_requests(read.json_value(request.params, "requests")))
+    effects = request.call.effects
+    screened = screen(_parse_requests(read.json_value(request.params, "requests")), effects=effects)
     dropped = bool(screened.refused) and platform.settings.meta_validation == "whole_batch"
     body: dict[str, Any] = {"handles": []}
     if screened.accepted and not dropped:
@@ -174,6 +166,7 @@ def items_batch(platform: MetaPlatform, request: Request) -> Reply:
             screened.accepted,
             allow_upsert=allow_upsert,
             due_ms=now_ms + platform.settings.batch_latency_ms,
+            fate=effects.fate([one.retailer_id for one in screened.accepted], now_ms=now_ms),
         )
         _note(batch, screened)
         body["handles"] = [batch.handle]
@@ -187,6 +180,7 @@ def items_batch(platform: MetaPlatform, request: Request) -> Reply:
         item_ids=[one.retailer_id for one in sorted(everyone, key=lambda one: one.position)],
         operations=dict(screened.operations),
         handle=body["handles"][0] if body["handles"] else None,
+        accepted_count=len(screened.accepted) if body["handles"] else 0,
     )
 
 
@@ -260,7 +254,9 @@ def check_batch_request_status(platform: MetaPlatform, request: Request) -> Repl
     samples_max = platform.settings.meta_error_samples_max
     shown = {
         "handle": handle,
-        "status": _status(batch, polls_before_finished=polls_before_finished),
+        "status": platform.batches.status(
+            batch, polls_before_finished=polls_before_finished, now_ms=request.call.received_ms
+        ),
         "errors_total_count": len(errors),
         "errors": errors[:samples_max],
         "warnings_total_count": len(warnings),
@@ -270,66 +266,7 @@ def check_batch_request_status(platform: MetaPlatform, request: Request) -> Repl
     return Reply(200, {"data": [{name: shown[name] for name in names}]}, handle=handle)
 
 
-def _status(batch: Batch, *, polls_before_finished: int) -> str:
-    if batch.done and batch.polls > polls_before_finished:
-        return "finished"
-    return "scheduled" if batch.polls < polls_before_finished else "started"
-
-
 def products(platform: MetaPlatform, request: Request) -> Reply:
     """``GET /{catalog}/products``: the items as the platform shows them, a page at a time."""
     read.refuse_unknown(request.params, PRODUCTS_PARAMS)
-    names = read.field_names(request.params, allowed=FIELD_NAMES, default=DEFAULT_FIELDS, node="ProductItem")
-    limit = read.integer(request.params, "limit", default=PAGE_DEFAULT, min_value=1, max_value=PAGE_MAX)
-    after = _position(request.params.get("after"))
-    rule = read.json_value(request.params, "filter")
-    catalog = platform.catalogs[request.object_id]
-    found = _found(catalog, rule, after=after, wanted=limit + 1)
-    page = found[:limit]
-    body: dict[str, Any] = {"data": [node(one, catalog_id=catalog.catalog_id, names=names) for one in page]}
-    if page:
-        cursors = {"before": _cursor(page[0].seq), "after": _cursor(page[-1].seq)}
-        body["paging"] = {"cursors": cursors}
-        if len(found) > limit:
-            body["paging"]["next"] = _next_url(request, cursors["after"])
-    return Reply(200, body, item_ids=[one.key for one in page])
-
-
-def _found(catalog: CatalogState, rule: Any, *, after: int, wanted: int) -> list[StoredItem]:
-    if rule is None:
-        return list(catalog.after(after, limit=wanted))
-    matches = compile_filter(rule)
-    ids = wanted_ids(rule)
-    if ids is not None:
-        named = [item for one in ids if (item := catalog.get(one)) is not None and item.seq > after]
-        return sorted(named, key=lambda item: item.seq)[:wanted]
-    found: list[StoredItem] = []
-    for item in _following(catalog, after):
-        if matches(item, item.fields()):
-            found.append(item)
-            if len(found) == wanted:
-                break
-    return found
-
-
-def _following(catalog: CatalogState, after: int) -> Iterator[StoredItem]:
-    yield from catalog.after(after, limit=len(catalog))
-
-
-def _cursor(seq: int) -> str:
-    return urlsafe_b64encode(f"QVFI{seq}".encode()).decode().rstrip("=")
-
-
-def _position(cursor: Any) -> int:
-    if cursor in (None, ""):
-        return 0
-    try:
-        text = urlsafe_b64decode(f"{cursor}{'=' * (-len(str(cursor)) % 4)}").decode()
-        return int(text.removeprefix("QVFI"))
-    except ValueError as error:
-        raise invalid_parameter("Invalid cursor for param after", "after") from error
-
-
-def _next_url(request: Request, after: str) -> str:
-    query = {name: value for name, value in request.call.query.items() if name != "after"}
-    return f"{request.call.base_url}{request.call.path}?{urlencode(query | {'after': after})}"
+    return list_items(request, platform.seen(request))

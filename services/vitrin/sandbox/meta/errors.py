@@ -83,6 +83,9 @@ NAMED: dict[str, GraphError] = {
     ),
     "throttle_app": GraphError(4, "(#4) Application request limit reached", outcome="throttled"),
     "throttle_user": GraphError(17, "(#17) User request limit reached", subcode=2446079, outcome="throttled"),
+    "throttle_custom": GraphError(
+        613, "(#613) Calls to this api have exceeded the rate limit.", subcode=1487742, outcome="throttled"
+    ),
     "auth": GraphError(
         190,
         "Error validating access token: Session has expired. The current time is after the session's expiry.",
@@ -101,6 +104,15 @@ NAMED: dict[str, GraphError] = {
     ),
     "auth_missing": GraphError(104, "An access token is required to request this resource.", outcome="auth"),
     "permission": GraphError(200, "(#200) Permissions error", status=403),
+    "permission_app": GraphError(
+        10, "(#10) Application does not have permission for this action", status=403
+    ),
+    "appsecret": GraphError(
+        100, "Invalid appsecret_proof provided in the API argument", error_type="GraphMethodException"
+    ),
+    "unavailable": GraphError(
+        2, "Service temporarily unavailable", status=503, is_transient=True, outcome="error"
+    ),
     "transient": GraphError(
         2,
         "An unexpected error has occurred. Please retry your request later.",
@@ -119,3 +131,6 @@ NAMED: dict[str, GraphError] = {
     ),
     "invalid": invalid_parameter("Invalid parameter"),
 }
+
+THROTTLES = {error.code: error for error in NAMED.values() if error.outcome == "throttled"}
+"""The refusals of calls too many, by code."""

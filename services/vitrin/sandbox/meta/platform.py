@@ -3,34 +3,42 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from hmac import compare_digest
+from hmac import new as hmac
 from typing import Any
 
 from vitrin.sandbox.accounts import Account, AccountBook, TokenState
 from vitrin.sandbox.changes import Changes
-from vitrin.sandbox.meta import edges
+from vitrin.sandbox.fault_kinds import OTHER, POLL, READ, SEND
+from vitrin.sandbox.meta import edges, product_sets, quota
 from vitrin.sandbox.meta.batches import BatchDesk
-from vitrin.sandbox.meta.errors import NAMED, GraphError, missing_object, unknown_path
-from vitrin.sandbox.meta.params import access_token, read_params
-from vitrin.sandbox.meta.quota import Quota
+from vitrin.sandbox.meta.errors import NAMED, THROTTLES, GraphError, missing_object, unknown_path
+from vitrin.sandbox.meta.filters import wanted_ids
+from vitrin.sandbox.meta.params import access_token, json_value, read_params
+from vitrin.sandbox.meta.reading import node_id
 from vitrin.sandbox.meta.rules import facts
 from vitrin.sandbox.settings import SandboxSettings
-from vitrin.sandbox.state import CatalogState
+from vitrin.sandbox.state import CatalogState, PastCatalog
 from vitrin.sandbox.wire import Call, Reply
 
 VERSION = re.compile(r"v(\d{1,3})\.0")
 VERSION_MIN, VERSION_MAX = 20, 30
 
-THROTTLE_KINDS = {"throttle": "catalog_batch", "throttle_management": "catalog_management"}
+ITEM_NODE = re.compile(r"\d{16}")
+ENDPOINTS = {"items_batch": SEND, "check_batch_request_status": POLL, "products": READ}
+REGAIN_S = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A Graph call whose version and token are good."""
+    """A Graph call whose version and token are good; ``catalog_id`` is the catalog that the object is part of."""
 
     call: Call
     account: Account
     params: Mapping[str, Any]
     object_id: str
+    catalog_id: str = ""
 
 
 Edge = Callable[["MetaPlatform", Request], Reply]
@@ -40,7 +48,16 @@ CATALOG_EDGES: dict[tuple[str, str], Edge] = {
     ("POST", "items_batch"): edges.items_batch,
     ("GET", "check_batch_request_status"): edges.check_batch_request_status,
     ("GET", "products"): edges.products,
+    ("GET", "product_sets"): product_sets.list_sets,
+    ("POST", "product_sets"): product_sets.create_set,
 }
+SET_EDGES: dict[tuple[str, str], Edge] = {
+    ("GET", ""): product_sets.read_set,
+    ("POST", ""): product_sets.update_set,
+    ("DELETE", ""): product_sets.delete_set,
+    ("GET", "products"): product_sets.set_products,
+}
+ITEM_EDGES: dict[tuple[str, str], Edge] = {("GET", ""): product_sets.read_item}
 BUSINESS_EDGES: dict[tuple[str, str], Edge] = {
     ("GET", ""): edges.read_business,
     ("GET", "owned_product_catalogs"): edges.owned_product_catalogs,
@@ -69,7 +86,10 @@ class MetaPlatform:
         self.now_ms = now_ms
         self.catalogs: dict[str, CatalogState] = {}
         self.batches = BatchDesk(kept_max=settings.batches_kept_max, changes=changes, started_ms=now_ms())
-        self.quota = Quota(enabled=settings.quota, traffic=settings.meta_catalog_traffic)
+        self.limits = quota.limits(enabled=settings.quota, traffic=settings.meta_catalog_traffic)
+        self._set_number = 0
+        self._nodes: dict[str, tuple[str, str]] = {}
+        self._indexed: dict[str, int] = {}
 
     def open_account(self, account: Account) -> None:
         """Give a new account its catalog."""
@@ -106,7 +126,9 @@ class MetaPlatform:
         for catalog in self.catalogs.values():
             catalog.clear()
         self.batches.clear()
-        self.quota.clear()
+        self.limits.clear()
+        self._nodes.clear()
+        self._indexed.clear()
 
     def error_names(self) -> Sequence[str]:
         """See ``Platform``."""
@@ -117,54 +139,138 @@ class MetaPlatform:
         error = NAMED.get(name)
         if error is None:
             return None
-        reply = self._with_usage(error.reply(call), account=None, object_id="")
-        if name in THROTTLE_KINDS:
-            account = self._account_of(call)
+        return self._refused(error, call, regain_s=REGAIN_S)
+
+    def throttle_codes(self) -> Sequence[int]:
+        """See ``Platform``."""
+        return sorted(THROTTLES)
+
+    def throttled(self, call: Call, *, code: int | None, regain_s: int) -> Reply:
+        """See ``Platform``: items_batch has a limit of its own, every other call that of catalog management."""
+        if code is None:
+            code = 80014 if self.endpoint_of(call) == SEND else 80009
+        return self._refused(THROTTLES[code], call, regain_s=regain_s)
+
+    def batch_refused(self, call: Call) -> Reply:
+        """See ``Platform``: a batch of which nothing was accepted has no handle."""
+        account = self.account_of(call)
+        reply = Reply(200, {"handles": []}, outcome="refused")
+        return self._with_usage(reply, account=account, catalog_id=call.path.strip("/").split("/")[-2])
+
+    def _refused(self, error: GraphError, call: Call, *, regain_s: int) -> Reply:
+        reply = self._with_usage(error.reply(call), account=None, catalog_id="")
+        if error.code in THROTTLES:
+            account = self.account_of(call)
             business_id = account.external_ids["business_id"] if account else "0"
-            reply.headers |= self.quota.forced_headers(business_id=business_id, kind=THROTTLE_KINDS[name])
+            reply.headers |= quota.throttled_headers(error.code, business_id=business_id, regain_s=regain_s)
         return reply
+
+    def endpoint_of(self, call: Call) -> str:
+        """See ``Platform``."""
+        parts = call.path.strip("/").split("/")
+        found = ENDPOINTS.get(parts[-1], OTHER) if len(parts) > 2 else OTHER
+        if len(parts) == 2 and call.method == "GET" and ITEM_NODE.fullmatch(parts[1]):
+            found = READ
+        return found if (found == SEND) == (call.method == "POST") else OTHER
+
+    def items_of(self, call: Call) -> Sequence[str]:
+        """See ``Platform``."""
+        try:
+            params = read_params(call)
+            requests = json_value(params, "requests")
+            rule = json_value(params, "filter")
+        except GraphError:
+            return []
+        if not isinstance(requests, list):
+            return wanted_ids(rule) or []
+        data = [one.get("data") for one in requests if isinstance(one, dict)]
+        return [str(one["id"]) for one in data if isinstance(one, dict) and "id" in one]
+
+    def seen(self, request: Request) -> CatalogState | PastCatalog:
+        """The request's catalog as a read shows it: as it is, or as it was."""
+        catalog = self.catalogs[request.catalog_id]
+        stale_ms = request.call.effects.stale_ms
+        return catalog.as_of(request.call.received_ms - stale_ms) if stale_ms else catalog
+
+    def take(self, category: str, request: Request) -> bool:
+        """Count a call on the request's catalog; False when it is one too many."""
+        names = (request.catalog_id, request.account.external_ids["business_id"])
+        return self.limits.take(
+            category, owner=request.catalog_id, names=names, now_ms=request.call.received_ms
+        )
+
+    def next_set_id(self, catalog_id: str, *, now_ms: int) -> str:
+        """The id of a new product set."""
+        self._set_number += 1
+        return product_sets.set_id(catalog_id, now_ms=now_ms, number=self._set_number)
+
+    def retailer_id(self, item_node_id: str, *, catalog_id: str) -> str | None:
+        """The item behind a number; the index grows with what was created since it was last asked."""
+        catalog = self.catalogs[catalog_id]
+        seen = self._indexed.get(catalog_id, 0)
+        for item in catalog.after(seen, limit=len(catalog)):
+            self._nodes[node_id(catalog_id, item.key)] = (catalog_id, item.key)
+        self._indexed[catalog_id] = catalog.next_seq - 1
+        found = self._nodes.get(item_node_id)
+        return found[1] if found is not None and found[0] == catalog_id else None
 
     def handle(self, call: Call) -> Reply:
         """See ``Platform``."""
         self.settle(now_ms=call.received_ms)
         account: Account | None = None
-        object_id = ""
+        catalog_id = ""
         try:
             version, _, rest = call.path.lstrip("/").partition("/")
             _check_version(version, call.path)
             params = read_params(call)
             account = self._authorised(call, params)
             object_id, _, edge = rest.strip("/").partition("/")
-            reply = self._dispatch(Request(call, account, params, object_id), edge)
+            table, catalog_id = self._resolve(account, object_id)
+            reply = self._dispatch(Request(call, account, params, object_id, catalog_id), table, edge)
         except GraphError as error:
             reply = error.reply(call)
         if account is not None:
             reply.account = account.external_ids["business_id"]
-        return self._with_usage(reply, account=account, object_id=object_id)
+        return self._with_usage(reply, account=account, catalog_id=catalog_id)
 
-    def _dispatch(self, request: Request, edge: str) -> Reply:
-        account, object_id, method = request.account, request.object_id, request.call.method
-        if object_id == "me" and method == "GET" and not edge:
-            return edges.me(self, request)
+    def _resolve(self, account: Account, object_id: str) -> tuple[dict[tuple[str, str], Edge] | None, str]:
+        """The edges of the object and the catalog that it is part of; None for what is not there."""
+        if object_id == "me":
+            return {("GET", ""): edges.me}, ""
         if object_id == account.external_ids["business_id"]:
-            table = BUSINESS_EDGES
-        elif object_id in account.catalog_ids:
-            table = CATALOG_EDGES
-        else:
+            return BUSINESS_EDGES, ""
+        if object_id in account.catalog_ids:
+            return CATALOG_EDGES, object_id
+        for catalog_id in account.catalog_ids:
+            if object_id in self.catalogs[catalog_id].groups:
+                return SET_EDGES, catalog_id
+        if ITEM_NODE.fullmatch(object_id):
+            for catalog_id in account.catalog_ids:
+                if self.retailer_id(object_id, catalog_id=catalog_id) is not None:
+                    return ITEM_EDGES, catalog_id
+        return None, ""
+
+    def _dispatch(self, request: Request, table: dict[tuple[str, str], Edge] | None, edge: str) -> Reply:
+        object_id, method = request.object_id, request.call.method
+        if table is None:
             raise missing_object(object_id, method=method)
+        if request.account.token_state is TokenState.LIMITED and object_id != "me":
+            raise NAMED["permission_app" if method == "GET" else "permission"]
         run = table.get((method, edge))
         if run is None:
             if any(name == edge for _, name in table):
                 raise missing_object(object_id, method=method)
             raise unknown_path(edge)
-        counted = table is CATALOG_EDGES and run is not edges.items_batch
-        if counted and not self.quota.take_management(object_id, now_ms=request.call.received_ms):
+        counted = request.catalog_id and run is not edges.items_batch
+        if counted and not self.take(quota.MANAGEMENT, request):
             raise NAMED["throttle_management"]
         return run(self, request)
 
-    def _account_of(self, call: Call) -> Account | None:
+    def account_of(self, call: Call) -> Account | None:
+        """See ``Platform``."""
+        token = access_token(call, call.query)
         try:
-            token = access_token(call, read_params(call))
+            token = token or access_token(call, read_params(call))
         except GraphError:
             return None
         return self.accounts.by_token(self.name, token) if token else None
@@ -180,14 +286,27 @@ class MetaPlatform:
             raise NAMED["auth"]
         if account.token_state is TokenState.REMOVED:
             raise NAMED["auth_removed"]
+        _check_proof(account, token, params)
         return account
 
-    def _with_usage(self, reply: Reply, *, account: Account | None, object_id: str) -> Reply:
+    def _with_usage(self, reply: Reply, *, account: Account | None, catalog_id: str) -> Reply:
         business_id = account.external_ids["business_id"] if account else None
-        catalog_id = object_id if object_id in self.catalogs else None
-        usage = self.quota.headers(business_id=business_id, catalog_id=catalog_id, now_ms=self.now_ms())
+        usage = quota.usage_headers(
+            self.limits, business_id=business_id, catalog_id=catalog_id, now_ms=self.now_ms()
+        )
         reply.headers = usage | reply.headers
         return reply
+
+
+def _check_proof(account: Account, token: str, params: Mapping[str, Any]) -> None:
+    """An ``appsecret_proof`` that is given must be right; with ``appsecret_time`` it signs ``token|time``."""
+    proof = params.get("appsecret_proof")
+    if proof is None:
+        return
+    signed = f"{token}|{params['appsecret_time']}" if "appsecret_time" in params else token
+    wanted = hmac(account.app_secret.encode(), signed.encode(), sha256).hexdigest()
+    if not isinstance(proof, str) or not compare_digest(proof.encode(), wanted.encode()):
+        raise NAMED["appsecret"]
 
 
 def _check_version(version: str, path: str) -> None:

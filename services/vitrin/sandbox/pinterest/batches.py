@@ -8,6 +8,7 @@ from typing import Any
 
 from vitrin.sandbox.changes import Changes
 from vitrin.sandbox.desk import Desk
+from vitrin.sandbox.effects import Fate
 from vitrin.sandbox.pinterest import vocabulary as words
 from vitrin.sandbox.pinterest.requests import BatchRequest, Operation
 from vitrin.sandbox.pinterest.rules import ITEM_EXISTS, ITEM_MISSING, Attributes, Verdict, check, normalised
@@ -46,6 +47,7 @@ class Batch:
     polls: int = 0
     done: bool = False
     verdicts: dict[int, Verdict] = field(default_factory=dict)
+    fate: Fate | None = None
 
     @property
     def key(self) -> str:
@@ -57,21 +59,34 @@ class Batch:
         return replace(self) if self.done else replace(self, verdicts=dict(self.verdicts))
 
     def as_json(self, *, finished: bool) -> dict[str, Any]:
-        """The ``CatalogsRetailItemsBatch``."""
+        """The ``CatalogsRetailItemsBatch``; items about which it keeps silent have no record once it is finished."""
+        silent = self.fate.silent if self.fate is not None and finished else {}
+        status = "PROCESSING"
+        if finished:
+            status = "FAILED" if self._failed else "COMPLETED"
         return {
             "batch_id": self.batch_id,
             "catalog_type": "RETAIL",
             "created_time": stamp(self.created_ms),
             "completed_time": stamp(self.due_ms) if finished else None,
-            "status": "COMPLETED" if finished else "PROCESSING",
-            "items": [self._record(at, one, finished=finished) for at, one in enumerate(self.item_ids)],
+            "status": status,
+            "items": [
+                self._record(at, one, finished=finished)
+                for at, one in enumerate(self.item_ids)
+                if one not in silent
+            ],
         }
+
+    @property
+    def _failed(self) -> bool:
+        return self.fate is not None and self.fate.final_status is not None
 
     def _record(self, position: int, item_id: str, *, finished: bool) -> dict[str, Any]:
         verdict = self.verdicts.get(position) if finished else None
         status = "PROCESSING"
         if finished:
-            status = "FAILURE" if verdict is not None and verdict.errors else "SUCCESS"
+            failed = self._failed or (verdict is not None and verdict.errors)
+            status = "FAILURE" if failed else "SUCCESS"
         return {
             "item_id": item_id,
             "status": status,
@@ -107,6 +122,7 @@ class BatchDesk(Desk[Batch]):
         digest: bytes,
         now_ms: int,
         latency_ms: int,
+        fate: Fate | None = None,
     ) -> Batch:
         """Take a batch in."""
         batch = Batch(
@@ -120,14 +136,19 @@ class BatchDesk(Desk[Batch]):
             operations=request.operations,
             item_ids=[one.item_id for one in request.operations],
             digest=digest,
+            fate=fate,
         )
         self._keep(batch)
         return batch
 
     def find(self, batch_id: str, *, user_id: str) -> Batch | None:
         """The user's batch of that id."""
-        batch = self._batches.get(batch_id)
+        batch = self._visible(self._batches.get(batch_id))
         return batch if batch is not None and batch.user_id == user_id else None
+
+    def finished(self, batch: Batch, *, enough: int, now_ms: int) -> bool:
+        """Whether a poll says that it is finished."""
+        return self._finished(batch, enough=enough, now_ms=now_ms)
 
     def settle(self, catalogs: dict[str, CatalogState], *, now_ms: int) -> None:
         """Carry out every batch that is due; its items change at the time at which it was due."""
@@ -140,7 +161,10 @@ class BatchDesk(Desk[Batch]):
                     batch.verdicts[position] = verdict
             batch.operations = []
 
-        self._carry_out_due(run, now_ms=now_ms)
+        self._carry_out_due(run, catalogs, now_ms=now_ms)
+
+    def _item_key(self, batch: Batch, item_id: str) -> str:
+        return storage_key(item_id, country=batch.country, language=batch.language)
 
     def clear(self) -> None:
         """Forget every batch, also as the one that another repeats."""
@@ -149,13 +173,21 @@ class BatchDesk(Desk[Batch]):
 
     def _keep(self, batch: Batch) -> None:
         super()._keep(batch)
+        if batch.fate is not None:
+            return  # who repeats a batch that went wrong on command is to meet the platform, not the skipping
         self._recent[batch.digest] = (batch.created_ms, batch.batch_id)
 
 
 def _carry_out(batch: Batch, operation: Operation, catalog: CatalogState) -> Verdict:
+    verdict = Verdict()
+    if batch.fate is not None:
+        refused = batch.fate.refused.get(operation.item_id)
+        if refused is not None:
+            verdict.error(refused.attribute, refused.code, refused.message)
+        if refused is not None or batch.fate.skips(operation.item_id):
+            return verdict
     key = storage_key(operation.item_id, country=batch.country, language=batch.language)
     stored = catalog.get(key)
-    verdict = Verdict()
     if operation.operation == "CREATE" and stored is not None:
         verdict.error("item_id", *ITEM_EXISTS)
     elif operation.operation in ("UPDATE", "DELETE", "DELETE_DISCONTINUED") and stored is None:

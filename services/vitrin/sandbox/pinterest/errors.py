@@ -55,6 +55,9 @@ NAMED: dict[str, ApiError] = {
     "transient": ApiError(
         503, 4197, "Service temporarily unavailable. Please try again later.", outcome="error"
     ),
+    "unavailable": ApiError(
+        503, 4197, "Service temporarily unavailable. Please try again later.", outcome="error"
+    ),
     "unknown": ApiError(500, 11, "Something went wrong on our end. Sorry about that.", outcome="error"),
     "invalid": ApiError(400, 4196, "Invalid request."),
 }

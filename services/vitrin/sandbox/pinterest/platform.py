@@ -9,19 +9,23 @@ import orjson
 
 from vitrin.sandbox.accounts import Account, AccountBook, TokenState
 from vitrin.sandbox.changes import Changes
+from vitrin.sandbox.fault_kinds import OTHER, POLL, READ, SEND
 from vitrin.sandbox.pinterest.batches import KEY_SEPARATOR, BatchDesk, stamp, storage_key
 from vitrin.sandbox.pinterest.errors import NAMED, ApiError, invalid_request
 from vitrin.sandbox.pinterest.requests import parse_batch, parse_items_request
 from vitrin.sandbox.pinterest.rules import ITEM_MISSING, facts
+from vitrin.sandbox.quotas import Limits
 from vitrin.sandbox.settings import SandboxSettings
 from vitrin.sandbox.state import CatalogState
-from vitrin.sandbox.windows import RollingWindow
 from vitrin.sandbox.wire import Call, Reply
 
 BATCH_PATH = re.compile(r"/v5/catalogs/items/batch/([^/]+)")
 BATCH_ID = re.compile(r"[a-zA-Z0-9]+")
 AD_ACCOUNT_ID = re.compile(r"\d{1,18}")
-WINDOW_MS = 60_000
+WINDOW_MS, SECOND_MS = 60_000, 1_000
+ALL_CALLS = "all"
+"""Category of the limit over all calls of an account: 100 a second for a standard app."""
+THROTTLED = 8
 PAGE_DEFAULT, PAGE_MAX = 25, 250
 
 Endpoint = Callable[[Call, Account], Reply]
@@ -53,12 +57,15 @@ class PinterestPlatform:
             changes=changes,
             started_ms=now_ms(),
         )
-        self._windows: dict[tuple[str, str], RollingWindow] = {}
-        self._limits = {
-            "catalogs_write": settings.pinterest_catalogs_write_per_minute,
-            "catalogs_read": settings.pinterest_catalogs_read_per_minute,
-            "org_read": settings.pinterest_catalogs_read_per_minute,
-        }
+        self.limits = Limits(
+            enabled=settings.quota,
+            defaults={
+                "catalogs_write": (settings.pinterest_catalogs_write_per_minute, WINDOW_MS),
+                "catalogs_read": (settings.pinterest_catalogs_read_per_minute, WINDOW_MS),
+                "org_read": (settings.pinterest_catalogs_read_per_minute, WINDOW_MS),
+                ALL_CALLS: (settings.pinterest_calls_per_second, SECOND_MS),
+            },
+        )
         self._endpoints: dict[str, dict[str, tuple[str, Endpoint]]] = {
             "/v5/user_account": {"GET": ("org_read", self._user_account)},
             "/v5/catalogs": {"GET": ("catalogs_read", self._list_catalogs)},
@@ -107,7 +114,7 @@ class PinterestPlatform:
         for catalog in self.catalogs.values():
             catalog.clear()
         self.batches.clear()
-        self._windows.clear()
+        self.limits.clear()
 
     def error_names(self) -> Sequence[str]:
         """See ``Platform``."""
@@ -118,34 +125,81 @@ class PinterestPlatform:
         error = NAMED.get(name)
         if error is None:
             return None
-        reply = error.reply()
-        if error.code == 8:
-            limit = self._limits["catalogs_write"]
-            reply.headers |= _limit_headers(limit=limit, remaining=0, reset_s=60)
+        if error.code == THROTTLED:
+            return self.throttled(call, code=None, regain_s=WINDOW_MS // 1000)
+        return error.reply()
+
+    def throttle_codes(self) -> Sequence[int]:
+        """See ``Platform``."""
+        return [THROTTLED]
+
+    def throttled(self, call: Call, *, code: int | None, regain_s: int) -> Reply:
+        """See ``Platform``."""
+        category = "catalogs_write" if self.endpoint_of(call) == SEND else "catalogs_read"
+        reply = NAMED["throttle"].reply()
+        reply.headers |= _limit_headers(
+            limit=self.limits.defaults[category][0], remaining=0, reset_s=regain_s
+        )
         return reply
+
+    def batch_refused(self, call: Call) -> Reply:
+        """See ``Platform``: the words of a body that breaks its schema, without the place."""
+        return invalid_request("one or more items are not valid").reply()
+
+    def endpoint_of(self, call: Call) -> str:
+        """See ``Platform``."""
+        path = call.path.rstrip("/")
+        if call.method == "POST":
+            return {"/v5/catalogs/items/batch": SEND, "/v5/catalogs/items": READ}.get(path, OTHER)
+        return POLL if call.method == "GET" and BATCH_PATH.fullmatch(path) else OTHER
+
+    def items_of(self, call: Call) -> Sequence[str]:
+        """See ``Platform``."""
+        try:
+            body = _json(call)
+        except ApiError:
+            return []
+        if not isinstance(body, dict):
+            return []
+        filters = body.get("filters")
+        named = filters.get("item_ids") if isinstance(filters, dict) else body.get("items")
+        if not isinstance(named, list):
+            return []
+        ids = [one.get("item_id") if isinstance(one, dict) else one for one in named]
+        return [one for one in ids if isinstance(one, str)]
+
+    def account_of(self, call: Call) -> Account | None:
+        """See ``Platform``."""
+        scheme, _, token = call.headers.get("authorization", "").partition(" ")
+        return self.accounts.by_token(self.name, token.strip()) if scheme.lower() == "bearer" else None
 
     def handle(self, call: Call) -> Reply:
         """See ``Platform``."""
         self.settle(now_ms=call.received_ms)
         account: Account | None = None
         category: str | None = None
+        refused: str | None = None
         try:
             account = self._authorised(call)
             category, endpoint = self._endpoint(call)
-            self._take(account, category, now_ms=call.received_ms)
+            refused = self._refusing_limit(account, category, now_ms=call.received_ms)
+            if refused is not None:
+                raise NAMED["throttle"]
+            if account.token_state is TokenState.LIMITED and category != "org_read":
+                raise NAMED["permission"]
             self._check_ad_account(call, account)
             reply = endpoint(call, account)
         except ApiError as error:
             reply = error.reply()
         if account is not None and category is not None:
-            reply.headers = self._headers(account, category, now_ms=call.received_ms) | reply.headers
-        reply.account = account.external_ids["ad_account_id"] if account else None
+            shown = self._headers(account, refused or category, now_ms=call.received_ms)
+            reply.headers = shown | reply.headers
+        reply.account = account.log_name if account else None
         return reply
 
     def _authorised(self, call: Call) -> Account:
-        scheme, _, token = call.headers.get("authorization", "").partition(" ")
-        account = self.accounts.by_token(self.name, token.strip()) if scheme.lower() == "bearer" else None
-        if account is None or account.token_state is not TokenState.VALID:
+        account = self.account_of(call)
+        if account is None or account.token_state not in (TokenState.VALID, TokenState.LIMITED):
             raise NAMED["auth"]
         return account
 
@@ -173,20 +227,17 @@ class PinterestPlatform:
         if ad_account_id != account.external_ids["ad_account_id"]:
             raise NAMED["permission"]
 
-    def _window(self, account: Account, category: str) -> RollingWindow:
-        return self._windows.setdefault(
-            (account.access_token, category),
-            RollingWindow(limit=self._limits[category], window_ms=WINDOW_MS),
-        )
-
-    def _take(self, account: Account, category: str, *, now_ms: int) -> None:
-        if self.settings.quota and not self._window(account, category).take(now_ms=now_ms):
-            raise NAMED["throttle"]
+    def _refusing_limit(self, account: Account, category: str, *, now_ms: int) -> str | None:
+        """Count the call; the limit for which it is one too many, or None."""
+        for name in (ALL_CALLS, category):
+            if not self.limits.take(name, owner=account.access_token, names=_names(account), now_ms=now_ms):
+                return name
+        return None
 
     def _headers(self, account: Account, category: str, *, now_ms: int) -> dict[str, str]:
-        window = self._window(account, category)
-        remaining = window.limit - window.used(now_ms=now_ms)
-        wait_s = -(-window.wait_ms(now_ms=now_ms) // 1000) or WINDOW_MS // 1000
+        window = self.limits.window(category, owner=account.access_token, names=_names(account))
+        remaining = max(0, window.limit - window.used(now_ms=now_ms))
+        wait_s = -(-window.wait_ms(now_ms=now_ms) // 1000) or -(-window.window_ms // 1000)
         return _limit_headers(limit=window.limit, remaining=remaining, reset_s=wait_s)
 
     def _catalog(self, account: Account, catalog_id: str | None) -> CatalogState:
@@ -244,6 +295,7 @@ class PinterestPlatform:
             digest=digest,
             now_ms=call.received_ms,
             latency_ms=self.settings.batch_latency_ms,
+            fate=call.effects.fate([one.item_id for one in request.operations], now_ms=call.received_ms),
         )
         operations: dict[str, int] = {}
         for one in request.operations:
@@ -254,6 +306,7 @@ class PinterestPlatform:
             item_ids=batch.item_ids,
             operations=operations,
             handle=batch.batch_id,
+            accepted_count=len(batch.item_ids),
         )
 
     def _read_batch(self, call: Call, account: Account) -> Reply:
@@ -263,12 +316,12 @@ class PinterestPlatform:
             raise NAMED["batch_missing"]
         enough = self.settings.polls_before_finished + 1
         self.batches.count_poll(batch, enough=enough)
-        finished = batch.done and batch.polls >= enough
+        finished = self.batches.finished(batch, enough=enough, now_ms=call.received_ms)
         return Reply(200, batch.as_json(finished=finished), handle=batch.batch_id)
 
     def _read_items(self, call: Call, account: Account) -> Reply:
         request = parse_items_request(_json(call))
-        catalog = self._catalog(account, request.catalog_id)
+        catalog = self._catalog(account, request.catalog_id).as_of(call.received_ms - call.effects.stale_ms)
         code, message = ITEM_MISSING
         items: list[dict[str, Any]] = []
         for item_id in request.item_ids:
@@ -281,6 +334,10 @@ class PinterestPlatform:
                 shown |= {"attributes": stored.fields(), "pins": None}
             items.append(shown)
         return Reply(200, {"items": items}, item_ids=request.item_ids)
+
+
+def _names(account: Account) -> list[str]:
+    return [*account.external_ids.values(), *account.catalog_ids]
 
 
 def _json(call: Call) -> Any:

@@ -7,6 +7,7 @@ Events change facts; `settle` derives the state, so that a state can never contr
     pending    waits to be sent                        rejected   the platform refused the desired hash
     sent       in flight                               removed    was there, and is gone
     unknown    in flight, and nobody knows the outcome
+    held       shown as it was, because its removal waits for an approval (or was rejected)
 
 A verdict belongs to the hash it was sent with: what changed meanwhile is pending again by itself.
 """
@@ -27,6 +28,7 @@ class State(StrEnum):
     LIVE = "live"
     REJECTED = "rejected"
     REMOVED = "removed"
+    HELD = "held"
 
 
 class Want(StrEnum):
@@ -43,6 +45,8 @@ class Lane(IntEnum):
     OFFER = 0
     CONTENT = 1
     BACKLOG = 2
+    SUSPECT = 3
+    """In no ordinary batch: a hunt for the culprit of a refused batch sends it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,9 @@ class Facts:
     `exposed`: the platform may hold the item.
 
     `backlog`: waits as part of a first sync, behind newer changes.
+    `hunt_id`: was in a batch that was refused as a whole, and the hunt for the culprit holds it as it is desired now.
+    `held`: why the shop's wish to take it down or to mark it as sold out is not followed (see `guard`). Whoever sets
+    a new desired state says it anew.
     """
 
     want: Want
@@ -97,6 +104,8 @@ class Facts:
     exposed: bool = False
     removed: bool = False
     backlog: bool = False
+    hunt_id: UUID | None = None
+    held: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,24 +119,42 @@ class Settled:
 
 def settle(facts: Facts) -> Settled:
     """The state that follows from the facts."""
+    plain = _settle(facts)
+    if not facts.held:
+        return plain
+    at_rest = plain.state in {State.ACCEPTED, State.LIVE} or (plain.state is State.INVALID and not facts.why)
+    return Settled(State.HELD if at_rest else plain.state, (*plain.reasons, *facts.held), plain.lane)
+
+
+def _settle(facts: Facts) -> Settled:
     if facts.in_flight is not None:
         return Settled(State.UNKNOWN if facts.in_flight.unknown else State.SENT, facts.note)
     if facts.want is Want.HOLD:
         follows = facts.desired not in (None, facts.confirmed, facts.refused)
-        return Settled(State.PENDING, facts.why, Lane.OFFER) if follows else Settled(State.INVALID, facts.why)
+        lane = Lane.SUSPECT if facts.hunt_id else Lane.OFFER
+        return Settled(State.PENDING, facts.why, lane) if follows else Settled(State.INVALID, facts.why)
     if facts.desired == facts.refused:
         return Settled(State.REJECTED, facts.refusal)
     if facts.want is Want.ABSENT:
         if facts.exposed:
-            return Settled(State.PENDING, facts.why, Lane.CONTENT)
+            return Settled(
+                State.PENDING, (*facts.note, *facts.why), Lane.SUSPECT if facts.hunt_id else Lane.CONTENT
+            )
         return Settled(State.REMOVED if facts.removed else State.EXCLUDED, facts.why)
     if facts.desired == facts.confirmed:
         return Settled(State.LIVE if facts.seen else State.ACCEPTED, () if facts.seen else facts.note)
     return Settled(State.PENDING, facts.note, _lane(facts))
 
 
+def ordinary_lane(facts: Facts) -> Lane | None:
+    """The lane that the item has, or would have without a hunt."""
+    return settle(replace(facts, hunt_id=None)).lane
+
+
 def _lane(facts: Facts) -> Lane:
     """The fast lane serves only what the platform has accepted; else price and stock travel with the content."""
+    if facts.hunt_id is not None:
+        return Lane.SUSPECT
     if facts.confirmed and facts.desired and facts.confirmed.content == facts.desired.content:
         return Lane.OFFER
     return Lane.BACKLOG if facts.backlog else Lane.CONTENT
@@ -143,11 +170,23 @@ def desire_present(facts: Facts, hashes: Hashes, *, backlog: bool = False) -> Fa
         backlog=backlog if changed else facts.backlog,
         removed=False,
         note=() if changed else facts.note,
+        hunt_id=None if changed else facts.hunt_id,
+        held=(),
     )
 
 
 def desire_absent(facts: Facts, reason: Reason) -> Facts:
-    return replace(facts, want=Want.ABSENT, why=(reason,), desired=GONE, backlog=False, note=())
+    hunt_id = facts.hunt_id if facts.desired == GONE else None
+    return replace(
+        facts,
+        want=Want.ABSENT,
+        why=(reason,),
+        desired=GONE,
+        backlog=False,
+        note=(),
+        hunt_id=hunt_id,
+        held=(),
+    )
 
 
 def hold(facts: Facts, problems: tuple[Reason, ...], offer: bytes | None = None) -> Facts:
@@ -155,7 +194,22 @@ def hold(facts: Facts, problems: tuple[Reason, ...], offer: bytes | None = None)
     price and stock now, still follows it."""
     held = facts.confirmed if facts.confirmed != GONE else None
     desired = Hashes(held.content, offer) if held is not None and offer is not None else None
-    return replace(facts, want=Want.HOLD, why=problems, desired=desired, backlog=False, note=())
+    hunt_id = facts.hunt_id if desired is not None and desired == facts.desired else None
+    return replace(
+        facts,
+        want=Want.HOLD,
+        why=problems,
+        desired=desired,
+        backlog=False,
+        note=(),
+        hunt_id=hunt_id,
+        held=(),
+    )
+
+
+def withheld(facts: Facts, reasons: tuple[Reason, ...]) -> Facts:
+    """The desired state was set so that what is shown stays: this is why, until it is set again."""
+    return replace(facts, held=reasons)
 
 
 def taken(facts: Facts, attempt_id: UUID) -> Facts:
@@ -170,7 +224,7 @@ def accepted(facts: Facts, *, seen: bool = False) -> Facts:
     flight = facts.in_flight
     if flight is None:
         return facts
-    done = replace(facts, in_flight=None, refused=None, refusal=(), note=())
+    done = replace(facts, in_flight=None, refused=None, refusal=(), note=(), hunt_id=None)
     if flight.deletes:
         return replace(done, confirmed=None, exposed=False, removed=True, seen=False)
     return replace(done, confirmed=flight.hashes, exposed=True, seen=seen, removed=False)
@@ -181,7 +235,25 @@ def refused(facts: Facts, reasons: tuple[Reason, ...]) -> Facts:
     flight = facts.in_flight
     if flight is None:
         return facts
-    return replace(facts, in_flight=None, refused=flight.hashes, refusal=reasons, note=())
+    return replace(facts, in_flight=None, refused=flight.hashes, refusal=reasons, note=(), hunt_id=None)
+
+
+def suspected(facts: Facts, hunt_id: UUID, note: Reason) -> Facts:
+    """The batch of the item was refused as a whole: it waits in a hunt, unless something else is desired by now."""
+    flight = facts.in_flight
+    if flight is None or flight.hashes != facts.desired:
+        return requeue(facts)
+    return replace(requeue(facts, (note,)), hunt_id=hunt_id)
+
+
+def released(facts: Facts) -> Facts:
+    """The hunt has no more use for the item: it goes the ordinary way again."""
+    return replace(facts, hunt_id=None, note=())
+
+
+def convicted(facts: Facts, reasons: tuple[Reason, ...]) -> Facts:
+    """The hunt found that what is desired is what the platform refuses."""
+    return replace(facts, refused=facts.desired, refusal=reasons, note=(), hunt_id=None)
 
 
 def missing(facts: Facts, reasons: tuple[Reason, ...]) -> Facts:
@@ -196,7 +268,14 @@ def missing(facts: Facts, reasons: tuple[Reason, ...]) -> Facts:
         return refused(facts, reasons)
     desired = None if facts.want is Want.HOLD else facts.desired
     return replace(
-        facts, desired=desired, in_flight=None, confirmed=None, seen=False, exposed=False, note=reasons
+        facts,
+        desired=desired,
+        in_flight=None,
+        confirmed=None,
+        seen=False,
+        exposed=False,
+        note=reasons,
+        hunt_id=None,
     )
 
 
@@ -250,6 +329,8 @@ def disconnected(facts: Facts, reason: Reason) -> Facts:
         exposed=False,
         removed=False,
         note=(),
+        hunt_id=None,
+        held=(),
     )
 
 

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
+from vitrin.kit.delivery.bisect import Hunt
 from vitrin.kit.ids import BrandId, ChannelId, ConnectionId
 from vitrin.shop_sync.domain.sync import GONE, Facts, Hashes, Reason, Settled, State, Want
 
-ChannelState = Literal["active", "paused", "needs_attention", "closed"]
+ChannelState = Literal["active", "needs_attention", "closed"]
 Stage = Literal["sending", "polling", "unknown"]
 HASH_BYTES: Final = 16
 
@@ -51,13 +52,20 @@ class Channel:
     sync_total: int
     sync_done: int
     sync_finished_at: datetime | None
+    paused_at: datetime | None = None
+    paused_by: str = ""
+    paused_reason: str = ""
+
+    @property
+    def may_work(self) -> bool:
+        return self.state == "active" and self.paused_at is None
 
 
 @dataclass(slots=True, kw_only=True)
 class ChannelItem:
     """An item on a channel. `changed`: the oldest change not sent yet; `flight`: that of the last send.
 
-    `attributes` (JSON of `Rendering`) is written only when set; it is read only when the item is taken.
+    `attributes` (JSON of `Rendering`) is written only when set; `stored` is what was read of it, only when taken.
     """
 
     brand_id: BrandId
@@ -76,6 +84,7 @@ class ChannelItem:
     read_back_at: datetime | None = None
     read_back_tries: int = 0
     attributes: bytes | None = None
+    stored: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +149,47 @@ class Gate:
     send_after: datetime | None = None
     items_max: int | None = None
     failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Since when prices and stock wait to be sent, since when content does, since when a hunt can go on, and when the
+    next read-back is due."""
+
+    prices_at: datetime | None = None
+    content_at: datetime | None = None
+    hunt_at: datetime | None = None
+    read_back_at: datetime | None = None
+
+    @property
+    def has_slow(self) -> bool:
+        return self.content_at is not None or self.hunt_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Seconds until the platform's rate, or an endpoint that rests, lets a call of each lane through."""
+
+    fast_s: float = 0.0
+    slow_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredHunt:
+    """The search for the culprits of a batch of `items` that was refused as a whole. `prices`: a batch of price and
+    stock. `attempt_id`: its call under way. `reasons`: the platform's, of the last refusal."""
+
+    hunt_id: UUID
+    brand_id: BrandId
+    channel_id: ChannelId
+    hunt: Hunt
+    reasons: tuple[Reason, ...]
+    items: int
+    prices: bool
+    calls: int
+    attempt_id: UUID | None
+    created_at: datetime
+    updated_at: datetime
 
 
 def pack(hashes: Hashes | None) -> bytes | None:

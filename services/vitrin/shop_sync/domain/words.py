@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from typing import Final
+from uuid import UUID
 
+from vitrin.shop_sync.domain.guard import HELD_CODE, REJECTED_CODE, Kind
 from vitrin.shop_sync.domain.sync import Lane, Reason, State
 
 PLATFORM_NAMES: Final[Mapping[str, str]] = {"meta": "Meta", "pinterest": "Pinterest", "tiktok": "TikTok"}
@@ -17,6 +19,7 @@ _STATE_SUMMARIES: Final[Mapping[State, str]] = {
     State.LIVE: "{platform} shows it",
     State.REJECTED: "{platform} refused it",
     State.REMOVED: "Removed from {platform}",
+    State.HELD: "{platform} goes on showing it",
 }
 
 NOT_SHOWN_YET: Final = Reason(
@@ -48,6 +51,40 @@ CHANNEL_CLOSED: Final = Reason(
     "Connect the platform again: that opens a new channel.",
 )
 
+SOLD_OUT: Final = Reason(
+    "sold_out", "availability", "The item is sold out in the shop.", "Restock it, or approve the request."
+)
+
+
+def removal_held(request_id: UUID, kind: Kind) -> Reason:
+    """Why an item is still shown although the shop wants it gone, or sold out."""
+    what = "taken down" if kind is Kind.REMOVAL else "marked as sold out"
+    return Reason(
+        HELD_CODE,
+        "",
+        f"It would be {what}, but more items than the brand allows would leave the channel within an hour: this waits"
+        f" for an approval (request {request_id}).",
+        f"Approve or reject it: POST /v1/removals/{request_id}:approve or :reject with an approver's key.",
+    )
+
+
+REMOVAL_REJECTED: Final = Reason(
+    REJECTED_CODE,
+    "",
+    "The shop wanted it taken down or marked as sold out, and an approver rejected that: it stays as it is shown.",
+    "Change the item in the shop: its next change is followed.",
+)
+
+
+def batch_refused(items: int, cause: str) -> Reason:
+    """Why an item waits that was in a batch which the platform refused without naming anybody."""
+    return Reason(
+        "batch_refused",
+        "",
+        f"The platform refused a batch of {items:,} items and named none: looking for the culprit. It said: {cause}",
+        "Nothing to do: Vitrin halves the batch until the culprit is named, and sends the others again.",
+    )
+
 
 def channel_stopped(reason: str) -> Reason:
     """Why an item that is not settled does not move: nothing is sent on its channel."""
@@ -55,7 +92,38 @@ def channel_stopped(reason: str) -> Reason:
         "channel_needs_attention",
         "",
         f"Nothing is sent on this channel until somebody repairs its connection ({reason}).",
-        "Give the connection a new token: PATCH /v1/connections/{id} of accounts with access_token.",
+        "Give the connection a new token: `vitrin connection renew <id>`, or PATCH /v1/connections/{id} of accounts.",
+    )
+
+
+def channel_paused(by: str, reason: str) -> Reason:
+    """Why an item that is not settled does not move: somebody paused its channel."""
+    return Reason(
+        "channel_paused",
+        "",
+        f"The channel is paused by {by}{f': {reason}' if reason else ''}. Changes are kept.",
+        "Resume it: POST /v1/channels/{id}:resume, or `vitrin resume --channel <id>`.",
+    )
+
+
+_SCOPE_WORDS: Final[Mapping[str, tuple[str, str]]] = {
+    "house": ("of this Vitrin", "Ask whoever runs this Vitrin: `vitrin resume --house`."),
+    "brand": ("of the brand", "POST /v1/outgoing:resume of accounts, or `vitrin resume --brand`."),
+    "platform": (
+        "of the brand on this platform",
+        "POST /v1/outgoing:resume of accounts with the platform, or `vitrin resume --platform <name>`.",
+    ),
+}
+
+
+def outgoing_stopped(scope: str, by: str, reason: str) -> Reason:
+    """Why an item that is not settled does not move: a switch stopped everything outgoing."""
+    whose, fix = _SCOPE_WORDS[scope]
+    return Reason(
+        "outgoing_stopped",
+        "",
+        f"Everything outgoing {whose} was stopped by {by}{f': {reason}' if reason else ''}. Changes are kept.",
+        fix,
     )
 
 

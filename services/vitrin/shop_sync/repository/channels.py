@@ -9,12 +9,12 @@ from sqlalchemy import text
 
 from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.ids import BrandId, ChannelId, ConnectionId
-from vitrin.shop_sync.domain.values import Channel, ChannelState
+from vitrin.shop_sync.domain.values import Channel, ChannelState, Claim, Due, Gate
 
 _COLUMNS: Final = (
     "brand_id, channel_id, connection_id, platform, mode, base_url, external_ids, market, language, currency,"
     " id_template, state, state_reason, created_at, opened_occurred_at, sync_cursor, sync_started_at,"
-    " sync_total, sync_done, sync_finished_at"
+    " sync_total, sync_done, sync_finished_at, paused_at, paused_by, paused_reason"
 )
 _OPEN_OF: Final = text(
     f"select {_COLUMNS} from channels where brand_id = any(cast(:brand_ids as uuid[]))"
@@ -24,6 +24,20 @@ _BY_CONNECTION: Final = text(
     f"select {_COLUMNS} from channels where brand_id = :brand_id and connection_id = :connection_id"
 )
 _GET: Final = text(f"select {_COLUMNS} from channels where brand_id = :brand_id and channel_id = :channel_id")
+_SITUATION: Final = text(
+    f"select {', '.join('c.' + name.strip() for name in _COLUMNS.split(','))},"
+    " w.claim_id, w.send_after, w.items_max, w.failures,"
+    " (select min(pending_at) from channel_items i where i.brand_id = c.brand_id"
+    " and i.channel_id = c.channel_id and i.lane = 0) as prices_at,"
+    " (select min(pending_at) from channel_items i where i.brand_id = c.brand_id"
+    " and i.channel_id = c.channel_id and i.lane in (1, 2)) as content_at,"
+    " (select min(updated_at) from hunts h where h.brand_id = c.brand_id and h.channel_id = c.channel_id"
+    " and not exists (select 1 from attempts a where a.attempt_id = h.attempt_id)) as hunt_at,"
+    " (select min(read_back_at) from channel_items i where i.brand_id = c.brand_id"
+    " and i.channel_id = c.channel_id and i.read_back_at is not null) as read_back_at"
+    " from channels c join channel_work w on w.channel_id = c.channel_id"
+    " where c.brand_id = :brand_id and c.channel_id = :channel_id"
+)
 _LOCK: Final = text(
     f"select {_COLUMNS} from channels where brand_id = :brand_id and channel_id = :channel_id for update"
 )
@@ -35,7 +49,7 @@ _INSERT: Final = text(
     f"insert into channels ({_COLUMNS}) values (:brand_id, :channel_id, :connection_id, :platform, :mode,"
     " :base_url, cast(:external_ids as jsonb), :market, :language, :currency, :id_template, :state,"
     " :state_reason, :created_at, :opened_occurred_at, :sync_cursor, :sync_started_at, :sync_total, :sync_done,"
-    " :sync_finished_at)"
+    " :sync_finished_at, :paused_at, :paused_by, :paused_reason)"
 )
 _UPDATE: Final = text(
     "update channels set opened_occurred_at = :opened_occurred_at, base_url = :base_url,"
@@ -49,6 +63,10 @@ _STATE: Final = text(
     "update channels set state = :state, state_reason = :reason"
     " where brand_id = :brand_id and channel_id = :channel_id and state <> 'closed'"
 )
+_PAUSE: Final = text(
+    "update channels set paused_at = :at, paused_by = :by, paused_reason = :reason"
+    " where brand_id = :brand_id and channel_id = :channel_id"
+)
 _PROGRESS: Final = text(
     "update channels set sync_cursor = :cursor, sync_done = :done, sync_total = greatest(:total, :done),"
     " sync_started_at = coalesce(sync_started_at, :now), sync_finished_at = :finished_at"
@@ -56,7 +74,7 @@ _PROGRESS: Final = text(
 )
 _EVER_SENT: Final = text(
     "select exists (select 1 from channel_items where brand_id = :brand_id and channel_id = :channel_id"
-    " and (exposed or removed or attempt_id is not null or refused is not null))"
+    " and (exposed or removed or attempt_id is not null or refused is not null or hunt_id is not null))"
 )
 _FORGET_ITEMS: Final = text(
     "delete from channel_items where brand_id = :brand_id and channel_id = :channel_id"
@@ -93,6 +111,18 @@ async def get(tx: ReadSession, brand: BrandId, channel: ChannelId) -> Channel | 
     return _channel(row) if row else None
 
 
+async def situation(tx: ReadSession, claim: Claim) -> tuple[Channel, Gate, Due] | None:
+    """The channel, its gate and what is due, in one statement; None when the claim is no longer ours."""
+    key = {"brand_id": claim.brand_id, "channel_id": claim.channel_id}
+    row = await tx.one_or_none(_SITUATION, key)
+    if row is None or row.claim_id != claim.claim_id:
+        return None
+    values = dict(row._mapping)
+    channel = Channel(**{name.strip(): values[name.strip()] for name in _COLUMNS.split(",")})
+    gate = Gate(row.send_after, row.items_max, row.failures)
+    return channel, gate, Due(row.prices_at, row.content_at, row.hunt_at, row.read_back_at)
+
+
 async def lock(tx: WriteSession, brand: BrandId, channel: ChannelId) -> Channel | None:
     row = await tx.one_or_none(_LOCK, {"brand_id": brand, "channel_id": channel})
     return _channel(row) if row else None
@@ -113,6 +143,15 @@ async def update(tx: WriteSession, channel: Channel) -> None:
 
 async def set_state(tx: WriteSession, channel: Channel, state: ChannelState, reason: str) -> None:
     await tx.execute(_STATE, _key(channel) | {"state": state, "reason": reason})
+
+
+async def pause(tx: WriteSession, channel: Channel, *, at: datetime, by: str, reason: str) -> None:
+    """Beside the state, which follows the connection: a paused channel stays paused whatever its token does."""
+    await tx.execute(_PAUSE, _key(channel) | {"at": at, "by": by, "reason": reason})
+
+
+async def resume(tx: WriteSession, channel: Channel) -> None:
+    await tx.execute(_PAUSE, _key(channel) | {"at": None, "by": "", "reason": ""})
 
 
 async def progress(

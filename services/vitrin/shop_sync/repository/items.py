@@ -46,16 +46,20 @@ _COLUMNS: Final = {
     "pending_at": "timestamptz",
     "read_back_at": "timestamptz",
     "read_back_tries": "smallint",
+    "hunt_id": "uuid",
 }
 _STORED: Final = _COLUMNS | {"updated_at": "timestamptz", "attributes": "bytea"}
 _SELECT: Final = "select " + ", ".join(_COLUMNS) + " from channel_items"
+_SELECT_WHOLE: Final = "select " + ", ".join(_COLUMNS) + ", attributes from channel_items"
 _KEYS: Final = {"channel_ids": "uuid", "item_ids": "text"}
 _UPDATED: Final = ", ".join(f"{name} = excluded.{name}" for name in [*list(_COLUMNS)[3:], "updated_at"])
 _SAVE: Final = insert(
     "channel_items",
     _STORED,
     f"on conflict (brand_id, channel_id, item_id) do update set {_UPDATED},"
-    " attributes = coalesce(excluded.attributes, channel_items.attributes)",
+    " attributes = coalesce(excluded.attributes, channel_items.attributes), sent_attributes = case"
+    " when excluded.attempt_id is not null and excluded.attempt_id is distinct from channel_items.attempt_id"
+    " then coalesce(excluded.attributes, channel_items.attributes) else channel_items.sent_attributes end",
 )
 _LOCK: Final = text(
     f"{_SELECT} where brand_id = any(cast(:brand_ids as uuid[]))"
@@ -69,26 +73,33 @@ _LOCK_ALL: Final = text(
     f"{_SELECT} where brand_id = :brand_id and channel_id = :channel_id and item_id > :after"
     " and state = any(:states) order by channel_id, item_id limit :limit for update"
 )
+_STATE: Final = (
+    f"{_SELECT.replace(' from ', ', updated_at from ')} where brand_id = :brand_id and version > 0"
+    " and (cast(:channel_id as uuid) is null or (channel_id, item_id) > (cast(:channel_id as uuid), :item_id))"
+    " order by channel_id, item_id limit :limit"
+)
+_STATE_READ: Final = text(_STATE)
+_STATE_SHARED: Final = text(f"{_STATE} for share")
 _LOCK_DUE: Final = text(
-    f"{_SELECT} where brand_id = :brand_id and channel_id = :channel_id and lane is not null"
+    f"{_SELECT_WHOLE} where brand_id = :brand_id and channel_id = :channel_id and lane < 3"
     " and attempt_id is null and (lane = 0) = :fast order by lane, pending_at, item_id limit :limit"
     " for update skip locked"
 )
-_HAS_FAST: Final = text(
-    "select exists (select 1 from channel_items where channel_id = :channel_id and brand_id = :brand_id"
-    " and lane = 0)"
+_LOCK_HUNT: Final = text(
+    f"{_SELECT_WHOLE} where hunt_id = :hunt_id and brand_id = :brand_id and channel_id = :channel_id"
+    " order by channel_id, item_id for update"
 )
-_HAS_SLOW: Final = text(
-    "select exists (select 1 from channel_items where channel_id = :channel_id and brand_id = :brand_id"
-    " and lane > 0)"
+_LOCK_ORPHANS: Final = text(
+    f"{_SELECT} where brand_id = :brand_id and channel_id = :channel_id and lane = 3"
+    " and not exists (select 1 from hunts h where h.hunt_id = channel_items.hunt_id)"
+    " order by channel_id, item_id limit :limit for update"
+)
+_LEAVE_HUNT: Final = text(
+    "update channel_items set hunt_id = null where attempt_id = :attempt_id and brand_id = :brand_id"
 )
 _ATTRIBUTES: Final = text(
     "select item_id, attributes from channel_items where brand_id = :brand_id and channel_id = :channel_id"
     " and item_id = any(cast(:item_ids as text[]))"
-)
-_MARK_SENT: Final = text(
-    "update channel_items set sent_attributes = attributes where attempt_id = :attempt_id"
-    " and brand_id = :brand_id"
 )
 _SENT: Final = text(
     "select item_id, platform_item_id, flight, sent_attributes from channel_items"
@@ -99,12 +110,6 @@ _READ_BACK: Final = text(
     " case when desired = confirmed then attributes else sent_attributes end as sent_attributes from channel_items"
     " where brand_id = :brand_id and channel_id = :channel_id and read_back_at <= :now and attempt_id is null"
     " order by read_back_at, item_id limit :limit"
-)
-_NEXT_DUE: Final = text(
-    "select (select min(pending_at) from channel_items where brand_id = :brand_id"
-    " and channel_id = :channel_id and lane is not null and attempt_id is null) as pending_at,"
-    " (select min(read_back_at) from channel_items where brand_id = :brand_id"
-    " and channel_id = :channel_id and read_back_at is not null) as read_back_at"
 )
 _STOP_READ_BACK: Final = text(
     "update channel_items set read_back_at = null where brand_id = :brand_id and channel_id = :channel_id"
@@ -143,7 +148,7 @@ _OWNERS: Final = text(
 
 
 def _causes(facts: Facts) -> str:
-    parts = {"why": facts.why, "refusal": facts.refusal, "note": facts.note}
+    parts = {"why": facts.why, "refusal": facts.refusal, "note": facts.note, "held": facts.held}
     return json.dumps({name: sync.as_json(part) for name, part in parts.items() if part})
 
 
@@ -182,6 +187,7 @@ def _stored(row: ChannelItem, now: datetime) -> tuple[Any, ...]:
         row.pending_at,
         row.read_back_at,
         row.read_back_tries,
+        facts.hunt_id,
         now,
         row.attributes,
     )
@@ -203,6 +209,8 @@ def _loaded(row: Any) -> ChannelItem:
         exposed=row.exposed,
         removed=row.removed,
         backlog=row.backlog,
+        hunt_id=row.hunt_id,
+        held=causes.get("held", ()),
     )
     lane = None if row.lane is None else Lane(row.lane)
     changed = row.changed_occurred_at, row.changed_received_at
@@ -224,6 +232,13 @@ def _loaded(row: Any) -> ChannelItem:
         read_back_at=row.read_back_at,
         read_back_tries=row.read_back_tries,
     )
+
+
+def _whole(row: Any) -> ChannelItem:
+    """With what is to be sent of it."""
+    item = _loaded(row)
+    item.stored = bytes(row.attributes or b"")
+    return item
 
 
 async def lock(
@@ -248,6 +263,23 @@ async def lock_attempt(
     return [_loaded(row) for row in await tx.all(_LOCK_ATTEMPT, params)]
 
 
+async def lock_hunt(tx: WriteSession, channel: Channel, hunt: UUID) -> list[ChannelItem]:
+    """Everything that a hunt holds, locked."""
+    params = {"brand_id": channel.brand_id, "channel_id": channel.channel_id, "hunt_id": hunt}
+    return [_whole(row) for row in await tx.all(_LOCK_HUNT, params)]
+
+
+async def lock_orphan_suspects(tx: WriteSession, channel: Channel, *, limit: int) -> list[ChannelItem]:
+    """Items that wait for a hunt which does not exist."""
+    params = {"brand_id": channel.brand_id, "channel_id": channel.channel_id, "limit": limit}
+    return [_loaded(row) for row in await tx.all(_LOCK_ORPHANS, params)]
+
+
+async def leave_hunt(tx: WriteSession, brand: BrandId, attempt: UUID) -> None:
+    """What is in flight with the attempt is no longer suspected; its verdict is its own."""
+    await tx.execute(_LEAVE_HUNT, {"attempt_id": attempt, "brand_id": brand})
+
+
 async def lock_states(
     tx: WriteSession, channel: Channel, *, states: Sequence[State], after: str, limit: int
 ) -> list[ChannelItem]:
@@ -262,25 +294,29 @@ async def lock_states(
     return [_loaded(row) for row in await tx.all(_LOCK_ALL, params)]
 
 
-async def lock_due(tx: WriteSession, channel: Channel, *, limit: int, slow: bool) -> list[ChannelItem]:
-    """The next items to send: price and stock in a batch of their own and first, then content, then the backlog;
-    `slow`: the other way round, so that prices that never end hold up nothing for ever.
+async def state_page(
+    tx: ReadSession, brand: BrandId, *, after: tuple[ChannelId, str] | None, limit: int, lock: bool
+) -> list[tuple[ChannelItem, datetime]]:
+    """The brand's next items over all its channels, with the time of their last change; `lock`: against changes."""
+    channel_id, item_id = after or (None, "")
+    params = {"brand_id": brand, "channel_id": channel_id, "item_id": item_id, "limit": limit}
+    return [
+        (_loaded(row), row.updated_at) for row in await tx.all(_STATE_SHARED if lock else _STATE_READ, params)
+    ]
+
+
+async def lock_due(tx: WriteSession, channel: Channel, *, limit: int, fast: bool) -> list[ChannelItem]:
+    """The next items to send: price and stock (`fast`), or content and then the backlog; never both in one batch.
 
     Items that somebody else holds are left for the next time; never waits.
     """
-    key = {"brand_id": channel.brand_id, "channel_id": channel.channel_id}
-    fast = bool(await tx.scalar(_HAS_SLOW if slow else _HAS_FAST, key)) is not slow
-    return [_loaded(row) for row in await tx.all(_LOCK_DUE, key | {"fast": fast, "limit": limit})]
+    params = {"brand_id": channel.brand_id, "channel_id": channel.channel_id, "fast": fast, "limit": limit}
+    return [_whole(row) for row in await tx.all(_LOCK_DUE, params)]
 
 
 async def attributes(tx: ReadSession, channel: Channel, item_ids: Sequence[str]) -> Mapping[str, bytes]:
     params = {"brand_id": channel.brand_id, "channel_id": channel.channel_id, "item_ids": list(item_ids)}
     return {row.item_id: bytes(row.attributes or b"") for row in await tx.all(_ATTRIBUTES, params)}
-
-
-async def mark_sent(tx: WriteSession, brand: BrandId, attempt: UUID) -> None:
-    """Keep what an attempt carries, for the read-back after it."""
-    await tx.execute(_MARK_SENT, {"attempt_id": attempt, "brand_id": brand})
 
 
 async def sent(tx: ReadSession, brand: BrandId, attempt: UUID) -> Sequence[tuple[str, str, bytes, bytes]]:
@@ -305,16 +341,9 @@ async def stop_read_back(tx: WriteSession, channel: Channel) -> None:
     await tx.execute(_STOP_READ_BACK, {"brand_id": channel.brand_id, "channel_id": channel.channel_id})
 
 
-async def next_due(
-    tx: ReadSession, brand: BrandId, channel: ChannelId
-) -> tuple[datetime | None, datetime | None]:
-    """Since when something waits to be sent, and when the next read-back is due."""
-    row = await tx.one_or_none(_NEXT_DUE, {"brand_id": brand, "channel_id": channel})
-    return (row.pending_at, row.read_back_at) if row else (None, None)
-
-
 async def save(tx: WriteSession, rows: Sequence[ChannelItem], now: datetime) -> None:
-    """Insert or replace; the replica's or the row's own lock is held."""
+    """Insert or replace; the replica's or the row's own lock is held. An item that goes into an attempt keeps what it
+    is sent with, for the read-back after it."""
     if rows:
         await tx.execute(_SAVE, transpose(_STORED, [_stored(row, now) for row in rows]))
 

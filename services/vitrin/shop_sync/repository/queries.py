@@ -14,6 +14,9 @@ _COUNTS: Final = text(
     "select channel_id, state, count(*) as items from channel_items where brand_id = :brand_id"
     " group by channel_id, state"
 )
+_HUNTS: Final = text(
+    "select channel_id, count(*) as hunts from hunts where brand_id = :brand_id group by channel_id"
+)
 _ITEMS: Final = text(
     "select ci.item_id, ci.platform_item_id, ci.state, ci.reasons, ci.version, ci.content_version,"
     " ci.offer_version, ci.updated_at, coalesce(ri.sku, '') as sku from channel_items ci"
@@ -32,7 +35,8 @@ _BY_SKU: Final = text(
 )
 _STATES: Final = text(
     "select ci.channel_id, c.platform, c.mode, c.market, c.state as channel_state,"
-    " c.state_reason as channel_state_reason, ci.platform_item_id, ci.state,"
+    " c.state_reason as channel_state_reason, c.paused_at is not null as paused, c.paused_by, c.paused_reason,"
+    " ci.platform_item_id, ci.state,"
     " ci.reasons, ci.version, ci.content_version, ci.offer_version, ci.updated_at, ci.desired, ci.confirmed"
     " from channel_items ci join channels c on c.brand_id = ci.brand_id and c.channel_id = ci.channel_id"
     " where ci.brand_id = :brand_id and ci.item_id = :item_id and (not :sandbox_only or c.mode = 'sandbox')"
@@ -61,6 +65,11 @@ async def counts(tx: ReadSession, brand: BrandId) -> Mapping[ChannelId, dict[str
     for row in await tx.all(_COUNTS, {"brand_id": brand}):
         found.setdefault(row.channel_id, {})[row.state] = row.items
     return found
+
+
+async def hunts(tx: ReadSession, brand: BrandId) -> Mapping[ChannelId, int]:
+    """Hunts for culprits per channel."""
+    return {row.channel_id: row.hunts for row in await tx.all(_HUNTS, {"brand_id": brand})}
 
 
 async def channel_items(

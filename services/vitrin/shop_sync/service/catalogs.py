@@ -65,11 +65,18 @@ class Catalogs:
             self._renderers[channel.channel_id] = held
         return held.catalog
 
-    async def open(self, channel: Channel) -> CatalogChannel:
-        """A catalog that can talk. Raises LeaseRefused, LeaseUnavailable, ChannelMisconfigured."""
+    def opened(self, channel: Channel) -> CatalogChannel | None:
+        """A catalog that can talk and was opened before; no I/O."""
         held = self._open.get(channel.connection_id)
         if held is not None and held.version == _config(channel) and self._clock() < held.until:
             return held.catalog
+        return None
+
+    async def open(self, channel: Channel) -> CatalogChannel:
+        """A catalog that can talk. Raises LeaseRefused, LeaseUnavailable, ChannelMisconfigured."""
+        held = self.opened(channel)
+        if held is not None:
+            return held
         lease = await self._lease(channel.brand_id, channel.connection_id)
         base_url = lease.base_url or channel.base_url
         catalog = self._make(channel, token=lease.access_token, base_url=base_url)
@@ -130,4 +137,5 @@ class Catalogs:
             language=channel.language,
             currency=channel.currency,
             base_url=base_url or None,
+            brand=str(channel.brand_id),
         )

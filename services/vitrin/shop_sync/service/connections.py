@@ -13,7 +13,7 @@ from vitrin.protos.accounts.v1.events_pb2 import ConnectionChanged, ConnectionMo
 from vitrin.shop_sync.domain import decide, sync
 from vitrin.shop_sync.domain.sync import Reason, State
 from vitrin.shop_sync.domain.values import Channel, ChannelState
-from vitrin.shop_sync.repository import channels, items, replica, work
+from vitrin.shop_sync.repository import channels, hunts, items, removals, replica, work
 from vitrin.shop_sync.service.catalogs import Catalogs
 from vitrin.shop_sync.service.recording import Recorder
 from vitrin.shop_sync.service.waking import Waker
@@ -77,7 +77,7 @@ class Connections:
         wanted = self._configured(news, held, now)
         if held is None:
             await channels.create(tx, wanted)
-            await work.ensure(tx, wanted.brand_id, wanted.channel_id)
+            await work.ensure(tx, wanted.brand_id, wanted.channel_id, platform=wanted.platform)
         else:
             await channels.update(tx, wanted)
         if wanted.state == "active":
@@ -140,8 +140,10 @@ class Connections:
             after = rows[-1].item_id
         await items.stop_read_back(tx, channel)
         await work.end_all(tx, channel.brand_id, channel.channel_id)
+        await hunts.end_all(tx, channel)
         await channels.set_state(tx, channel, "closed", "connection_deleted: The connection was deleted.")
         await work.stop(tx, channel.channel_id)
+        await removals.channel_closed(tx, channel, now)
 
 
 def _settings(channel: Channel) -> tuple[object, ...]:

@@ -1,7 +1,6 @@
 """Desired state: what each channel of a brand should show of the items that changed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -11,17 +10,18 @@ from vitrin.kit.db.session import WriteSession
 from vitrin.kit.ids import ChannelId
 from vitrin.kit.logs import get_logger
 from vitrin.platforms.base import CatalogChannel, ChannelMisconfigured
-from vitrin.protos.catalog.v1.events_pb2 import ItemContent, OfferChanged
+from vitrin.protos.catalog.v1.events_pb2 import ItemContent
 from vitrin.shop_sync.domain import decide, sync
-from vitrin.shop_sync.domain.decide import Desired, Excluded, Invalid, Wanted
-from vitrin.shop_sync.domain.replica import ItemReplica, Stamp
+from vitrin.shop_sync.domain.decide import Excluded, Invalid, Wanted
+from vitrin.shop_sync.domain.replica import ItemReplica
 from vitrin.shop_sync.domain.sync import State
 from vitrin.shop_sync.domain.values import Channel, ChannelItem, Times
 from vitrin.shop_sync.repository import items, replica
 from vitrin.shop_sync.repository.replica import Key
 from vitrin.shop_sync.service.catalogs import Catalogs
-from vitrin.shop_sync.service.mapping import is_gift_card, platform_item, reasons_of
+from vitrin.shop_sync.service.guarding import Guarding
 from vitrin.shop_sync.service.recording import Recorder
+from vitrin.shop_sync.service.subject import Subject, decided
 
 GONE_STATES: Final = frozenset({State.EXCLUDED, State.REMOVED})
 HEIRS_MAX: Final = 500
@@ -29,25 +29,12 @@ HEIRS_MAX: Final = 500
 _log = get_logger("vitrin.shop_sync.desired")
 
 
-@dataclass(slots=True)
-class _Subject:
-    """One item on one channel, while it is being decided."""
-
-    channel: Channel
-    catalog: CatalogChannel
-    replica: ItemReplica
-    content: ItemContent
-    row: ChannelItem
-    desired: Desired
-    attributes: bytes | None = None
-    held_offer: Mapping[str, object] | None = None
-
-
 class Desires:
     """Sets desired states; the caller holds the locks of the replicas and saves in the same transaction."""
 
     def __init__(self, catalogs: Catalogs) -> None:
         self._catalogs = catalogs
+        self._guarding = Guarding()
 
     async def set(
         self,
@@ -61,6 +48,7 @@ class Desires:
         """Answers the channels that have something to send, or to look at, now."""
         subjects = await self._subjects(tx, channels, replicas)
         await self._identify(tx, subjects)
+        await self._guarding.check(tx, subjects, now)
         await self._hold(tx, subjects)
         recorder = Recorder({channel.channel_id: channel for channel in channels}, now)
         for subject in subjects:
@@ -90,7 +78,7 @@ class Desires:
 
     async def _subjects(
         self, tx: WriteSession, channels: Sequence[Channel], replicas: Mapping[Key, ItemReplica]
-    ) -> list[_Subject]:
+    ) -> list[Subject]:
         contents = {key: ItemContent.FromString(replica.content.payload) for key, replica in replicas.items()}
         pairs = [
             (channel, catalog, key)
@@ -106,7 +94,7 @@ class Desires:
                 brand_id=channel.brand_id, channel_id=channel.channel_id, item_id=key[1]
             )
             if row.version or replicas[key].content.version:
-                subjects.append(_decide(channel, catalog, replicas[key], contents[key], row))
+                subjects.append(decided(channel, catalog, replicas[key], contents[key], row))
         return subjects
 
     def _openable(self, channels: Sequence[Channel]) -> list[tuple[Channel, CatalogChannel]]:
@@ -118,9 +106,9 @@ class Desires:
                 _log.warning("channel_misconfigured", channel=str(channel.channel_id), code=error.code)
         return found
 
-    async def _identify(self, tx: WriteSession, subjects: Sequence[_Subject]) -> None:
+    async def _identify(self, tx: WriteSession, subjects: Sequence[Subject]) -> None:
         """Give wanted items their id on the channel: first come first served, and theirs until they are deleted."""
-        wishes: dict[tuple[ChannelId, str], tuple[str, _Subject]] = {}
+        wishes: dict[tuple[ChannelId, str], tuple[str, Subject]] = {}
         for subject in subjects:
             if not isinstance(subject.desired, Wanted) or subject.row.platform_item_id is not None:
                 continue
@@ -143,9 +131,9 @@ class Desires:
             else:
                 subject.desired = Invalid((decide.id_taken(wish, owner),))
 
-    async def _hold(self, tx: WriteSession, subjects: Sequence[_Subject]) -> None:
+    async def _hold(self, tx: WriteSession, subjects: Sequence[Subject]) -> None:
         """Items that turned invalid where they are shown: the content as it was accepted, with today's offer."""
-        held: dict[ChannelId, list[_Subject]] = {}
+        held: dict[ChannelId, list[Subject]] = {}
         for subject in subjects:
             if subject.held_offer is not None:
                 held.setdefault(subject.channel.channel_id, []).append(subject)
@@ -156,12 +144,12 @@ class Desires:
                 offer = dict(subject.held_offer or {})
                 subject.attributes = orjson.dumps({"full": {**old, **offer}, "offer": offer})
 
-    def _move(self, recorder: Recorder, subject: _Subject, *, backlog: bool) -> None:
+    def _move(self, recorder: Recorder, subject: Subject, *, backlog: bool) -> None:
         row, replica = subject.row, subject.replica
         offer = replica.offers.get(subject.channel.market)
         times = _change_times(subject, backlog=backlog)
         before = row.facts
-        row.actor = _actor(subject)
+        row.actor = subject.actor
         row.content_version = replica.content.version
         row.offer_version = offer.version if offer else replica.offer_floor
         match subject.desired:
@@ -171,69 +159,25 @@ class Desires:
             case Invalid(problems=problems, offer=offer_hash):
                 facts = sync.hold(before, problems, offer_hash)
                 row.attributes = subject.attributes
+            case Excluded() if subject.withheld:
+                facts = sync.hold(before, ())
             case Excluded(reason=reason):
                 facts = sync.desire_absent(before, reason)
+        facts = sync.withheld(facts, subject.withheld)
         if facts.desired != before.desired and times is not None:
             row.changed = times.oldest(row.changed)
         recorder.move(row, facts)
-
-
-def _decide(
-    channel: Channel, catalog: CatalogChannel, replica: ItemReplica, content: ItemContent, row: ChannelItem
-) -> _Subject:
-    offer = replica.offers.get(channel.market)
-    reason = decide.exclusion(
-        exists=replica.exists,
-        status=content.status,
-        gift_card=is_gift_card(content),
-        offered=offer is not None,
-        market=channel.market,
-    )
-    subject = _Subject(channel, catalog, replica, content, row, Invalid(()))
-    if reason is not None or offer is None:
-        assert reason is not None
-        subject.desired = Excluded(reason)
-        return subject
-    item = platform_item(row.item_id, content, OfferChanged.FromString(offer.payload))
-    rendered = catalog.render(item)
-    partial = catalog.render_offer(item)
-    if rendered.problems:
-        reasons = reasons_of(rendered.problems)
-        stands = row.facts.confirmed is not None and decide.offer_stands_alone(partial, reasons)
-        subject.held_offer = partial if stands else None
-        subject.desired = Invalid(reasons, offer=decide.digest(partial) if stands else None)
-        return subject
-    subject.desired = decide.wanted(rendered.attributes, partial)
-    subject.attributes = orjson.dumps({"full": dict(rendered.attributes), "offer": dict(partial)})
-    return subject
 
 
 def _is_due(row: ChannelItem, now: datetime) -> bool:
     return row.settled.lane is not None or (row.read_back_at is not None and row.read_back_at <= now)
 
 
-def _newer(subject: _Subject) -> list[Stamp]:
-    """Stamps of what this channel had not seen before, content first."""
-    row, replica = subject.row, subject.replica
-    offer = replica.offers.get(subject.channel.market)
-    stamps = []
-    if replica.content.version > row.content_version:
-        stamps.append(replica.content.stamp)
-    if offer is not None and offer.version > row.offer_version:
-        stamps.append(offer.stamp)
-    return stamps
-
-
-def _change_times(subject: _Subject, *, backlog: bool) -> Times | None:
+def _change_times(subject: Subject, *, backlog: bool) -> Times | None:
     """The oldest change that is new to the channel. Items of a first sync count from when it was asked for."""
     if backlog:
         return Times(subject.channel.opened_occurred_at, subject.channel.opened_occurred_at)
     times: Times | None = None
-    for stamp in _newer(subject):
+    for stamp in subject.newer:
         times = Times(stamp.occurred_at, stamp.received_at).oldest(times)
     return times
-
-
-def _actor(subject: _Subject) -> str:
-    stamps = _newer(subject)
-    return stamps[-1].actor if stamps else subject.row.actor

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import WorkerDatabase
+from vitrin.kit.db.session import WriteSession
 from vitrin.kit.ids import ChannelId
 from vitrin.kit.logs import get_logger
 from vitrin.shop_sync.domain.values import Claim
@@ -23,9 +24,19 @@ IDLE_POLL_S: Final = 1.0
 CLAIM_TIME: Final = timedelta(seconds=30)
 RENEW_EVERY_S: Final = 10.0
 TROUBLE_PAUSE_S: Final = 1.0
+CROWDED_POLL_S: Final = 0.2
+CLAIM_PAUSE_S: Final = 0.05
+"""After a claim the new sessions go first; a wake ends the pause."""
+SLICE: Final = timedelta(seconds=2)
+"""While other channels wait for a place, nobody keeps one for longer than this and the step it is in."""
 DRAIN_S: Final = 10.0
 MakeSession = Callable[[Claim], Session]
 _log = get_logger("vitrin.shop_sync.dispatcher")
+
+
+def places_of_one(channels_max: int) -> int:
+    """A quarter of the places, and one at least, is out of reach for one brand, and for one platform."""
+    return max(1, channels_max - max(1, channels_max // 4))
 
 
 class Dispatcher:
@@ -98,32 +109,54 @@ class Dispatcher:
                 await asyncio.sleep(TROUBLE_PAUSE_S)
 
     async def _turn(self, stop: asyncio.Event) -> None:
+        """Claim what is due; when nothing is, wait for the next time or a wake."""
         self._woken.clear()
         now = self._clock()
         free = self._channels_max - len(self._tasks)
-        wait_s = IDLE_POLL_S
-        if free > 0:
-            async with self._database.read() as tx:
-                due_at = await work.next_due(tx)
-            if due_at is not None and due_at <= now:
-                await self._claim(stop, free)
-                return
-            if due_at is not None:
-                wait_s = min(IDLE_POLL_S, (due_at - now).total_seconds())
+        async with self._database.write() as tx:
+            claims = await self._claim(tx, free) if free > 0 else []
+            due_at = None if claims else await work.next_due(tx)
+        for claim in claims:
+            self._begin(claim, stop)
+        if claims:
+            await self._rest(CLAIM_PAUSE_S)
+            return
+        wait_s = IDLE_POLL_S if due_at is None else (due_at - now).total_seconds()
+        if wait_s <= 0:
+            # Due, but no place is free, or its brand or platform has its share of them.
+            self._make_room(now)
+            wait_s = CROWDED_POLL_S
+        await self._rest(min(wait_s, IDLE_POLL_S))
+
+    async def _rest(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
+            async with asyncio.timeout(seconds):
                 await self._woken.wait()
 
-    async def _claim(self, stop: asyncio.Event, free: int) -> None:
+    async def _claim(self, tx: WriteSession, free: int) -> list[Claim]:
         now = self._clock()
-        async with self._database.write() as tx:
-            claims = await work.claim(tx, worker=self._worker, now=now, until=now + CLAIM_TIME, limit=free)
-        for claim in claims:
-            session = self._make_session(claim)
-            self._sessions[claim.claim_id] = session
-            task = asyncio.create_task(self._guard(session, stop), name=f"channel-{claim.channel_id}")
-            self._tasks[claim.claim_id] = task
+        return await work.claim(
+            tx,
+            worker=self._worker,
+            now=now,
+            until=now + CLAIM_TIME,
+            limit=free,
+            one_max=places_of_one(self._channels_max),
+        )
+
+    def _begin(self, claim: Claim, stop: asyncio.Event) -> None:
+        session = self._make_session(claim)
+        self._sessions[claim.claim_id] = session
+        task = asyncio.create_task(self._guard(session, stop), name=f"channel-{claim.channel_id}")
+        self._tasks[claim.claim_id] = task
         metrics.SESSIONS.set(len(self._tasks))
+
+    def _make_room(self, now: datetime) -> None:
+        """The session that has worked longest gives way, after its slice; its channel queues behind those that wait."""
+        oldest = min(self._sessions.values(), key=lambda session: session.began_at, default=None)
+        if oldest is not None and now - oldest.began_at >= SLICE:
+            oldest.yields = True
+            oldest.wake.set()
 
     async def _guard(self, session: Session, stop: asyncio.Event) -> None:
         """A session that breaks keeps its claim until it expires: a pause that grows no log storm."""

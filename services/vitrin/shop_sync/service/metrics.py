@@ -22,4 +22,31 @@ QUEUE_AGE: Final = histogram(
     "How long the oldest item of a batch had waited when the batch was taken.",
     ("platform",),
 )
+HUNTS: Final = counter(
+    "vitrin_shop_sync_hunts_total",
+    "Batches that a platform refused without naming anybody: the culprit is looked for.",
+    ("platform",),
+)
+CULPRITS: Final = counter(
+    "vitrin_shop_sync_culprits_total", "Items that a hunt found to be refused by the platform.", ("platform",)
+)
+STUCK: Final = gauge(
+    "vitrin_shop_sync_stuck",
+    "What has not moved for SHOP_SYNC_STUCK_AFTER_MIN minutes, by kind and cause (queued, platform: expected).",
+    ("kind", "cause"),
+)
+UNSTUCK: Final = counter(
+    "vitrin_shop_sync_unstuck_total", "What the watchdog set going again by itself.", ("kind",)
+)
 SESSIONS: Final = gauge("vitrin_shop_sync_channels_busy", "Channels that this process works on now.")
+REMOVALS_HELD: Final = counter(
+    "vitrin_shop_sync_removals_held_total",
+    "Items whose removal or zeroing was held for an approval, by platform and kind.",
+    ("platform", "kind"),
+)
+REMOVAL_REQUESTS: Final = gauge(
+    "vitrin_shop_sync_removal_requests_waiting", "Requests of the removal guard that wait for a decision."
+)
+REMOVAL_WAIT: Final = gauge(
+    "vitrin_shop_sync_removal_wait_seconds", "How long the oldest of them has waited; 0 without any."
+)

@@ -136,10 +136,11 @@ class Outcomes:
             return attempt.items
         left = await self.decide(channel, attempt, decision)
         if verdicts.final or left == 0:
-            await self._close(channel, attempt, unknown=left > 0)
+            await self.close(channel, attempt, unknown=left > 0)
         return left
 
-    async def _close(self, channel: Channel, attempt: Attempt, *, unknown: bool) -> None:
+    async def close(self, channel: Channel, attempt: Attempt, *, unknown: bool = False) -> None:
+        """The answers are stored. `unknown`: somebody has to look at the rest."""
         due_at = self._clock() + self._look_first
 
         async def close(tx: WriteSession) -> None:
@@ -153,25 +154,26 @@ class Outcomes:
     async def unknown(self, channel: Channel, attempt: Attempt, reason: Reason) -> None:
         """Nobody knows what became of the call: look before anything is repeated."""
         await self.decide(channel, attempt, lambda row: sync.unknown(row.facts, reason))
-        await self._close(channel, attempt, unknown=True)
+        await self.close(channel, attempt, unknown=True)
 
     async def requeue(self, channel: Channel, attempt: Attempt, note: tuple[Reason, ...] = ()) -> None:
         await self.decide(channel, attempt, lambda row: sync.requeue(row.facts, note))
-        await self._close(channel, attempt, unknown=False)
+        await self.close(channel, attempt)
 
     async def send_failed(
         self, channel: Channel, attempt: Attempt, claim: Claim, failure: PlatformFailure
     ) -> None:
-        """A whole call failed: wait, halve, refuse the single guilty item, or look. A platform that was unwell says
-        that it did nothing, but nothing is counted upon: the whole item goes out next."""
+        """A whole call failed: wait, halve, refuse the single item that is too large, or look. (Who made a platform
+        refuse a batch is for a hunt to find out.) A platform that was unwell says that it did nothing, but nothing is
+        counted upon: the whole item goes out next."""
         if failure.kind is FailureKind.UNKNOWN_OUTCOME:
             await self.unknown(channel, attempt, replace(LOST_ANSWER, message=failure.message))
             return
-        reason = Reason(failure.code, ",".join(failure.fields), failure.message, failure.fix)
-        if failure.kind in {FailureKind.INVALID_REQUEST, FailureKind.TOO_LARGE}:
+        reason = reason_of(failure)
+        if failure.kind is FailureKind.TOO_LARGE:
             if attempt.items == 1:
                 await self.decide(channel, attempt, lambda row: sync.refused(row.facts, (reason,)))
-                await self._close(channel, attempt, unknown=False)
+                await self.close(channel, attempt)
                 return
             await self.requeue(channel, attempt)
             smaller = len(halves(range(attempt.items))[0])
@@ -181,9 +183,11 @@ class Outcomes:
             await self.decide(
                 channel, attempt, lambda row: sync.requeue(sync.unknown(row.facts, reason), (reason,))
             )
-            await self._close(channel, attempt, unknown=False)
+            await self.close(channel, attempt)
         else:
             await self.requeue(channel, attempt)
+        if failure.kind is FailureKind.NOT_SENT and failure.retry_after_s is not None:
+            return  # Turned away by our own limits, which say by themselves when the next call may go.
         if failure.kind not in {FailureKind.AUTH, FailureKind.PERMISSION}:
             await self.back_off(channel, claim, retry_after_s=failure.retry_after_s)
 
@@ -211,6 +215,12 @@ class Outcomes:
 
         await self.transaction(channel.brand_id, change)
 
+    async def send_smaller(self, channel: Channel, claim: Claim, attempt: Attempt) -> None:
+        """A batch came to nothing after it had been taken, and nobody was named: smaller ones until somebody is. (A
+        hunt would be wrong here: that a platform takes a part of it proves nothing.)"""
+        if attempt.items > 1:
+            await self.change_gate(channel, claim, items_max=len(halves(range(attempt.items))[0]))
+
     async def needs_attention(self, channel: Channel, reason: str) -> None:
         await self.transaction(
             channel.brand_id, lambda tx: channels.set_state(tx, channel, "needs_attention", reason)
@@ -232,7 +242,7 @@ class Outcomes:
 
         left = await self.decide(channel, attempt, decision)
         if left == 0:
-            await self._close(channel, attempt, unknown=False)
+            await self.close(channel, attempt)
             return
         due_at = self._clock() + self._look_first * 2 ** (attempt.tries + 1)
         await self.transaction(
@@ -258,6 +268,10 @@ class Outcomes:
             await recorder.flush(tx)
 
         await self.transaction(channel.brand_id, store)
+
+
+def reason_of(failure: PlatformFailure) -> Reason:
+    return Reason(failure.code, ",".join(failure.fields), failure.message, failure.fix)
 
 
 def _read_back_row(recorder: Recorder, row: ChannelItem, shown: Seen | None, now: datetime) -> None:

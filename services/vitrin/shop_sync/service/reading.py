@@ -1,17 +1,21 @@
 """Use cases of the HTTP door: channels, items of a channel, why an item is (not) there, lag."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Row
 
+from vitrin.kit.access.outgoing import Stop, stop_for, stops_in
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import AppDatabase
+from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.ids import BrandId, ChannelId
+from vitrin.kit.logs import get_logger
 from vitrin.shop_sync.domain import decide
+from vitrin.shop_sync.domain import stuck as domain_stuck
 from vitrin.shop_sync.domain.values import Channel
 from vitrin.shop_sync.errors import (
     ChannelClosed,
@@ -21,33 +25,101 @@ from vitrin.shop_sync.errors import (
     ItemNotFound,
     SkuAmbiguous,
 )
-from vitrin.shop_sync.repository import channels, queries, replica, work
+from vitrin.shop_sync.repository import channels, queries, replica, stuck, work
 from vitrin.shop_sync.service.waking import Waker
+
+_log = get_logger("vitrin.shop_sync.reading")
+STUCK_AFTER: Final = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is told of a channel beside its row. `stop`: the switch of accounts that holds it."""
+
+    counts: Mapping[str, int]
+    stop: Stop | None
+    stuck: int
+    hunts: int
 
 
 class Reading:
     """`sandbox_only`: the caller's key is a test key, for which live channels do not exist."""
 
-    def __init__(self, *, database: AppDatabase, waker: Waker, clock: Clock) -> None:
+    def __init__(
+        self, *, database: AppDatabase, waker: Waker, clock: Clock, stuck_after: timedelta = STUCK_AFTER
+    ) -> None:
         self._database = database
         self._waker = waker
         self._clock = clock
+        self._stuck_after = stuck_after
 
-    async def channels(
-        self, brand: BrandId, *, sandbox_only: bool
-    ) -> list[tuple[Channel, Mapping[str, int]]]:
+    async def channels(self, brand: BrandId, *, sandbox_only: bool) -> list[tuple[Channel, View]]:
         async with self._database.read(brand) as tx:
             found = await channels.list_of(tx, brand, sandbox_only=sandbox_only)
-            counts = await queries.counts(tx, brand)
-        return [(channel, counts.get(channel.channel_id, {})) for channel in found]
+            return await self._views(tx, brand, found)
 
-    async def channel(
-        self, brand: BrandId, channel_id: UUID, *, sandbox_only: bool
-    ) -> tuple[Channel, Mapping[str, int]]:
+    async def channel(self, brand: BrandId, channel_id: UUID, *, sandbox_only: bool) -> tuple[Channel, View]:
         async with self._database.read(brand) as tx:
-            channel = _visible(await channels.get(tx, brand, ChannelId(channel_id)), sandbox_only)
-            counts = await queries.counts(tx, brand)
-        return channel, counts.get(channel.channel_id, {})
+            found = await channels.get(tx, brand, ChannelId(channel_id))
+            (seen,) = await self._views(tx, brand, [_visible(found, sandbox_only)])
+        return seen
+
+    async def _views(
+        self, tx: ReadSession, brand: BrandId, found: Sequence[Channel]
+    ) -> list[tuple[Channel, View]]:
+        now = self._clock()
+        counts = await queries.counts(tx, brand)
+        hunts = await queries.hunts(tx, brand)
+        stops = await stops_in(tx, brand)
+        standings = await stuck.standings(tx, [brand], cutoff=now - self._stuck_after)
+        still = {
+            one.channel_id: domain_stuck.findings(
+                one, now=now, after=self._stuck_after, stopped=stop_for(stops, one.platform) is not None
+            )
+            for one in standings
+        }
+        return [
+            (
+                channel,
+                View(
+                    counts=counts.get(channel.channel_id, {}),
+                    stop=stop_for(stops, channel.platform),
+                    stuck=domain_stuck.stuck(still.get(channel.channel_id, ())),
+                    hunts=hunts.get(channel.channel_id, 0),
+                ),
+            )
+            for channel in found
+        ]
+
+    async def pause(
+        self, brand: BrandId, channel_id: UUID, *, actor: str, reason: str, sandbox_only: bool
+    ) -> tuple[Channel, View]:
+        """Nothing is sent, polled or looked at until it is resumed; changes are kept. Again: changes nothing."""
+        async with self._database.write(brand) as tx:
+            held = await self._held(tx, brand, channel_id, sandbox_only)
+            if held.paused_at is None:
+                await channels.pause(tx, held, at=self._clock(), by=actor, reason=reason)
+                _log.info("channel_paused", channel=str(channel_id), actor=actor, reason=reason)
+        return await self.channel(brand, channel_id, sandbox_only=sandbox_only)
+
+    async def resume(
+        self, brand: BrandId, channel_id: UUID, *, actor: str, sandbox_only: bool
+    ) -> tuple[Channel, View]:
+        """What was kept goes out, what was under way is looked at."""
+        async with self._database.write(brand) as tx:
+            held = await self._held(tx, brand, channel_id, sandbox_only)
+            if held.paused_at is not None:
+                await channels.resume(tx, held)
+                await work.make_due(tx, [held.channel_id], self._clock())
+                self._waker.after(tx, [held.channel_id])
+                _log.info("channel_resumed", channel=str(channel_id), actor=actor)
+        return await self.channel(brand, channel_id, sandbox_only=sandbox_only)
+
+    async def _held(self, tx: WriteSession, brand: BrandId, channel_id: UUID, sandbox_only: bool) -> Channel:
+        held = _visible(await channels.lock(tx, brand, ChannelId(channel_id)), sandbox_only)
+        if held.state == "closed":
+            raise ChannelClosed
+        return held
 
     async def items(
         self,
@@ -67,7 +139,7 @@ class Reading:
 
     async def change_template(
         self, brand: BrandId, channel_id: UUID, template: str, *, sandbox_only: bool
-    ) -> tuple[Channel, Mapping[str, int]]:
+    ) -> tuple[Channel, View]:
         """Other ids than the platform's pixels and catalogs know would break them, so only before the first send."""
         if template not in decide.ID_TEMPLATES:
             raise IdTemplateUnknown(f"{template!r} is not an id template.", field="id_template")
@@ -103,8 +175,8 @@ class Reading:
         sandbox_only: bool,
         before: tuple[datetime, UUID] | None,
         limit: int,
-    ) -> tuple[Row[Any], Sequence[Row[Any]], Sequence[Row[Any]]]:
-        """The item, its states per channel, its steps. `item` is an id, else a SKU."""
+    ) -> tuple[Row[Any], Sequence[Row[Any]], Sequence[Row[Any]], Sequence[Stop]]:
+        """The item, its states per channel, its steps, and what is stopped. `item` is an id, else a SKU."""
         async with self._database.read(brand) as tx:
             found = await queries.item(tx, brand, item)
             if found is None:
@@ -121,7 +193,8 @@ class Reading:
             steps = await queries.timeline(
                 tx, brand, found.item_id, sandbox_only=sandbox_only, before=before, limit=limit
             )
-        return found, states, steps
+            stops = await stops_in(tx, brand)
+        return found, states, steps, stops
 
     async def lag(self, brand: BrandId, *, window_s: int, sandbox_only: bool) -> Sequence[Row[Any]]:
         since = self._clock() - timedelta(seconds=window_s)

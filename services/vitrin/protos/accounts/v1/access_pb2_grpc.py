@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AccessServiceStub:
-    """Asked only by services whose replica of keys is older than the age rule allows.
+    """Asked only by services whose replica is older than the age rule allows.
     """
 
     def __init__(self, channel):
@@ -40,13 +40,24 @@ class AccessServiceStub:
                 request_serializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.CheckKeyRequest.SerializeToString,
                 response_deserializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.CheckKeyResponse.FromString,
                 _registered_method=True)
+        self.CheckOutgoing = channel.unary_unary(
+                '/vitrin.protos.accounts.v1.AccessService/CheckOutgoing',
+                request_serializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.CheckOutgoingRequest.SerializeToString,
+                response_deserializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.CheckOutgoingResponse.FromString,
+                _registered_method=True)
 
 
 class AccessServiceServicer:
-    """Asked only by services whose replica of keys is older than the age rule allows.
+    """Asked only by services whose replica is older than the age rule allows.
     """
 
     def CheckKey(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckOutgoing(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -60,6 +71,11 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     request_deserializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.CheckKeyRequest.FromString,
                     response_serializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.CheckKeyResponse.SerializeToString,
             ),
+            'CheckOutgoing': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckOutgoing,
+                    request_deserializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.CheckOutgoingRequest.FromString,
+                    response_serializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.CheckOutgoingResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'vitrin.protos.accounts.v1.AccessService', rpc_method_handlers)
@@ -69,7 +85,7 @@ def add_AccessServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AccessService:
-    """Asked only by services whose replica of keys is older than the age rule allows.
+    """Asked only by services whose replica is older than the age rule allows.
     """
 
     @staticmethod
@@ -89,6 +105,33 @@ class AccessService:
             '/vitrin.protos.accounts.v1.AccessService/CheckKey',
             vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.CheckKeyRequest.SerializeToString,
             vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.CheckKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckOutgoing(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrin.protos.accounts.v1.AccessService/CheckOutgoing',
+            vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.CheckOutgoingRequest.SerializeToString,
+            vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.CheckOutgoingResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,23 +27,25 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AccessServiceStub:
-    """Asked only by services whose replica of keys is older than the age rule allows."""
+    """Asked only by services whose replica is older than the age rule allows."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AccessServiceAsyncStub: ...
     CheckKey: _grpc.UnaryUnaryMultiCallable[_access_pb2.CheckKeyRequest, _access_pb2.CheckKeyResponse]
+    CheckOutgoing: _grpc.UnaryUnaryMultiCallable[_access_pb2.CheckOutgoingRequest, _access_pb2.CheckOutgoingResponse]
 
 @_typing.type_check_only
 class AccessServiceAsyncStub(AccessServiceStub):
-    """Asked only by services whose replica of keys is older than the age rule allows."""
+    """Asked only by services whose replica is older than the age rule allows."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CheckKey: _aio.UnaryUnaryMultiCallable[_access_pb2.CheckKeyRequest, _access_pb2.CheckKeyResponse]  # type: ignore[assignment]
+    CheckOutgoing: _aio.UnaryUnaryMultiCallable[_access_pb2.CheckOutgoingRequest, _access_pb2.CheckOutgoingResponse]  # type: ignore[assignment]
 
 class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Asked only by services whose replica of keys is older than the age rule allows."""
+    """Asked only by services whose replica is older than the age rule allows."""
 
     @_abc_1.abstractmethod
     def CheckKey(
@@ -51,5 +53,12 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.CheckKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.CheckKeyResponse, _abc.Awaitable[_access_pb2.CheckKeyResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def CheckOutgoing(
+        self,
+        request: _access_pb2.CheckOutgoingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.CheckOutgoingResponse, _abc.Awaitable[_access_pb2.CheckOutgoingResponse]]: ...
 
 def add_AccessServiceServicer_to_server(servicer: AccessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -258,3 +258,46 @@ class ConnectionChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ConnectionChanged: _TypeAlias = ConnectionChanged  # noqa: Y015
+
+@_typing.final
+class OutgoingChanged(_message.Message):
+    """Topic accounts.outgoing.v1, key: "house", brand id, or brand id / platform. Full state of one switch; the newest
+    version wins. While a switch is stopped, nothing of its scope leaves the house.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BRAND_ID_FIELD_NUMBER: _builtins.int
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    STOPPED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    CHANGED_AT_US_FIELD_NUMBER: _builtins.int
+    brand_id: _builtins.str
+    """empty: the whole house"""
+    platform: _builtins.str
+    """empty: every platform"""
+    version: _builtins.int
+    stopped: _builtins.bool
+    reason: _builtins.str
+    actor: _builtins.str
+    changed_at_us: _builtins.int
+    def __init__(
+        self,
+        *,
+        brand_id: _builtins.str = ...,
+        platform: _builtins.str = ...,
+        version: _builtins.int = ...,
+        stopped: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        changed_at_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "brand_id", b"brand_id", "changed_at_us", b"changed_at_us", "platform", b"platform", "reason", b"reason", "stopped", b"stopped", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutgoingChanged: _TypeAlias = OutgoingChanged  # noqa: Y015

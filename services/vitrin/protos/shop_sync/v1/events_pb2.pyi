@@ -36,7 +36,7 @@ class ItemStatusChanged(_message.Message):
     item_id: _builtins.str
     platform_item_id: _builtins.str
     state: _builtins.str
-    """excluded, invalid, pending, sent, unknown, accepted, live, rejected, removed"""
+    """excluded, invalid, pending, sent, unknown, accepted, live, rejected, removed, held"""
     version: _builtins.int
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reason]: ...
@@ -86,3 +86,137 @@ class Reason(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
+
+@_typing.final
+class RemovalHeld(_message.Message):
+    """Topic shop_sync.alert.v1, key: <brand id>/<channel id>. More items would have left a channel than the brand allows
+    without an approval. Said when a request opens, when it has grown, and once a day while it waits.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CHANNEL_ID_FIELD_NUMBER: _builtins.int
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    REMOVALS_FIELD_NUMBER: _builtins.int
+    ZEROINGS_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    SHOWN_FIELD_NUMBER: _builtins.int
+    CAUSES_FIELD_NUMBER: _builtins.int
+    OPENED_AT_US_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    channel_id: _builtins.str
+    platform: _builtins.str
+    removals: _builtins.int
+    """items that wait to be taken down"""
+    zeroings: _builtins.int
+    """items that wait to be marked as sold out"""
+    passed: _builtins.int
+    """items that left within the hour before, without an approval"""
+    limit: _builtins.int
+    """as many might leave within an hour"""
+    shown: _builtins.int
+    """items that the channel showed; 0: not counted, the limit is the least number"""
+    opened_at_us: _builtins.int
+    percent: _builtins.int
+    """the brand's limit in percent of the items shown"""
+    summary: _builtins.str
+    """one sentence"""
+    @_builtins.property
+    def causes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RemovalCause]:
+        """who asked for it, most items first"""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        channel_id: _builtins.str = ...,
+        platform: _builtins.str = ...,
+        removals: _builtins.int = ...,
+        zeroings: _builtins.int = ...,
+        passed: _builtins.int = ...,
+        limit: _builtins.int = ...,
+        shown: _builtins.int = ...,
+        causes: _abc.Iterable[Global___RemovalCause] | None = ...,
+        opened_at_us: _builtins.int = ...,
+        percent: _builtins.int = ...,
+        summary: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["causes", b"causes", "channel_id", b"channel_id", "limit", b"limit", "opened_at_us", b"opened_at_us", "passed", b"passed", "percent", b"percent", "platform", b"platform", "removals", b"removals", "request_id", b"request_id", "shown", b"shown", "summary", b"summary", "zeroings", b"zeroings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemovalHeld: _TypeAlias = RemovalHeld  # noqa: Y015
+
+@_typing.final
+class RemovalCause(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTOR_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    actor: _builtins.str
+    """as the catalog knows it: key:<id> of the key that changed or imported"""
+    items: _builtins.int
+    def __init__(
+        self,
+        *,
+        actor: _builtins.str = ...,
+        items: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemovalCause: _TypeAlias = RemovalCause  # noqa: Y015
+
+@_typing.final
+class RemovalDecided(_message.Message):
+    """Topic shop_sync.alert.v1, key: <brand id>/<channel id>."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CHANNEL_ID_FIELD_NUMBER: _builtins.int
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    DECIDED_BY_FIELD_NUMBER: _builtins.int
+    REMOVALS_FIELD_NUMBER: _builtins.int
+    ZEROINGS_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    channel_id: _builtins.str
+    platform: _builtins.str
+    decision: _builtins.str
+    """approved, rejected; withdrawn: everything came back, or the channel was closed"""
+    decided_by: _builtins.str
+    """key:<id>; empty when withdrawn"""
+    removals: _builtins.int
+    """items that waited at that moment"""
+    zeroings: _builtins.int
+    note: _builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        channel_id: _builtins.str = ...,
+        platform: _builtins.str = ...,
+        decision: _builtins.str = ...,
+        decided_by: _builtins.str = ...,
+        removals: _builtins.int = ...,
+        zeroings: _builtins.int = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel_id", b"channel_id", "decided_by", b"decided_by", "decision", b"decision", "note", b"note", "platform", b"platform", "removals", b"removals", "request_id", b"request_id", "zeroings", b"zeroings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemovalDecided: _TypeAlias = RemovalDecided  # noqa: Y015
