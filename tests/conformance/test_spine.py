@@ -16,7 +16,6 @@ from vitrin.kit.clock import system_clock
 from vitrin.kit.consumer.age import AgeWatch
 from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.db.session import WriteSession
-from vitrin.kit.embedded.postgres import EmbeddedPostgres
 from vitrin.kit.ids import BrandId
 from vitrin.kit.kafka.client import BrokerUnavailable, Probe, make_consumer
 from vitrin.kit.kafka.producer import OrderedProducer, Record
@@ -24,9 +23,9 @@ from vitrin.kit.settings import DatabaseSettings, KafkaSettings
 
 
 @pytest.fixture
-def database(embedded_postgres: EmbeddedPostgres, broker: Broker) -> DatabaseSettings:
+def database(postgres_url: str, broker: Broker) -> DatabaseSettings:
     """Hints are the embedded profile's: Apache Kafka wakes its fetches itself."""
-    settings = database_settings(embedded_postgres.url, hints=broker.membership == "lock")
+    settings = database_settings(postgres_url, hints=broker.membership == "lock")
     install(settings)
     return settings
 
