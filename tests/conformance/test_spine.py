@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -10,11 +11,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from tests.support.brokers import Broker, Membership, kafka_settings
-from tests.support.spine import Spine, database_settings, install
+from tests.support.spine import SERVICE, Spine, database_settings, install
 from vitrin.kit.clock import system_clock
 from vitrin.kit.consumer.age import AgeWatch
+from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.db.session import WriteSession
-from vitrin.kit.embedded.postgres import EmbeddedPostgres
 from vitrin.kit.ids import BrandId
 from vitrin.kit.kafka.client import BrokerUnavailable, Probe, make_consumer
 from vitrin.kit.kafka.producer import OrderedProducer, Record
@@ -22,9 +23,9 @@ from vitrin.kit.settings import DatabaseSettings, KafkaSettings
 
 
 @pytest.fixture
-def database(embedded_postgres: EmbeddedPostgres, broker: Broker) -> DatabaseSettings:
+def database(postgres_url: str, broker: Broker) -> DatabaseSettings:
     """Hints are the embedded profile's: Apache Kafka wakes its fetches itself."""
-    settings = database_settings(embedded_postgres.url, hints=broker.membership == "lock")
+    settings = database_settings(postgres_url, hints=broker.membership == "lock")
     install(settings)
     return settings
 
@@ -197,3 +198,24 @@ async def test_an_api_process_knows_when_a_worker_stood_at_the_end(
             await watching
     finally:
         watching.cancel()
+
+
+async def test_a_change_whose_events_cannot_be_saved_is_not_saved_either(database: DatabaseSettings) -> None:
+    """Events and commit go in one round trip: the refusal comes with the commit, and the connection stays usable."""
+    brand = uuid4()
+    spine = Spine(database, KafkaSettings(bootstrap="127.0.0.1:1"))
+    days_without_a_partition = AppDatabase(
+        settings=database, service=SERVICE, clock=lambda: datetime(2001, 1, 1, tzinfo=UTC)
+    )
+    honest, spine.app = spine.app, days_without_a_partition
+    for number in range(12):
+        with pytest.raises(DBAPIError, match="no partition of relation"):
+            await spine.change(brand, f"thing-{number}")
+    assert await spine.seen_things(brand) == {}
+    await days_without_a_partition.close()
+    spine.app = honest
+    await spine.change(brand, "thing-0")
+    assert await spine.seen_things(brand) == {"thing-0": 1}
+    await honest.close()
+    await spine.worker.close()
+    await spine.probe.close()

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from psycopg import Error as PsycopgError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from vitrin.events.envelope import InvalidMessage, Message, TryLater
@@ -143,6 +143,8 @@ class Consumer:
         self._halted: set[str] = set()
         self._tell_age = tell_age
         self.bootstrap = bootstrap
+        if bootstrap is not None:
+            bootstrap.parks_with(self._parking)
         self._told_at_s = float("-inf")
         self._lock = GroupLock(libpq_url(role_url(database.settings, database.service, "worker")), group)
         self._reader: LogReader | None = None
@@ -176,7 +178,14 @@ class Consumer:
             while not stop.is_set():
                 try:
                     await self._step(stop, stopping)
-                except (BrokerUnavailable, KafkaFault, TakenOver, OSError, PsycopgError, DBAPIError) as error:
+                except (
+                    BrokerUnavailable,
+                    KafkaFault,
+                    TakenOver,
+                    OSError,
+                    PsycopgError,
+                    SQLAlchemyError,
+                ) as error:
                     log.warning("consumer_restarts", group=self.group, reason=str(error).splitlines()[:1])
                     await self._close_reader()
                     await _pause(stopping, RETRY_S)
@@ -314,6 +323,8 @@ class Consumer:
             except (TakenOver, DeadLetterLimit, ParkingFull):
                 raise
             except Exception as error:
+                if isinstance(error, DBAPIError) and error.connection_invalidated:
+                    raise  # the connection died, not a message: from the start, where somebody else may stand by now
                 fresh = names(error, batch.parsed, named) if isinstance(error, TryLater) else {}
                 if fresh:
                     named |= fresh

@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from sqlalchemy import URL, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction, create_async_engine
 
 from vitrin.kit.clock import Clock
-from vitrin.kit.db.session import ReadSession, WriteSession, set_scope
+from vitrin.kit.db.session import ReadSession, WriteSession, driver_connection, set_scope
 from vitrin.kit.db.urls import Role, role_url
 from vitrin.kit.ids import BrandId
 from vitrin.kit.outbox.wake import Wake
@@ -70,21 +70,33 @@ class _Database:
     @asynccontextmanager
     async def _write(self, brand: BrandId | None, brands: Sequence[BrandId]) -> AsyncIterator[WriteSession]:
         async with self._engine.connect() as connection:
-            async with connection.begin():
+            async with connection.begin() as transaction:
                 await set_scope(connection, brand=brand, brands=brands, read_only=False)
                 session = WriteSession(connection)
                 yield session
-                await self._save_events(connection, session)
+                if session.events:
+                    await self._save_events_and_commit(connection, session, transaction)
             for callback in session.callbacks:
                 callback()
             if session.events and self._wake is not None:
                 self._wake.committed()
 
-    async def _save_events(self, connection: AsyncConnection, session: WriteSession) -> None:
-        if not session.events:
-            return
+    async def _save_events_and_commit(
+        self, connection: AsyncConnection, session: WriteSession, transaction: AsyncTransaction
+    ) -> None:
+        """In one round trip: the events are the last thing before the commit, and nothing waits for their answer.
+        What the server says of them comes with the commit, which then has not happened."""
         notify = self._wake is not None and self._wake.should_notify()
-        await save_events(connection, session.events, created_at=self._clock(), notify=notify)
+        driver = await driver_connection(connection)
+        try:
+            async with driver.pipeline():
+                await save_events(connection, session.events, created_at=self._clock(), notify=notify)
+                await transaction.commit()
+        except BaseException:
+            # To SQLAlchemy the transaction ended with the attempt to commit, so it would not be rolled back: a
+            # connection in that state must not go back into the pool.
+            await connection.invalidate()
+            raise
 
 
 class AppDatabase(_Database):

@@ -66,7 +66,7 @@ class WriteSession(ReadSession):
         """Binary COPY into a temporary table that ends with the transaction (COPY is refused on tables under
         row-level security). `columns` gives the PostgreSQL type of each; returns the table's name."""
         table = f"{name}_{uuid4().hex[:8]}"
-        raw = await self._psycopg()
+        raw = await driver_connection(self.connection)
         definition = sql.SQL(", ").join(
             sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(kind)) for column, kind in columns.items()
         )
@@ -95,11 +95,12 @@ class WriteSession(ReadSession):
             del self.callbacks[callbacks:]
             raise
 
-    async def _psycopg(self) -> PsycopgConnection[Any]:
-        raw = await self.connection.get_raw_connection()
-        driver = raw.driver_connection
-        assert isinstance(driver, PsycopgConnection)
-        return driver
+
+async def driver_connection(connection: AsyncConnection) -> PsycopgConnection[Any]:
+    """The psycopg connection beneath, in the same transaction: for what SQLAlchemy has no words for."""
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert isinstance(driver, PsycopgConnection)
+    return driver
 
 
 async def set_scope(
