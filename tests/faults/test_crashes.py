@@ -32,17 +32,18 @@ from tests.faults.crashes.load import (
     Writer,
 )
 
-KILLS = {"catalog": 30, "shop_sync": 34, "accounts": 16, "broker": 14, "postgres": 12}
+KILLS = {"catalog": 33, "shop_sync": 27, "accounts": 20, "broker": 14, "postgres": 12}
 KILLS_MIN = 100
 HIT_SHARE_MIN = 0.5
 QUIET_S = {
-    "catalog": (0.2, 6.0),
-    "shop_sync": (0.2, 5.0),
-    "accounts": (1.0, 16.0),
-    "broker": (4.0, 16.0),
-    "postgres": (4.0, 20.0),
+    "catalog": (0.2, 3.0),
+    "shop_sync": (0.2, 3.0),
+    "accounts": (1.0, 10.0),
+    "broker": (10.0, 24.0),
+    "postgres": (10.0, 26.0),
 }
-"""Pauses between a process's being back and its next end: together about four minutes for each."""
+"""Pauses between a process's being back and its next end: with the time until it is back about four minutes for each.
+After each end of the broker everything that it held is written and read again."""
 KILLING_S = 900.0
 SETTLE_S = 300.0
 SLOW_MS = {"meta": (100, 200), "pinterest": (50, 300)}
@@ -135,9 +136,9 @@ def make_writers(
         return {"name": name, "random": Random(f"{seed}-{name}"), "stop": stop}
 
     return (
-        OfferWriter(brand=brand, pause_s=(0.02, 0.3), **common("offers")),  # type: ignore[arg-type]
+        OfferWriter(brand=brand, pause_s=(0.05, 0.4), **common("offers")),  # type: ignore[arg-type]
         ContentWriter(brand=brand, pause_s=(0.1, 1.0), **common("contents")),  # type: ignore[arg-type]
-        ImportWriter(brand=brand, pause_s=(0.5, 6.0), **common("imports")),  # type: ignore[arg-type]
+        ImportWriter(brand=brand, pause_s=(10.0, 25.0), **common("imports")),  # type: ignore[arg-type]
         AccountsWriter(brand=calm, pause_s=(0.02, 0.4), **common("accounts")),  # type: ignore[arg-type]
     )
 
@@ -146,7 +147,16 @@ def kill_under_load(house: System, writers: tuple[Writer, ...], seed: int, began
     """All killers at once, each with its own target; the load goes on until the last has done its part."""
     url = str(house.state()["database_url"])
     killers = [
-        Killer(target, times, QUIET_S[target], house, Eyes(url, writers), Random(f"{seed}-{target}"), began)
+        Killer(
+            target,
+            times,
+            QUIET_S[target],
+            house,
+            Eyes(url, writers),
+            Random(f"{seed}-{target}"),
+            began,
+            writers[0].stop,
+        )
         for target, times in KILLS.items()
     ]
     for one in (*writers, *killers):

@@ -118,6 +118,7 @@ class Killer:
     eyes: Eyes
     random: Random
     began: float
+    stop: threading.Event
     kills: list[Kill] = field(default_factory=list)
     failure: BaseException | None = None
     _thread: threading.Thread | None = None
@@ -137,7 +138,8 @@ class Killer:
     def _run(self) -> None:
         try:
             for _ in range(self.times):
-                threading.Event().wait(self.random.uniform(*self.quiet_s))
+                if self.stop.wait(self.random.uniform(*self.quiet_s)):
+                    return
                 self._strike()
         except BaseException as failure:
             self.failure = failure
