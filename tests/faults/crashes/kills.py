@@ -1,7 +1,9 @@
 """Killers: each ends one process again and again at random moments, and knows what was in flight when it did.
 
-A process of ours is stopped (SIGSTOP) while the databases are asked what it has begun and not finished; then it is
+A process is stopped (SIGSTOP) while the databases are asked what it has begun and not finished; then it is
 killed, or it goes on and the next moment is tried. What is counted as in flight is so at the kill, not a moment before.
+PostgreSQL is asked while it runs. Some are killed again while they start or catch up (`early`): what was in flight then
+may have been left by the process before, so that it does not count.
 """
 
 import os
@@ -9,10 +11,12 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from time import monotonic
 
+import psutil
 import psycopg
 
 from tests.e2e.system import SERVICES, Document, System
@@ -21,6 +25,7 @@ from tests.faults.crashes.load import Writer
 BACK_S = 120.0
 POLL_S = 0.02
 TRIES_MAX = 60
+EARLY_S = (0.2, 4.0)
 BUSY_SHARE = 0.75
 """So many of the kills wait for a moment with work in flight; the others take the moment that comes."""
 Flight = Counter[str]
@@ -95,12 +100,13 @@ class Eyes:
 
 @dataclass
 class Kill:
-    """`flight` None: PostgreSQL was down, nobody could look."""
+    """`flight` None: PostgreSQL was down, or nobody looked. `back_s` None: killed again before it was ready."""
 
     target: str
     at_s: float
     flight: Flight | None
-    back_s: float = 0.0
+    early: bool = False
+    back_s: float | None = None
 
     @property
     def hit(self) -> bool:
@@ -109,7 +115,8 @@ class Kill:
 
 @dataclass
 class Killer:
-    """A thread with one target. `quiet_s`: the pause between its being ready again and the next attack."""
+    """A thread with one target. `quiet_s`: the pause between its being ready again and the next attack; `early_share`
+    of the kills do not wait for that."""
 
     target: str
     times: int
@@ -119,6 +126,7 @@ class Killer:
     random: Random
     began: float
     stop: threading.Event
+    early_share: float = 0.0
     kills: list[Kill] = field(default_factory=list)
     failure: BaseException | None = None
     _thread: threading.Thread | None = None
@@ -136,15 +144,27 @@ class Killer:
             raise self.failure
 
     def _run(self) -> None:
+        restarts = -1
         try:
-            for _ in range(self.times):
+            for number in range(self.times):
+                if number and self.random.random() < self.early_share:
+                    restarts = self._strike_early(restarts)
+                    continue
+                self._until_back(restarts)
                 if self.stop.wait(self.random.uniform(*self.quiet_s)):
                     return
-                self._strike()
+                restarts = self._strike()
+            self._until_back(restarts)
         except BaseException as failure:
             self.failure = failure
 
-    def _strike(self) -> None:
+    def _until_back(self, restarts: int) -> None:
+        self._until(lambda now: now["restarts"] > restarts and now["state"] == "ready" and now["pid"])
+        if self.kills:
+            self.kills[-1].back_s = monotonic() - self.began - self.kills[-1].at_s
+
+    def _strike(self) -> int:
+        """Answers how often it had been restarted before."""
         wants_busy = self.random.random() < BUSY_SHARE
         for left in reversed(range(TRIES_MAX)):
             part = self._until(lambda part: part["state"] == "ready" and part["pid"])
@@ -153,12 +173,32 @@ class Killer:
                 break
             self._go_on(part["pid"])
             threading.Event().wait(self.random.uniform(0.0, 0.05))
-        killed_at = monotonic()
-        os.kill(part["pid"], signal.SIGKILL)
-        kill = Kill(self.target, killed_at - self.began, flight)
-        self._until(lambda now: now["restarts"] > part["restarts"] and now["state"] == "ready" and now["pid"])
-        kill.back_s = monotonic() - killed_at
-        self.kills.append(kill)
+        self._kill(part["pid"], flight)
+        return int(part["restarts"])
+
+    def _strike_early(self, restarts: int) -> int:
+        """As soon as there is a process again, and a random moment more."""
+        part = self._until(lambda now: now["restarts"] > restarts and (now["pid"] or self._starting()))
+        threading.Event().wait(self.random.uniform(*EARLY_S))
+        part = self.system.part(self.target)
+        pid = part["pid"] or self._starting()
+        if pid is not None:
+            self._kill(pid, None, early=True)
+        return int(part["restarts"])
+
+    def _kill(self, pid: int, flight: Flight | None, *, early: bool = False) -> None:
+        at_s = monotonic() - self.began
+        os.kill(pid, signal.SIGKILL)
+        self.kills.append(Kill(self.target, at_s, flight, early))
+
+    def _starting(self) -> int | None:
+        """The process of a service that is not ready yet, which the status does not name."""
+        for child in psutil.Process(self.system.process.pid).children():
+            with suppress(psutil.NoSuchProcess):
+                command = child.cmdline()
+                if "vitrin.cli.serving" in command and self.target in command:
+                    return int(child.pid)
+        return None
 
     def _stopped_look(self, pid: int) -> Flight | None:
         """PostgreSQL cannot be asked while it is stopped."""
