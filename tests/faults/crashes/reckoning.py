@@ -86,6 +86,7 @@ def left_over(books: Books) -> dict[str, int]:
         found[f"{service} unsent"] = books.number(
             service, "select count(*) from outbox where sent_at is null"
         )
+    for service in ("catalog", "shop_sync"):
         found[f"{service} dead letters"] = books.number(service, "select count(*) from dead_letters")
     for table in ("parked_messages", "hunts", "attempts"):
         found[table] = books.number("shop_sync", f"select count(*) from {table}")
