@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
-from uuid import uuid4
 
 from psycopg import AsyncConnection as PsycopgConnection
 from psycopg import sql
@@ -50,6 +49,7 @@ class WriteSession(ReadSession):
         super().__init__(connection)
         self.events: list[Event] = []
         self.callbacks: list[Callable[[], None]] = []
+        self._copies = 0
 
     def publish(self, event: Event) -> None:
         """Save the event with this transaction. Take the row lock of its aggregate first: the outbox sequence is
@@ -65,7 +65,8 @@ class WriteSession(ReadSession):
     ) -> str:
         """Binary COPY into a temporary table that ends with the transaction (COPY is refused on tables under
         row-level security). `columns` gives the PostgreSQL type of each; returns the table's name."""
-        table = f"{name}_{uuid4().hex[:8]}"
+        self._copies += 1
+        table = f"{name}_{self._copies}"  # the same names again and again: the statements over them are prepared once
         raw = await driver_connection(self.connection)
         definition = sql.SQL(", ").join(
             sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(kind)) for column, kind in columns.items()
