@@ -22,6 +22,7 @@ PATIENCE_S = 120.0
 ASK_AGAIN_S = 0.05
 FIRST_PRICE_MINOR = 1_100
 OFFERS = 200
+OFFERS_AT_ONCE_MAX = 10
 CONTENTS = 60
 DELETED_EVERY = 6
 ROWS = 1_000
@@ -131,7 +132,7 @@ class OfferWriter(Writer):
         _created(self, items, self.owed)
 
     def step(self) -> None:
-        names = self.random.sample(sorted(self.owed), self.random.randint(1, 20))
+        names = self.random.sample(sorted(self.owed), self.random.randint(1, OFFERS_AT_ONCE_MAX))
         items = []
         for name in names:
             self.next_minor += 1
