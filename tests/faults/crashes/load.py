@@ -6,6 +6,7 @@ often was asked.
 """
 
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
@@ -57,7 +58,7 @@ class Asked:
 
 
 @dataclass
-class Writer:
+class Writer(ABC):
     """A thread. `open`: how many of its requests wait for an answer now (0 or 1)."""
 
     name: str
@@ -90,8 +91,9 @@ class Writer:
         except BaseException as failure:
             self.failure = failure
 
+    @abstractmethod
     def step(self) -> None:
-        raise NotImplementedError
+        """One change, answered."""
 
     def ask(self, service: str, method: str, path: str, **request: Any) -> Asked:
         """Again and again until somebody answers."""
