@@ -33,7 +33,7 @@ from tests.faults.crashes.load import (
 )
 
 KILLS = {"catalog": 34, "shop_sync": 28, "accounts": 22, "broker": 10, "postgres": 12}
-EARLY_SHARE = {"shop_sync": 0.5, "catalog": 0.15}
+EARLY_SHARE = {"shop_sync": 0.35, "catalog": 0.1}
 """shop_sync is ready when it has caught up, and what it does until then is worth a kill."""
 KILLS_MIN = 100
 HIT_SHARE_MIN = 0.5

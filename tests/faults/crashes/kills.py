@@ -26,7 +26,7 @@ BACK_S = 120.0
 POLL_S = 0.02
 TRIES_MAX = 60
 EARLY_S = (0.2, 4.0)
-BUSY_SHARE = 0.75
+BUSY_SHARE = 0.85
 """So many of the kills wait for a moment with work in flight; the others take the moment that comes."""
 Flight = Counter[str]
 
