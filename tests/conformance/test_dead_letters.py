@@ -290,7 +290,9 @@ async def test_a_dropped_letter_is_gone_but_for_who_and_why(
     capsys.readouterr()
     caplog.clear()
     dropped = await post(door, letter, "drop", 200, reason="test data")
-    printed = capsys.readouterr()  # or logged, where an earlier test has configured the logs as a service does
+    printed = (
+        capsys.readouterr()
+    )  # or logged, where an earlier test has configured the logs as a service does
     logged = (printed.out + printed.err + caplog.text).splitlines()
     line = next(line for line in logged if "dead_letter_dropped" in line)
     assert "ada" in line

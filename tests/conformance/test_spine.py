@@ -3,7 +3,7 @@
 import asyncio
 import time
 from datetime import UTC, datetime
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from kafka import TopicPartition
@@ -198,6 +198,41 @@ async def test_an_api_process_knows_when_a_worker_stood_at_the_end(
             await watching
     finally:
         watching.cancel()
+
+
+async def test_a_replica_that_is_never_quiet_has_an_age_all_the_same(
+    database: DatabaseSettings, broker: Broker
+) -> None:
+    """Under load the end moves on while it is read, and no poll comes back empty: what was there at a look counts."""
+    spine = Spine(database, kafka_settings(broker))
+    brands = [uuid4() for _ in range(8)]
+    stop = asyncio.Event()
+
+    async def load(brand: UUID) -> int:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            await spine.change(brand, "thing")
+        return number
+
+    async def until_younger_than(age_s: float) -> None:
+        deadline = time.monotonic() + 60
+        while spine.consumer.age_s() >= age_s:
+            assert time.monotonic() < deadline, f"{spine.consumer.age_s()} s old"
+            await asyncio.sleep(0.02)
+
+    writing = [asyncio.create_task(load(brand)) for brand in brands]
+    try:
+        async with spine.running():
+            await until_younger_than(float("inf"))
+            await asyncio.sleep(0.5)
+            await until_younger_than(spine.consumer.age_s())
+            assert not any(task.done() for task in writing)
+            stop.set()
+            assert min(await asyncio.gather(*writing)) > 1
+    finally:
+        stop.set()
+        await asyncio.gather(*writing, return_exceptions=True)
 
 
 async def test_a_change_whose_events_cannot_be_saved_is_not_saved_either(database: DatabaseSettings) -> None:
