@@ -102,7 +102,9 @@ class Platform:
             self._later(TIMEOUT_S, resume, _failure(FailureKind.UNKNOWN_OUTCOME))
             return
         if kind == "late_request":
-            self.clock.after(TIMEOUT_S + chance.uniform(0, LATE_MAX_S), lambda: self._work(endpoint, body, None, 0))
+            self.clock.after(
+                TIMEOUT_S + chance.uniform(0, LATE_MAX_S), lambda: self._work(endpoint, body, None, 0)
+            )
             self._later(TIMEOUT_S, resume, _failure(FailureKind.UNKNOWN_OUTCOME))
             return
         if kind == "slow":
@@ -121,7 +123,9 @@ class Platform:
 
         self.clock.after(there_s, arrive)
 
-    def _later(self, seconds: float, resume: Callable[[Any], None], result: Any, *, counted: bool = True) -> None:
+    def _later(
+        self, seconds: float, resume: Callable[[Any], None], result: Any, *, counted: bool = True
+    ) -> None:
         quota = self.quotas["send"]
         usage = None
         if self.traits.tells_usage and counted:
@@ -205,7 +209,9 @@ class Platform:
 
 
 def _failure(kind: FailureKind, *, retry_after_s: float | None = None) -> PlatformFailure:
-    return PlatformFailure(kind, code=kind.value, message=f"The platform: {kind}.", retry_after_s=retry_after_s)
+    return PlatformFailure(
+        kind, code=kind.value, message=f"The platform: {kind}.", retry_after_s=retry_after_s
+    )
 
 
 def _words(body: Any) -> str:

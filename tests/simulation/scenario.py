@@ -4,7 +4,9 @@ import random
 from dataclasses import dataclass
 from typing import Final, Literal
 
-ChangeKind = Literal["content", "offer", "delete", "draft", "activate", "break", "repair", "sell_out", "restock"]
+ChangeKind = Literal[
+    "content", "offer", "delete", "draft", "activate", "break", "repair", "sell_out", "restock"
+]
 TroubleKind = Literal[
     "lost_request", "lost_answer", "late_request", "duplicate", "no_connection", "unwell", "unwell_after",
     "throttle", "half_batch", "fail_batch", "lose_handle", "outage", "drift", "slow",
@@ -131,7 +133,9 @@ def scenario(seed: int, *, small: bool = False) -> Scenario:
     changes = _changes(chance, items, span_s, small=small)
     steps: list[Step] = list(changes)
     steps += _troubles(chance, span_s, small=small)
-    steps += [Decide(chance.uniform(0, span_s * 1.2), chance.random() < 0.6) for _ in range(chance.randrange(3))]
+    steps += [
+        Decide(chance.uniform(0, span_s * 1.2), chance.random() < 0.6) for _ in range(chance.randrange(3))
+    ]
     if small:
         if chance.random() < 0.4:
             steps.append(Crash(chance.uniform(0, span_s), "worker", 0, 0.0))
@@ -175,7 +179,10 @@ def _changes(chance: random.Random, items: tuple[str, ...], span_s: float, *, sm
     began = [item for item in items if chance.random() < 0.9]
     for item in began:
         value += 2
-        found += [Change(0.0, item, "content", value), Change(chance.choice((0.0, 0.3)), item, "offer", value + 1)]
+        found += [
+            Change(0.0, item, "content", value),
+            Change(chance.choice((0.0, 0.3)), item, "offer", value + 1),
+        ]
     kinds: list[ChangeKind] = [
         "content", "content", "offer", "offer", "offer", "delete", "draft", "activate", "break", "repair", "sell_out",
         "restock",

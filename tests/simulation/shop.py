@@ -105,6 +105,7 @@ class Shop:
         self.moved: Callable[[ChannelItem, Facts], None] = lambda row, before: None
         self.judged: Callable[[Judgement, int, datetime], None] = lambda judgement, shown, now: None
         self.returned: Callable[[str], None] = lambda item: None
+        self.hunts_begun = 0
         self._ids = 1000
 
     def new_id(self) -> UUID:
@@ -241,9 +242,7 @@ class Shop:
     def _judge(self, asks: Sequence[Ask], returned: Iterable[Charge], now: datetime) -> Judgement:
         window = guard.paid_back(self.window, returned, now)
         up_to = guard.count_up_to(self.policy, window, asks, now)
-        on_show = sum(
-            row.facts.exposed and row.facts.want is not Want.ABSENT for row in self.rows.values()
-        )
+        on_show = sum(row.facts.exposed and row.facts.want is not Want.ABSENT for row in self.rows.values())
         if up_to is not None:
             window = guard.counted(window, min(up_to, on_show), up_to=up_to, now=now)
         judgement = guard.judge(self.policy, window, asks, now)
@@ -332,7 +331,7 @@ class Shop:
         self, attempt: Attempt, decision: Callable[[ChannelItem], Facts | None], now: datetime
     ) -> int:
         """As Outcomes.decide; answers how many stay in flight."""
-        left = 0
+        left, arrived = 0, []
         for row in sorted(self.of_attempt(attempt.attempt_id), key=lambda row: row.item_id):
             flight, facts = row.facts.in_flight, decision(row)
             if facts is None or flight is None:
@@ -346,6 +345,9 @@ class Shop:
                     row.read_back_at = schedule.next_read_back(now, 0)
             self.move(row, facts, now)
             left += facts.in_flight is not None
+            if sync.may_follow(facts):
+                arrived.append(row.item_id)
+        self.desire(arrived, now)
         return left
 
     def close(self, attempt: Attempt, *, unknown: bool, now: datetime, look_first: timedelta) -> None:

@@ -144,7 +144,9 @@ class Database:
             )
         if not item.exists:
             return Record(
-                name, item.content_version, replica.item_deleted(item.content_version, item.offer_version, stamp)
+                name,
+                item.content_version,
+                replica.item_deleted(item.content_version, item.offer_version, stamp),
             )
         content = json.dumps({"title": item.title, "status": item.status, "valid": item.valid}).encode()
         return Record(
@@ -168,7 +170,7 @@ class Database:
 
     def take_over(self, owner: str, now_s: float) -> None:
         for lease in self.leases.values():
-            if lease.owner.split("#")[0] == owner.split("#")[0]:
+            if lease.owner.split("#")[0] == owner.split("#", maxsplit=1)[0]:
                 lease.owner, lease.fence, lease.expires_s = owner, lease.fence + 1, now_s + LEASE.lease_s
 
     def unsent(self, shards: Sequence[int]) -> list[OutRow]:
@@ -199,9 +201,7 @@ class Database:
     def forget(self, now: datetime) -> None:
         """Rows are kept for some days."""
         self.outbox = {
-            row.id: row
-            for row in self.outbox.values()
-            if row.sent_at is None or row.created_at > now - KEEP
+            row.id: row for row in self.outbox.values() if row.sent_at is None or row.created_at > now - KEEP
         }
 
 
@@ -235,9 +235,10 @@ class Broker:
             raise Away
         return {name: topic_id for name, (topic_id, _) in self.topics.items()}
 
-    def append(self, topic: str, record: Record) -> Ack | None:
-        """None: not acknowledged. An acknowledgement may be lost although the record is there."""
-        if not self.up:
+    def append(self, topic: str, record: Record, life: int) -> Ack | None:
+        """None: not acknowledged. An acknowledgement may be lost although the record is there. A producer that was
+        made in another `life` of the broker is refused for ever (ADR 3)."""
+        if not self.up or life != self.lives:
             return None
         topic_id, logs = self.topics[topic]
         partition = zlib.crc32(record.key.encode()) % PARTITIONS
@@ -257,12 +258,18 @@ class Broker:
 
 
 def relay(
-    database: Database, broker: Broker, clock: Clockwork, *, owner: str, has_state: bool, told: Callable[[], None]
+    database: Database,
+    broker: Broker,
+    clock: Clockwork,
+    *,
+    owner: str,
+    has_state: bool,
+    told: Callable[[], None],
 ) -> Steps:
     """The rounds of kit/outbox/relay.py."""
     yield DB_S
     database.take_over(owner, clock.now_s)
-    memory = _Memory(owner=owner, has_state=has_state)
+    memory = _Memory(owner=owner, has_state=has_state, life=broker.lives)
     while True:
         try:
             busy = yield from _round(database, broker, clock, memory)
@@ -284,6 +291,8 @@ class _Memory:
     ticked_at_s: float = float("-inf")
     topics: dict[str, UUID] = field(default_factory=dict)
     seen: set[tuple[int, str]] = field(default_factory=set)
+    life: int = 0
+    """Of the broker, when the producer was made."""
 
 
 def _round(database: Database, broker: Broker, clock: Clockwork, memory: _Memory) -> Steps:
@@ -313,9 +322,7 @@ def _tick(database: Database, broker: Broker, clock: Clockwork, memory: _Memory)
     for (shard, topic), topic_id in decisions.reborn(known, memory.topics).items():
         yield DB_S
         clock.note(f"{memory.owner} {shard} {topic} came back empty")
-        database.new_incarnation(
-            shard, topic, topic_id, has_state=memory.has_state, now=moment(clock.now_s)
-        )
+        database.new_incarnation(shard, topic, topic_id, has_state=memory.has_state, now=moment(clock.now_s))
 
 
 def _send(
@@ -342,7 +349,7 @@ def _send(
             if handed_s <= last_s and partition not in broken:
                 yield clock.chance.choice((0.0005, 0.003))
                 if clock.now_s - handed_s <= LEASE.delivery_s:
-                    ack = broker.append(row.topic, record)
+                    ack = broker.append(row.topic, record, memory.life)
             if ack is None:
                 broken.add(partition)  # idempotent: nothing overtakes a lost record of its partition
             acks.append(ack)
@@ -356,5 +363,6 @@ def _send(
     for place, end in decisions.ends([ack for ack in acks if ack is not None], memory.topics).items():
         database.ends[place] = max(database.ends.get(place, 0), end)
     if len(done) < len(rows):
+        memory.life = broker.lives
         raise Away
     return True

@@ -174,9 +174,7 @@ class Worker:
         rows = rows[: self._limit()]
         made = [self._operation(row) for row in rows]
         sizes = [one.size_bytes for one in made]
-        count = batching.fill(
-            sizes, items_max=len(rows), bytes_max=self.platform.traits.batch_bytes_max
-        )
+        count = batching.fill(sizes, items_max=len(rows), bytes_max=self.platform.traits.batch_bytes_max)
         attempt = Attempt(
             attempt_id=self.shop.new_id(),
             brand_id=BRAND,
@@ -200,9 +198,7 @@ class Worker:
         if stored is not None:
             hunt = replace(stored.hunt, probe_max=count)
             under_way = replace(bisect.sent(hunt), probe_max=stored.hunt.probe_max)
-            stored = replace(
-                stored, hunt=under_way, attempt_id=attempt.attempt_id, calls=stored.calls + 1
-            )
+            stored = replace(stored, hunt=under_way, attempt_id=attempt.attempt_id, calls=stored.calls + 1)
             self.shop.hunts[stored.hunt_id] = stored
         self.shop.gate = replace(self.shop.gate, send_after=self.now + WINDOW)
         return Batch(attempt, made[:count], stored, prices)
@@ -369,6 +365,7 @@ class Worker:
             updated_at=self.now,
         )
         self.shop.hunts[stored.hunt_id] = stored
+        self.shop.hunts_begun += 1
         note = batch_refused(attempt.items, reason.message)
         yield from self._settle(attempt, lambda row: sync.suspected(row.facts, stored.hunt_id, note))
 
@@ -527,9 +524,7 @@ class Worker:
 
     def _read_back(self) -> Steps:
         now_s = self.clock.now_s
-        wait_s = max(
-            self.breakers["read"].wait_s(now_s), self.limiters["read"].wait_s(Priority.SLOW, now_s)
-        )
+        wait_s = max(self.breakers["read"].wait_s(now_s), self.limiters["read"].wait_s(Priority.SLOW, now_s))
         if wait_s > 0:
             self.read_back_from = self.now + timedelta(seconds=wait_s)
             return

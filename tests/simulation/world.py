@@ -107,6 +107,7 @@ class World:
         report.trace, report.steps = self.clock.trace, self.clock.steps
         report.calls, report.throttles = self.platform.calls, self.platform.throttles
         report.held = sum(len(one.waiting) for one in self.shop.requests)
+        report.hunts = self.shop.hunts_begun
         report.lives = self.broker.lives
         report.states = Counter(row.settled.state.value for row in self.shop.rows.values())
         return report
@@ -185,6 +186,7 @@ class World:
                 self.broker.up = False
                 self.clock.after(back_s, self.broker.come_back_empty)
             case HouseStop():
+                self.left_to_do += 1
                 self.clock.after(0.0, lambda: self._stop(step, self.clock.now_s + DRAIN_S))
 
     def _change(self, change: Change) -> None:
@@ -221,6 +223,7 @@ class World:
         self.clock.after(step.for_s, lambda: self._restart(step))
 
     def _restart(self, step: HouseStop) -> None:
+        self.left_to_do -= 1
         if self.is_up:
             return
         self.database.forget(moment(self.clock.now_s))
@@ -308,9 +311,7 @@ class World:
             if ask.item_id not in self.left:
                 self.left[ask.item_id] = now
         told = {ask.item_id for ask in judgement.passed if ask.told}
-        hour = [
-            item for item, at in self.left.items() if at > now - timedelta(hours=1) and item not in told
-        ]
+        hour = [item for item, at in self.left.items() if at > now - timedelta(hours=1) and item not in told]
         new = [ask for ask in judgement.passed if ask.charge is None and not ask.told]
         assert not new or len(hour) <= limit, f"{len(hour)} left within an hour, {limit} may"
 
