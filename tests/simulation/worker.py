@@ -63,10 +63,9 @@ class Worker:
     prices_in_a_row: int = 0
     probed_last: bool = False
     looked_last: bool = False
-    claim_id: UUID = UUID(int=0)
-    read_back_from: datetime = moment(0)
 
     def __post_init__(self) -> None:
+        self.claim_id, self.read_back_from = UUID(int=0), moment(0)
         traits = self.platform.traits
         names: tuple[Endpoint, ...] = ("send", "poll", "read")
         for name in names:

@@ -32,6 +32,7 @@ from tests.simulation.spine import (
     moment,
     relay,
 )
+from tests.simulation.verdict import AT_REST, wrong
 from tests.simulation.worker import Worker
 from vitrin.platforms.base import Operation, OperationKind
 from vitrin.shop_sync.domain import guard, sync
@@ -46,7 +47,6 @@ REST_MAX_S: Final = 8 * 3_600.0
 POLL_S: Final = 5.0
 DRAIN_S: Final = 10.0
 BATCH_MAX: Final = 20
-AT_REST: Final = {State.LIVE, State.REJECTED, State.REMOVED, State.EXCLUDED, State.INVALID, State.HELD}
 
 
 class Broken(AssertionError):
@@ -367,35 +367,18 @@ class World:
             assert replace(held.offers[MARKET], stamp=offer.stamp) == offer, f"{name}: an offer was missed"
 
     def _is_right(self, row: ChannelItem) -> None:
-        item, state = row.item_id, row.settled.state
-        shown, catalog = self.platform.shown.get(item), self.database.items[item]
-        culprit = item in self.platform.refused or item in self.platform.nameless
-        wanted = catalog.exists and catalog.status == "active" and catalog.price is not None
-        if state is State.REJECTED:
-            assert culprit, f"{item} is innocent and was refused: {row.facts.refusal}"
+        item = row.item_id
         if item in self.platform.drifted:
             return
-        if state in {State.LIVE, State.ACCEPTED}:
-            right = {"title": catalog.title, "price": catalog.price, "availability": catalog.availability}
-            assert shown == right, f"{item} is shown as {shown}, and should be {right}"
-            assert wanted
-            assert catalog.valid
-            assert not culprit
-        elif state in {State.REMOVED, State.EXCLUDED}:
-            assert shown is None, f"{item} is gone for us, and shown as {shown}"
-            assert not wanted
-        elif state is State.INVALID:
-            assert not catalog.valid, f"{item} is valid"
-            if row.facts.held:
-                return
-            assert wanted, f"{item} is invalid and not wanted"
-            if shown is not None and row.facts.confirmed is not None:
-                right = (catalog.price, catalog.availability)
-                assert (shown["price"], shown["availability"]) == right, f"{item}: {shown}, not {right}"
-        elif state is State.HELD:
-            # Without a confirmation it only may be there: after an unknown outcome and a refusal.
-            assert shown is not None or row.facts.confirmed is None, f"{item} is held, and not shown"
-            assert not wanted or catalog.availability != "in stock"
+        found = wrong(
+            self.database.items[item],
+            row.settled.state,
+            shown=self.platform.shown.get(item),
+            held=bool(row.facts.held),
+            confirmed=row.facts.confirmed is not None,
+            culprit=item in self.platform.refused | self.platform.nameless,
+        )
+        assert found is None, f"{item} is {found}"
 
 
 def run(scenario: Scenario) -> Report:
