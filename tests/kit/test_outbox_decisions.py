@@ -92,9 +92,11 @@ def test_another_id_is_another_incarnation_and_silence_is_none() -> None:
 
 def test_what_a_new_incarnation_is_given() -> None:
     young, old = NOW - KEPT, NOW - KEPT - timedelta(seconds=1)
-    assert (KEPT, IN_FULL) == (timedelta(days=6), timedelta(hours=24))
+    assert (timedelta(days=6), timedelta(hours=24)) == (KEPT, IN_FULL)
     for has_state in (True, False):
-        assert resending(now=NOW, drained_at=young, has_state=has_state) == Resending(after=young, state=False)
+        assert resending(now=NOW, drained_at=young, has_state=has_state) == Resending(
+            after=young, state=False
+        )
     assert resending(now=NOW, drained_at=old, has_state=True) == Resending(after=NOW - IN_FULL, state=True)
     assert resending(now=NOW, drained_at=None, has_state=True) == Resending(after=NOW - IN_FULL, state=True)
     assert resending(now=NOW, drained_at=None, has_state=False) == Resending(after=None, state=False)

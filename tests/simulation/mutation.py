@@ -26,6 +26,8 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
+import hypothesis
+import pytest
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
@@ -141,9 +143,10 @@ def live(mutant: Mutant) -> int:
     sink = io.StringIO()
     with redirect_stdout(sink), redirect_stderr(sink):
         try:
-            from tests.simulation.drills import drill
-            from tests.simulation.scenario import scenario
-            from tests.simulation.world import run
+            # Only here, in the child: they import the mutated module.
+            from tests.simulation.drills import drill  # noqa: PLC0415
+            from tests.simulation.scenario import scenario  # noqa: PLC0415
+            from tests.simulation.world import run  # noqa: PLC0415
 
             for seed in range(DRILL_SEEDS):
                 drill(seed)
@@ -151,9 +154,6 @@ def live(mutant: Mutant) -> int:
                 run(scenario(seed))
         except Exception:
             return KILLED
-        import hypothesis
-        import pytest
-
         hypothesis.settings.register_profile("mutation", derandomize=True, database=None, max_examples=40)
         hypothesis.settings.load_profile("mutation")
         tests = MODULES[mutant.module]
@@ -181,7 +181,15 @@ def attempt(mutant: Mutant) -> bool:
 
 def warm() -> None:
     """What is slow to import and never mutated."""
-    for name in ("httpx", "sqlalchemy.ext.asyncio", "grpc", "pydantic_settings", "pytest", "hypothesis", "orjson"):
+    for name in (
+        "httpx",
+        "sqlalchemy.ext.asyncio",
+        "grpc",
+        "pydantic_settings",
+        "pytest",
+        "hypothesis",
+        "orjson",
+    ):
         importlib.import_module(name)
     for name in ("fastapi", "psycopg", "google.protobuf", "prometheus_client", "structlog"):
         importlib.import_module(name)
@@ -213,7 +221,9 @@ def main() -> int:
             "survivors": [{"operator": one.operator, "change": one.difference()} for one in survived],
         }
         took_s = time.monotonic() - began_s
-        print(f"{module}: {len(whole)} mutants, {len(chosen)} tried, {len(survived)} survived, {took_s:.0f} s")
+        print(
+            f"{module}: {len(whole)} mutants, {len(chosen)} tried, {len(survived)} survived, {took_s:.0f} s"
+        )
         for one in survived:
             print("   ", *one.difference(), sep="\n    ")
         sys.stdout.flush()
