@@ -329,3 +329,21 @@ async def test_what_an_unwell_platform_answered_counts_for_nothing(shop: Shop) -
         await shop.hear(shop.deleted("1"))
         await shop.sandbox.delete("/_sandbox/faults")
         await meta.until({"1": "removed"})
+
+
+async def test_what_broke_on_its_way_still_sells_out(shop: Shop) -> None:
+    """The content breaks and the item sells out while its first call is under way: the stock follows what arrives."""
+    await seed(shop, "1")
+    meta = await shop.connect()
+    await shop.fault(kind="stuck_batch", platform="meta", stuck_ms=1500)
+    async with shop.dispatching():
+        await meta.until({"1": "sent"})
+        await shop.hear(shop.content("1", title="x" * 400))
+        await shop.hear(shop.offer("1", 1999, quantity=0, availability="out_of_stock"))
+        await until(lambda: stock(meta, "1"), "out of stock")
+        await meta.until({"1": "invalid"})
+    assert await price(meta, "1") == "19.99 USD"
+
+
+async def stock(connected: Connected, item_id: str) -> Any:
+    return (await connected.shows()).get(item_id, {}).get("fields", {}).get("availability")

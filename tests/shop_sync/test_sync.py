@@ -108,6 +108,34 @@ def test_price_and_stock_follow_an_item_that_turned_invalid() -> None:
     assert settle(sync.desire_present(told, OLD)).lane is Lane.OFFER
 
 
+def test_price_and_stock_follow_what_arrived_after_the_item_had_turned_invalid() -> None:
+    """Found by the simulation (seed 435): the content that is there now, not the one that was there before."""
+    flying = sync.taken(sync.desire_present(live(), NEW_CONTENT), ATTEMPT)
+    done = sync.accepted(sync.hold(flying, (TOO_LONG,), b"o1"))
+    assert settle(done) == sync.Settled(State.INVALID, (TOO_LONG,))
+    cheaper = sync.accepted(sync.hold(flying, (TOO_LONG,), b"o2"))
+    assert settle(cheaper).lane is Lane.OFFER
+    assert cheaper.desired == Hashes(b"c2", b"o2")
+    assert not sync.may_follow(cheaper)
+
+
+def test_nothing_follows_what_was_taken_down_meanwhile() -> None:
+    flying = sync.taken(sync.desire_absent(live(), ARCHIVED), ATTEMPT)
+    done = sync.accepted(sync.hold(flying, (TOO_LONG,), b"o2"))
+    assert settle(done) == sync.Settled(State.INVALID, (TOO_LONG,))
+    assert done.desired is None
+    assert not sync.may_follow(done)
+
+
+def test_what_turned_invalid_on_its_first_way_is_decided_anew_when_it_arrived() -> None:
+    """Found by the simulation (seed 5): its offer had nothing to follow then."""
+    flying = sync.hold(sync.taken(sync.desire_present(FRESH, OLD), ATTEMPT), (TOO_LONG,), b"o2")
+    assert not sync.may_follow(flying)
+    assert sync.may_follow(sync.accepted(flying))
+    assert not sync.may_follow(sync.refused(flying, (TOO_LONG,)))
+    assert not sync.may_follow(live())
+
+
 def test_a_refused_removal_is_not_repeated_for_ever() -> None:
     leaving = sync.taken(sync.desire_absent(live(), ARCHIVED), ATTEMPT)
     refused = sync.refused(leaving, (Reason("denied"),))

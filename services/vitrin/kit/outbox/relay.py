@@ -27,7 +27,8 @@ from vitrin.kit.kafka.hints import HintSender
 from vitrin.kit.kafka.producer import Ack, OrderedProducer, Record
 from vitrin.kit.logs import get_logger
 from vitrin.kit.metrics import counter, gauge
-from vitrin.kit.outbox import store
+from vitrin.kit.outbox import decisions, store
+from vitrin.kit.outbox.decisions import LeaseTimes
 from vitrin.kit.outbox.resending import IN_FULL, resending
 from vitrin.kit.outbox.store import OutboxRow
 from vitrin.kit.outbox.wake import NOTIFY_CHANNEL, Wake
@@ -40,8 +41,12 @@ POLL_S: Final = 0.2
 POLL_IDLE_S: Final = 5.0
 BUSY_S: Final = 1.0
 TICK_S: Final = 3.0
-RENEW_S: Final = store.LEASE_S / 3
-LEASE_MARGIN_S: Final = DELIVERY_TIMEOUT_MS / 1000 + 3
+LEASE: Final = LeaseTimes(
+    lease_s=store.LEASE_S,
+    renew_s=store.LEASE_S / 3,
+    delivery_s=DELIVERY_TIMEOUT_MS / 1000,
+    margin_s=DELIVERY_TIMEOUT_MS / 1000 + 3,
+)
 RETRY_S: Final = 0.5
 
 EVENTS_SENT = counter("vitrin_outbox_events_total", "Events acknowledged by Kafka", ["topic"])
@@ -161,14 +166,14 @@ class Relay:
 
     async def _keep_leases(self) -> None:
         now_s = time.monotonic()
-        if self._fences and now_s < self._lease_until_s - store.LEASE_S + RENEW_S:
+        if not LEASE.must_ask(now_s, self._lease_until_s, holds=bool(self._fences)):
             return
         async with self._database.write() as tx:
             fences = await store.lease(tx, owner=self._owner)
         if set(fences) - set(self._fences):
             self._ticked_at_s = float("-inf")
         self._fences = fences
-        self._lease_until_s = now_s + store.LEASE_S
+        self._lease_until_s = LEASE.until_s(now_s)
 
     async def _tick(self) -> None:
         """Notice a broker that came back empty, also while there is nothing to send."""
@@ -199,10 +204,9 @@ class Relay:
 
     async def _compare(self, known: Mapping[tuple[int, str], UUID], found: Mapping[str, TopicInfo]) -> None:
         self._seen = set(known)
-        for (shard, topic), topic_id in known.items():
-            if topic not in found or found[topic].topic_id == topic_id:
-                continue
-            await self._new_incarnation(shard, topic, found[topic].topic_id)
+        ids = {topic: info.topic_id for topic, info in found.items()}
+        for (shard, topic), topic_id in decisions.reborn(known, ids).items():
+            await self._new_incarnation(shard, topic, topic_id)
 
     async def _new_incarnation(self, shard: int, topic: str, topic_id: UUID) -> None:
         """Remember it, make unsent what it lacks, and ask for the state where the rows do not suffice: at once."""
@@ -230,16 +234,16 @@ class Relay:
         rows = await self._writable(rows)
         if not rows:
             return True
-        if time.monotonic() > self._lease_until_s - LEASE_MARGIN_S:
+        if not LEASE.may_produce(time.monotonic(), self._lease_until_s):
             self._lease_until_s = float("-inf")
             await self._keep_leases()
             return True
         records = [_records(row, self._service, self._topics[row.topic].partitions) for row in rows]
         acks = await self._producer.produce(
             [record for batch in records for record in batch],
-            until_s=self._lease_until_s - DELIVERY_TIMEOUT_MS / 1000,
+            until_s=LEASE.hand_over_until_s(self._lease_until_s),
         )
-        done = _acknowledged(rows, records, acks)
+        done = decisions.acknowledged(rows, [len(batch) for batch in records], acks)
         await self._hints.sent(ack for ack in acks if ack is not None)
         await self._mark(done, [ack for ack in acks if ack is not None])
         for ack in acks:
@@ -254,7 +258,7 @@ class Relay:
     async def _writable(self, rows: Sequence[OutboxRow]) -> Sequence[OutboxRow]:
         """First use of a topic by a shard: remember its incarnation before anything is marked with it. Without the rows
         of topics that turn out to be unusable."""
-        new = {(row.shard, row.topic) for row in rows} - self._seen
+        new = decisions.unseen(rows, self._seen)
         if not new:
             return rows
         found = await self._look({topic for _, topic in new})
@@ -268,9 +272,7 @@ class Relay:
         return [row for row in rows if row.topic not in self._held]
 
     async def _mark(self, rows: Sequence[OutboxRow], acks: Sequence[Ack]) -> None:
-        groups: dict[tuple[int, str], list[OutboxRow]] = {}
-        for row in rows:
-            groups.setdefault((row.shard, row.topic), []).append(row)
+        groups = decisions.marks(rows)
         if not groups:
             return
         async with self._database.write() as tx:
@@ -288,15 +290,8 @@ class Relay:
                 if not marked:
                     self._lease_until_s = float("-inf")
                     log.warning("lease_lost", shard=shard, service=self._service)
-            await store.remember_ends(tx, self._ends(acks))
-
-    def _ends(self, acks: Sequence[Ack]) -> dict[tuple[str, UUID, int], int]:
-        """The broker's own answer to "how far is this partition written" is not always true (ADR 3); its acks are."""
-        ends: dict[tuple[str, UUID, int], int] = {}
-        for ack in acks:
-            place = (ack.topic, self._topics[ack.topic].topic_id, ack.partition)
-            ends[place] = max(ends.get(place, 0), ack.offset + 1)
-        return ends
+            ids = {topic: info.topic_id for topic, info in self._topics.items()}
+            await store.remember_ends(tx, decisions.ends(acks, ids))
 
     async def _listen(self) -> None:
         """A NOTIFY of another process of this service wakes the relay."""
@@ -337,17 +332,3 @@ def _records(row: OutboxRow, service: str, partitions: int) -> list[Record]:
         )
         for event in OutboxBatch.FromString(row.payload).events
     ]
-
-
-def _acknowledged(
-    rows: Sequence[OutboxRow], records: Sequence[Sequence[Record]], acks: Sequence[Ack | None]
-) -> list[OutboxRow]:
-    """The leading rows of which every record was acknowledged."""
-    done: list[OutboxRow] = []
-    position = 0
-    for row, batch in zip(rows, records, strict=True):
-        if any(ack is None for ack in acks[position : position + len(batch)]):
-            break
-        position += len(batch)
-        done.append(row)
-    return done

@@ -207,6 +207,17 @@ def hold(facts: Facts, problems: tuple[Reason, ...], offer: bytes | None = None)
     )
 
 
+def may_follow(facts: Facts) -> bool:
+    """It turned invalid while it was on its way, and has arrived: whatever price and stock were decided meanwhile had
+    nothing to follow then. Who stores the arrival decides anew what is desired."""
+    return (
+        facts.want is Want.HOLD
+        and facts.desired is None
+        and facts.in_flight is None
+        and bool(facts.confirmed)
+    )
+
+
 def withheld(facts: Facts, reasons: tuple[Reason, ...]) -> Facts:
     """The desired state was set so that what is shown stays: this is why, until it is set again."""
     return replace(facts, held=reasons)
@@ -225,6 +236,11 @@ def accepted(facts: Facts, *, seen: bool = False) -> Facts:
     if flight is None:
         return facts
     done = replace(facts, in_flight=None, refused=None, refusal=(), note=(), hunt_id=None)
+    if facts.want is Want.HOLD:
+        # Price and stock follow what is there now, not what was there when the item turned invalid.
+        follows = facts.desired is not None and not flight.deletes
+        offer = facts.desired.offer if facts.desired is not None else b""
+        done = replace(done, desired=Hashes(flight.hashes.content, offer) if follows else None)
     if flight.deletes:
         return replace(done, confirmed=None, exposed=False, removed=True, seen=False)
     return replace(done, confirmed=flight.hashes, exposed=True, seen=seen, removed=False)

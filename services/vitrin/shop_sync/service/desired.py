@@ -76,6 +76,17 @@ class Desires:
         replicas = await replica.lock(tx, [(channel.brand_id, item_id) for item_id in waiting])
         return await self.set(tx, channels=[channel], replicas=replicas, now=now)
 
+    async def follow(
+        self, tx: WriteSession, channel: Channel, rows: Sequence[ChannelItem], *, now: datetime
+    ) -> list[ChannelId]:
+        """Some of these saved rows may have turned invalid while they were on their way: where they arrived, price and
+        stock go on. Answers the channels that have something to send now."""
+        arrived = sorted(row.item_id for row in rows if sync.may_follow(row.facts))
+        if not arrived:
+            return []
+        replicas = await replica.lock(tx, [(channel.brand_id, item_id) for item_id in arrived])
+        return await self.set(tx, channels=[channel], replicas=replicas, now=now)
+
     async def _subjects(
         self, tx: WriteSession, channels: Sequence[Channel], replicas: Mapping[Key, ItemReplica]
     ) -> list[Subject]:

@@ -85,6 +85,7 @@ class Outcomes:
                     stay += self._decide_row(recorder, row, decision)
                 await recorder.flush(tx)
                 await self._desires.hand_over_ids(tx, channel, rows, now=now)
+                await self._desires.follow(tx, channel, rows, now=now)
                 return (rows[-1].item_id if rows else start), len(rows), stay
 
             after, count, stay = await self.transaction(channel.brand_id, chunk)

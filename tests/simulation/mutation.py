@@ -1,0 +1,236 @@
+"""`make mutation`: do the tests notice a changed decision? Mutants of the pure modules, each in a process of its own.
+
+cosmic-ray makes the mutants; nothing is written to the sources: a forked child imports the mutated text instead. A
+child runs the drills and the simulation with few seeds, then the module's unit tests, until something fails. Answers
+per module how many mutants there are, how many were tried (a sample, the same for the same seed) and killed, and the
+survivors with their change.
+"""
+
+import argparse
+import difflib
+import importlib.abc
+import importlib.util
+import io
+import json
+import os
+import random
+import resource
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+
+import hypothesis
+import pytest
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator, operator_names
+
+SERVICES = Path("services")
+DELIVERY = "tests/kit/delivery/test_"
+SYNC = "tests/shop_sync/test_"
+MODULES: dict[str, list[str]] = {
+    "vitrin.kit.delivery.limiter": [f"{DELIVERY}limiter.py"],
+    "vitrin.kit.delivery.breaker": [f"{DELIVERY}breaker.py"],
+    "vitrin.kit.delivery.bisect": [f"{DELIVERY}bisect.py"],
+    "vitrin.kit.delivery.fairness": [f"{DELIVERY}fairness.py"],
+    "vitrin.kit.delivery.slots": [f"{DELIVERY}fairness.py"],
+    "vitrin.shop_sync.domain.sync": [f"{SYNC}sync.py"],
+    "vitrin.shop_sync.domain.batching": [f"{SYNC}decisions.py"],
+    "vitrin.shop_sync.domain.schedule": [f"{SYNC}decisions.py"],
+    "vitrin.shop_sync.domain.decide": [f"{SYNC}decisions.py"],
+    "vitrin.shop_sync.domain.guard": [f"{SYNC}guard.py"],
+    "vitrin.shop_sync.domain.replica": [f"{SYNC}replica.py"],
+    "vitrin.shop_sync.domain.stuck": [f"{SYNC}watchdog.py::test_why_it_does_not_move"],
+    "vitrin.kit.outbox.decisions": ["tests/kit/test_outbox_decisions.py"],
+    "vitrin.kit.outbox.resending": ["tests/kit/test_outbox_decisions.py"],
+}
+DRILL_SEEDS, WORLD_SEEDS = 40, 25
+CPU_MAX_S = 40
+KILLED, SURVIVED = 0, 7
+
+
+@dataclass(frozen=True)
+class Mutant:
+    module: str
+    operator: str
+    occurrence: int
+
+    @property
+    def path(self) -> Path:
+        return SERVICES / (self.module.replace(".", "/") + ".py")
+
+    def text(self) -> str:
+        if not self.operator:
+            return self.path.read_text()
+        operator = get_operator(self.operator)()
+        mutated: str | None = mutate_code(self.path.read_text(), operator, self.occurrence)
+        assert mutated is not None
+        return mutated
+
+    def difference(self) -> list[str]:
+        lines = difflib.unified_diff(
+            self.path.read_text().splitlines(), self.text().splitlines(), lineterm="", n=0
+        )
+        return [line for line in lines if line[:1] in "-+@" and line[:3] not in {"---", "+++"}]
+
+
+class Instead(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports one module from another text."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self._name, self._path, self._text = mutant.module, mutant.path, mutant.text()
+
+    def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
+        if name != self._name:
+            return None
+        return importlib.util.spec_from_file_location(name, self._path, loader=self)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(compile(self._text, str(self._path), "exec"), module.__dict__)
+
+
+def mutants_of(module: str) -> list[Mutant]:
+    path = SERVICES / (module.replace(".", "/") + ".py")
+    nodes = list(ast_nodes(get_ast(path.read_text())))
+    found = []
+    for name in sorted(operator_names()):
+        if "Variable" in name:
+            continue  # they want to be told which
+        operator = get_operator(name)()
+        count = sum(1 for node in nodes for _ in operator.mutation_positions(node))
+        found += [Mutant(module, name, number) for number in range(count)]
+    return found
+
+
+def sample(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
+    """Without those that change nothing of the program (a type hint that is never looked at, an equal text)."""
+    chance = random.Random(f"{seed} {mutants[0].module}")
+    chosen: list[Mutant] = []
+    seen: set[str] = set()
+    for mutant in chance.sample(list(mutants), len(mutants)):
+        text = mutant.text()
+        if text in seen or _is_about_types(mutant):
+            continue
+        seen.add(text)
+        chosen.append(mutant)
+        if len(chosen) == count:
+            break
+    return chosen
+
+
+def _is_about_types(mutant: Mutant) -> bool:
+    """`X | None` in a signature is an operator for the mutation tool, and nothing for the program."""
+    if "BinaryOperator_BitOr" not in mutant.operator:
+        return False
+    removed = [line for line in mutant.difference() if line.startswith("-")]
+    return all("|" in line and "None" in line for line in removed)
+
+
+def live(mutant: Mutant) -> int:
+    """In the child: 0 when something noticed."""
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_MAX_S, CPU_MAX_S))
+    sys.meta_path.insert(0, Instead(mutant))
+    sink = io.StringIO()
+    with redirect_stdout(sink), redirect_stderr(sink):
+        try:
+            # Only here, in the child: they import the mutated module.
+            from tests.simulation.drills import drill  # noqa: PLC0415
+            from tests.simulation.scenario import scenario  # noqa: PLC0415
+            from tests.simulation.world import run  # noqa: PLC0415
+
+            for seed in range(DRILL_SEEDS):
+                drill(seed)
+            for seed in range(WORLD_SEEDS):
+                run(scenario(seed))
+        except Exception:
+            return KILLED
+        hypothesis.settings.register_profile("mutation", derandomize=True, database=None, max_examples=40)
+        hypothesis.settings.load_profile("mutation")
+        tests = MODULES[mutant.module]
+        # What is imported already cannot be rewritten by pytest, which says so: no warning of ours.
+        quiet = ["-x", "-q", "-p", "no:cacheprovider", "-o", "filterwarnings=ignore"]
+        failed = pytest.main([*quiet, *tests])
+    return KILLED if failed else SURVIVED
+
+
+def attempt(mutant: Mutant) -> bool:
+    """True when it survived."""
+    child = os.fork()
+    if child == 0:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        code = KILLED
+        try:
+            code = live(mutant)
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    return os.WIFEXITED(status) and os.WEXITSTATUS(status) == SURVIVED
+
+
+def warm() -> None:
+    """What is slow to import and never mutated."""
+    for name in (
+        "httpx",
+        "sqlalchemy.ext.asyncio",
+        "grpc",
+        "pydantic_settings",
+        "pytest",
+        "hypothesis",
+        "orjson",
+    ):
+        importlib.import_module(name)
+    for name in ("fastapi", "psycopg", "google.protobuf", "prometheus_client", "structlog"):
+        importlib.import_module(name)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make mutation")
+    parser.add_argument("--each", type=int, default=40, help="mutants per module; 0 for all")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="", help="modules whose name contains this")
+    parser.add_argument("--out", default="var/mutation.json")
+    asked = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    warm()
+    report = {}
+    for module in (name for name in MODULES if asked.only in name):
+        began_s = time.monotonic()
+        if not attempt(Mutant(module, "", 0)):
+            print(f"{module}: its tests fail without a mutation", file=sys.stderr)
+            return 1
+        whole = mutants_of(module)
+        chosen = sample(whole, asked.each or len(whole), asked.seed)
+        with ThreadPoolExecutor(2) as pool:
+            survived = [one for one, lives in zip(chosen, pool.map(attempt, chosen), strict=True) if lives]
+        report[module] = {
+            "mutants": len(whole),
+            "tried": len(chosen),
+            "killed": len(chosen) - len(survived),
+            "survivors": [{"operator": one.operator, "change": one.difference()} for one in survived],
+        }
+        took_s = time.monotonic() - began_s
+        print(
+            f"{module}: {len(whole)} mutants, {len(chosen)} tried, {len(survived)} survived, {took_s:.0f} s"
+        )
+        for one in survived:
+            print("   ", *one.difference(), sep="\n    ")
+        sys.stdout.flush()
+    Path(asked.out).parent.mkdir(parents=True, exist_ok=True)
+    Path(asked.out).write_text(json.dumps(report, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
