@@ -5,10 +5,11 @@ import time
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from kafka import TopicPartition
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tests.support.brokers import Broker, Membership, kafka_settings
 from tests.support.spine import SERVICE, Spine, database_settings, install
@@ -198,6 +199,32 @@ async def test_an_api_process_knows_when_a_worker_stood_at_the_end(
             await watching
     finally:
         watching.cancel()
+
+
+async def test_a_server_that_dies_at_the_commit_is_a_database_that_is_away(
+    database: DatabaseSettings,
+) -> None:
+    """Events and commit go past SQLAlchemy; what the driver raises there must be what doors and loops know."""
+    brand = uuid4()
+    spine = Spine(database, KafkaSettings(bootstrap="127.0.0.1:1"))
+    url = database.url.get_secret_value().replace("/postgres?", f"/vitrin_{SERVICE}?")
+    waits = "select pid from pg_stat_activity where application_name = %s and wait_event_type = 'Lock'"
+    async with await psycopg.AsyncConnection.connect(url) as server:
+        await server.execute("lock table outbox in access exclusive mode")
+        changing = asyncio.create_task(spine.change(brand, "thing"))
+        deadline = time.monotonic() + 20
+        while not (found := await (await server.execute(waits, [f"vitrin-{SERVICE}-app"])).fetchall()):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+            await server.execute("select pg_stat_clear_snapshot()")
+        await server.execute("select pg_terminate_backend(%s, 5000)", found[0])
+        with pytest.raises(OperationalError) as raised:
+            await changing
+    assert raised.value.connection_invalidated
+    assert await spine.change(brand, "thing") == 1
+    await spine.app.close()
+    await spine.worker.close()
+    await spine.probe.close()
 
 
 async def test_a_replica_that_is_never_quiet_has_an_age_all_the_same(
