@@ -103,7 +103,7 @@ class Platform:
             return
         if kind == "late_request":
             self.clock.after(
-                TIMEOUT_S + chance.uniform(0, LATE_MAX_S), lambda: self._work(endpoint, body, None, 0)
+                TIMEOUT_S + chance.uniform(0, LATE_MAX_S), lambda: self._work(endpoint, body, "late", 0)
             )
             self._later(TIMEOUT_S, resume, _failure(FailureKind.UNKNOWN_OUTCOME))
             return
@@ -162,7 +162,7 @@ class Platform:
             if failed or (kind == "half_batch" and chance.random() < 0.5):
                 verdicts[item] = Verdict(item, Outcome.UNKNOWN)
             else:
-                verdicts[item] = self._carry_out(operation)
+                verdicts[item] = self._carry_out(operation, late=kind == "late")
         if kind == "drift":
             self._drift([one.platform_item_id for one in operations], chance)
         if not self.traits.asynchronous:
@@ -172,13 +172,15 @@ class Platform:
         self.batches[handle] = Batch(done_at_s, verdicts, known=kind != "lose_handle")
         return SendResult(handle)
 
-    def _carry_out(self, operation: Operation) -> Verdict:
+    def _carry_out(self, operation: Operation, *, late: bool) -> Verdict:
+        """`late`: the call was given up long ago; what is decided now is not to be judged by it."""
         item = operation.platform_item_id
         if item in self.refused:
             return Verdict(item, Outcome.REFUSED, (Problem("policy", "", "Not allowed here.", ""),))
         if operation.kind is not OperationKind.UPSERT and item not in self.shown:
             return Verdict(item, Outcome.REFUSED, (Problem("not_on_platform", "", "No such item.", ""),))
-        self.heard(operation)
+        if not late:
+            self.heard(operation)
         if operation.kind is OperationKind.DELETE:
             del self.shown[item]
         elif operation.kind is OperationKind.OFFER:
