@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -18,8 +19,9 @@ from vitrin.kit.consumer.age import AgeWatch
 from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.ids import BrandId
-from vitrin.kit.kafka.client import BrokerUnavailable, Probe, make_consumer
+from vitrin.kit.kafka.client import BrokerUnavailable, KafkaFault, Place, Probe, TopicInfo, make_consumer
 from vitrin.kit.kafka.producer import OrderedProducer, Record
+from vitrin.kit.kafka.reader import LogReader
 from vitrin.kit.settings import DatabaseSettings, KafkaSettings
 
 
@@ -178,6 +180,28 @@ async def test_a_client_never_creates_a_topic(broker: Broker) -> None:
     with pytest.raises(BrokerUnavailable, match=r"has no topic nobody\.made\.v1"):
         await probe.topics(["nobody.made.v1"])
     await probe.close()
+
+
+async def test_a_group_that_cannot_share_its_partitions_out_says_so(broker: Broker) -> None:
+    """A member that knew nothing of the topic when it shared the partitions out would wait in silence for ever."""
+    info = TopicInfo("nobody.made.v1", uuid4(), 8)
+    reader = LogReader(
+        kafka_settings(broker, "group"), group=f"spine.{uuid4().hex}", topics={info.name: info}
+    )
+
+    async def nowhere(places: Sequence[Place]) -> Mapping[Place, int]:
+        assert places == []
+        return {}
+
+    async def read() -> None:
+        await reader.open(nowhere)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            await reader.poll(timeout_ms=500)
+
+    with pytest.raises(KafkaFault):
+        await read()
+    await reader.close()
 
 
 async def test_an_api_process_knows_when_a_worker_stood_at_the_end(

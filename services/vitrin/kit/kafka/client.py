@@ -13,6 +13,7 @@ from uuid import UUID
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import OffsetSpec
+from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import KafkaError
 from kafka.partitioner.default import murmur2
 
@@ -116,6 +117,24 @@ def drop_producer(client: Any) -> None:
         client._closed = True  # else its finalizer closes, and raises, once more
 
 
+class AssignmentUnknown(KafkaError):  # type: ignore[misc]
+    """This member was to share the partitions out and does not know them."""
+
+
+class CertainRange(RangePartitionAssignor):  # type: ignore[misc]
+    """kafka-python's range assignor gives out nothing of a topic whose metadata it does not have (a client that is new,
+    or has just lost its broker), and the group then stands still, in good health and in silence. This one fails
+    instead: its consumer starts anew, and so does the group."""
+
+    @classmethod
+    def assign(cls, cluster: Any, members: Any) -> Any:
+        topics = {topic for member in members for topic in member.metadata.topics}
+        unknown = sorted(topic for topic in topics if not cluster.partitions_for_topic(topic))
+        if unknown:
+            raise AssignmentUnknown(f"no metadata of {', '.join(unknown)} yet")
+        return super().assign(cluster, members)
+
+
 def make_consumer(settings: KafkaSettings, *, client_id: str, group: str | None) -> Any:
     """A consumer whose offsets live in our database: nothing is committed or reset behind our back."""
     client = KafkaConsumer(
@@ -128,6 +147,7 @@ def make_consumer(settings: KafkaSettings, *, client_id: str, group: str | None)
         isolation_level="read_uncommitted",
         session_timeout_ms=settings.session_timeout_ms,
         heartbeat_interval_ms=max(300, settings.session_timeout_ms // 3),
+        partition_assignment_strategy=[CertainRange],
         max_poll_records=POLL_RECORDS_MAX,
         fetch_max_wait_ms=FETCH_WAIT_HINTED_MS if group is None else FETCH_WAIT_MS,
         request_timeout_ms=max(REQUEST_TIMEOUT_MS, settings.session_timeout_ms + 5_000),

@@ -44,6 +44,7 @@ class LogReader:
             listener = _Assignments(self, seek, loop)
             names = [self._settings.topic_prefix + name for name in self._topics]
             await self._run(lambda: self._client.subscribe(names, listener=listener))
+            await self._run(lambda: [self._client.partitions_for_topic(name) for name in names])
 
     async def poll(self, *, timeout_ms: int) -> list[tuple[Place, Any]]:
         """Records in order per partition; empty when nothing came in time."""
