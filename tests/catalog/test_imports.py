@@ -327,7 +327,7 @@ async def test_a_worker_killed_between_any_two_transactions_is_followed_without_
     body = await upload(client, content)
     moments, kills = random.Random(1), 0
     while True:
-        loop = service.loop(import_attempts_max=1_000)
+        loop = service.loop(import_attempts_max=1_000, import_retry_pause_s=0.0)
         task = asyncio.create_task(loop.work_once(asyncio.Event()))
         done, _ = await asyncio.wait({task}, timeout=moments.uniform(0.05, 0.6 + 0.02 * kills))
         if done and (await client.get(f"/v1/imports/{body['id']}")).json()["state"] == "done":
@@ -394,13 +394,27 @@ async def test_a_stopped_loop_hands_its_import_back(service: Service, client: ht
     assert (await client.get(f"/v1/imports/{body['id']}")).json()["state"] == "done"
 
 
-async def test_an_import_that_breaks_again_and_again_fails(
+async def test_an_import_that_breaks_again_and_again_rests_longer_and_longer_and_then_fails(
     service: Service, client: httpx.AsyncClient, brand: BrandId
 ) -> None:
+    """A house that is killed a few times within a minute gives up nobody's import."""
     body = await upload(client, feed(5))
-    admin_execute(
-        service.database_settings, "update imports set attempts = 5 where import_id = %s", body["id"]
-    )
+
+    def begun(attempts: int, rested: str) -> None:
+        admin_execute(
+            service.database_settings,
+            "update imports set state = 'applying', attempts = %s, updated_at = now() - %s::interval"
+            " where import_id = %s",
+            attempts,
+            rested,
+            body["id"],
+        )
+
+    loop = service.loop()
+    for attempts, too_soon in [(2, "3 s"), (4, "15 s"), (6, "50 s"), (8, "50 s"), (500, "50 s")]:
+        begun(attempts, too_soon)
+        assert not await loop.work_once(asyncio.Event())
+    begun(8, "61 s")
     await work(service)
     ended = (await client.get(f"/v1/imports/{body['id']}")).json()
     assert (ended["state"], ended["problem"]["code"]) == ("failed", "import_failed")

@@ -6,6 +6,8 @@ from tests.support.brokers import Broker, kafka_settings
 from tests.support.spine import database_settings, install
 from vitrin.kit.settings import DatabaseSettings, KafkaSettings
 
+pytest.register_assert_rewrite("tests.faults.crashes")
+
 
 @pytest.fixture
 def database(postgres_url: str, broker: Broker) -> DatabaseSettings:

@@ -93,7 +93,13 @@ class ImportLoop:
     async def work_once(self, stop: asyncio.Event) -> bool:
         """Take one import and run it; False when there is none."""
         async with self._database.write() as tx:
-            lease = await repository.claim(tx, owner=self._owner, now=self._clock(), lease=self._lease_time)
+            lease = await repository.claim(
+                tx,
+                owner=self._owner,
+                now=self._clock(),
+                lease=self._lease_time,
+                pause_s=self._settings.import_retry_pause_s,
+            )
         if lease is None:
             return False
         if lease.attempts > self._settings.import_attempts_max:

@@ -42,6 +42,7 @@ class RowReport:
     problems: Sequence[Mapping[str, str]]
 
 
+PAUSE_MAX_S: Final = 60.0
 _CLAIM: Final = text(
     """
     update imports set lease_owner = :owner, lease_until = :until, attempts = attempts + 1, updated_at = :now,
@@ -50,6 +51,8 @@ _CLAIM: Final = text(
         select brand_id, import_id from imports candidate
         where state in ('staged', 'verifying', 'applying')
           and (lease_until is null or lease_until < :now or lease_owner = :owner)
+          and (attempts < 2 or updated_at + make_interval(
+              secs => least(:pause_s * 2 ^ least(attempts - 2, 20), :pause_max_s)) <= :now)
           and not exists (
               select 1 from imports older
               where older.brand_id = candidate.brand_id and older.import_id < candidate.import_id
@@ -219,9 +222,19 @@ async def rows_page(
     return await tx.all(statement)
 
 
-async def claim(tx: WriteSession, *, owner: str, now: datetime, lease: timedelta) -> Lease | None:
-    """The oldest import of a brand that nobody works on; a brand's imports are applied one after the other."""
-    row = await tx.one_or_none(_CLAIM, {"owner": owner, "now": now, "until": now + lease})
+async def claim(
+    tx: WriteSession, *, owner: str, now: datetime, lease: timedelta, pause_s: float
+) -> Lease | None:
+    """The oldest import of a brand that nobody works on; a brand's imports are applied one after the other. One that
+    was begun twice without a step forward rests for `pause_s`, and twice as long after each further time."""
+    values = {
+        "owner": owner,
+        "now": now,
+        "until": now + lease,
+        "pause_s": pause_s,
+        "pause_max_s": PAUSE_MAX_S,
+    }
+    row = await tx.one_or_none(_CLAIM, values)
     if row is None:
         return None
     return Lease(

@@ -35,7 +35,12 @@ class ImportSettings(BaseSettings):
         30, ge=5, description="After this silence another worker takes an import over."
     )
     import_attempts_max: int = Field(
-        5, ge=1, description="Times an import is begun before it counts as failed."
+        8, ge=1, description="Times an import is begun without a step forward before it counts as failed."
+    )
+    import_retry_pause_s: float = Field(
+        5.0,
+        ge=0,
+        description="Rest of an import that was begun twice in vain; doubled each time, at most 60 s.",
     )
     import_upload_silence_s: int = Field(
         300, ge=1, description="An upload without a byte for so long is aborted."

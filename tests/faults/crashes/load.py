@@ -20,6 +20,8 @@ from tests.e2e.system import PLATFORMS, Brand, Document, item
 AWAY = frozenset({502, 503, 504})
 """Answers that mean: ask again."""
 PATIENCE_S = 120.0
+IMPORT_PATIENCE_S = 400.0
+"""An import that is killed again and again rests in between."""
 ASK_AGAIN_S = 0.05
 FIRST_PRICE_MINOR = 1_100
 OFFERS = 200
@@ -78,7 +80,7 @@ class Writer(ABC):
 
     def join(self) -> None:
         assert self._thread is not None
-        self._thread.join(PATIENCE_S)
+        self._thread.join(IMPORT_PATIENCE_S)
         assert not self._thread.is_alive(), f"{self.name} still waits for an answer"
         if self.failure is not None:
             raise self.failure
@@ -214,7 +216,7 @@ class ImportWriter(Writer):
             "catalog", "POST", "/v1/imports", params={"file_name": f"{self.round}.csv"}, content=self.feed()
         )
         assert sent.answer.status_code == 202, sent.answer.text
-        end = monotonic() + PATIENCE_S
+        end = monotonic() + IMPORT_PATIENCE_S
         while OPEN_IMPORT & {one["state"] for one in self.imports()}:
             assert monotonic() < end, "an import does not end"
             threading.Event().wait(4 * ASK_AGAIN_S)
