@@ -49,7 +49,8 @@ __all__ = ["platforms_url", "shop", "shop_database"]
 FIRST: Final = int(os.environ.get("SCENARIOS_FIRST", "0"))
 SEEDS: Final = int(os.environ.get("SCENARIOS_SEEDS", "200"))
 TOGETHER: Final = 8
-REST_S: Final = 120.0
+REST_S: Final = 60.0
+"""So long nothing has happened; a busy machine is slow, and goes on."""
 PAUSES_S: Final = (0.0, 0.0, 0.0, 0.03, 0.1)
 FAULTS: Final[dict[str, dict[str, Any]]] = {
     "lost_request": {"kind": "timeout_before", "hold_ms": 0},
@@ -252,11 +253,21 @@ class Play:
         )
 
     async def _judge(self) -> str | None:
-        """The troubles end by themselves; then everything has to come to rest."""
-        deadline = asyncio.get_running_loop().time() + REST_S
-        while (found := await self._wrong()) and asyncio.get_running_loop().time() < deadline:
+        """The troubles end by themselves; then everything has to come to rest. Wrong is what does not move any more."""
+        clock = asyncio.get_running_loop().time
+        moved_s, before = clock(), None
+        while found := await self._wrong():
+            steps = await self.shop.rows(
+                "select count(*) as steps, (select coalesce(sum(tries + 1), 0) from attempts"
+                " where brand_id = :brand) as tries from timeline where brand_id = :brand"
+            )
+            now = tuple(steps[0])
+            if now != before:
+                moved_s, before = clock(), now
+            if clock() - moved_s > REST_S:
+                return found
             await asyncio.sleep(0.1)
-        return found
+        return None
 
     async def _wrong(self) -> str | None:
         """What is not (yet) as it should be."""
