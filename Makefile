@@ -10,7 +10,7 @@ export VITRIN_VAR
 
 .PHONY: help
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make run ONCE=1            the whole story, then exit: 0 only if what must be live is live"
 	@echo "  make run CATALOG=file.csv  with a catalog of your own (Shopify export or common feed)"
@@ -46,6 +46,10 @@ mutation: venv ## Mutate the pure decisions and see whether tests notice (EACH=4
 .PHONY: test-kafka
 test-kafka: venv ## Conformance and faults on Apache Kafka (needs java and mvn)
 	$(BIN)/pytest --broker=kafka $(or $(T),tests/conformance tests/faults)
+
+.PHONY: test-postgres15
+test-postgres15: venv ## Migrations and conformance on the system's PostgreSQL 15
+	$(BIN)/pytest --postgres=15 $(or $(T),tests/conformance)
 
 .PHONY: check
 check: venv ## What CI checks without running the system: style, types, boundaries, contracts

@@ -5,10 +5,34 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from bench import house, makespan, quiet_lag, revocation
+from bench import (
+    backlog,
+    batching,
+    catalog_size,
+    cost_per_change,
+    first_sync,
+    house,
+    makespan,
+    outbox_cost,
+    quiet_lag,
+    relay_rate,
+    revocation,
+)
 from bench.claims import Claim, keep, line
 
-CLAIMS: dict[str, Claim] = {"P17": quiet_lag.run, "P19": makespan.run, "H1": revocation.run, "H2": house.run}
+CLAIMS: dict[str, Claim] = {
+    "P10": outbox_cost.run,
+    "P11": relay_rate.run,
+    "F1": first_sync.run,
+    "G1": cost_per_change.run,
+    "G2": catalog_size.run,
+    "G6": backlog.run,
+    "P17": quiet_lag.run,
+    "P18": batching.run,
+    "P19": makespan.run,
+    "H1": revocation.run,
+    "H2": house.run,
+}
 
 
 def main(names: list[str]) -> int:

@@ -3,9 +3,12 @@
 import re
 from pathlib import Path
 
+from vitrin.accounts import state as accounts
+from vitrin.catalog import state as catalog
 from vitrin.events import topics
 from vitrin.events.registry import EVENT_TYPES
 from vitrin.kit.kafka.admin import load_topics
+from vitrin.shop_sync import state as shop_sync
 
 SERVICES = Path(__file__).resolve().parents[2] / "services" / "vitrin"
 CONSTANTS = {name: value for name, value in vars(topics).items() if name.isupper() and isinstance(value, str)}
@@ -32,6 +35,16 @@ def test_producers_publish_and_consumers_read_what_is_declared() -> None:
         for consumer in spec.consumers:
             code = _source(consumer)
             assert f"topics.{constant}" in code or "ACCESS_TOPICS" in code, (spec.name, consumer)
+
+
+def test_the_owner_of_a_compacted_topic_can_say_its_whole_state() -> None:
+    """For new replicas and for a topic that was lost (ADR 7)."""
+    owned = {
+        source.topic
+        for service in (accounts.SOURCES, catalog.SOURCES, shop_sync.SOURCES)
+        for source in service
+    }
+    assert owned == {spec.name for spec in load_topics() if spec.cleanup == "compact"}
 
 
 def test_nobody_else_publishes_it() -> None:

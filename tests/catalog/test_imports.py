@@ -329,8 +329,8 @@ async def test_a_worker_killed_between_any_two_transactions_is_followed_without_
     while True:
         loop = service.loop(import_attempts_max=1_000)
         task = asyncio.create_task(loop.work_once(asyncio.Event()))
-        done, _ = await asyncio.wait({task}, timeout=moments.uniform(0.05, 0.6))
-        if done:
+        done, _ = await asyncio.wait({task}, timeout=moments.uniform(0.05, 0.6 + 0.02 * kills))
+        if done and (await client.get(f"/v1/imports/{body['id']}")).json()["state"] == "done":
             break
         task.cancel()
         # A COPY that is cut off leaves a connection that cannot even roll back; the pool throws it away.

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -20,7 +21,7 @@ from vitrin.cli.supervisor.preparation import Preparation
 from vitrin.cli.supervisor.settings import UpSettings
 from vitrin.cli.supervisor.state import VarLock, stop_left_over, up_is_running
 from vitrin.cli.supervisor.supervisor import Supervisor
-from vitrin.cli.supervisor.unit import State
+from vitrin.cli.supervisor.unit import State, Unit
 from vitrin.kit.clock import system_clock
 from vitrin.kit.embedded.ports import free_port, port_is_free
 
@@ -150,3 +151,16 @@ def test_left_over_processes_are_stopped_and_strangers_are_not(tmp_path: Path) -
         for process in (ours, stranger):
             process.kill()
             process.wait()
+
+
+def test_the_longest_pause_before_a_start_is_a_setting(tmp_path: Path) -> None:
+    def pauses(settings: UpSettings) -> list[float]:
+        preparation = DataAndSandbox(settings)
+        preparation.make_units()
+        unit: Unit = preparation.units[0]
+        return [unit.backoff_s(datetime(2026, 1, 1, tzinfo=UTC)) for _ in range(9)]
+
+    assert pauses(settings_in(tmp_path)) == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert pauses(settings_in(tmp_path, VITRIN_RESTART_BACKOFF_MS_MAX="600")) == [0.25, 0.5] + [0.6] * 7
+    with pytest.raises(CliFailure, match="VITRIN_RESTART_BACKOFF_MS_MAX is '1s'"):
+        settings_in(tmp_path, VITRIN_RESTART_BACKOFF_MS_MAX="1s")

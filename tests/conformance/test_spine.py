@@ -2,19 +2,21 @@
 
 import asyncio
 import time
-from uuid import uuid4
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from kafka import TopicPartition
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from tests.support.brokers import Broker, Membership, kafka_settings
-from tests.support.spine import Spine, database_settings, install
+from tests.support.spine import SERVICE, Spine, database_settings, install
 from vitrin.kit.clock import system_clock
 from vitrin.kit.consumer.age import AgeWatch
+from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.db.session import WriteSession
-from vitrin.kit.embedded.postgres import EmbeddedPostgres
 from vitrin.kit.ids import BrandId
 from vitrin.kit.kafka.client import BrokerUnavailable, Probe, make_consumer
 from vitrin.kit.kafka.producer import OrderedProducer, Record
@@ -22,9 +24,9 @@ from vitrin.kit.settings import DatabaseSettings, KafkaSettings
 
 
 @pytest.fixture
-def database(embedded_postgres: EmbeddedPostgres, broker: Broker) -> DatabaseSettings:
+def database(postgres_url: str, broker: Broker) -> DatabaseSettings:
     """Hints are the embedded profile's: Apache Kafka wakes its fetches itself."""
-    settings = database_settings(embedded_postgres.url, hints=broker.membership == "lock")
+    settings = database_settings(postgres_url, hints=broker.membership == "lock")
     install(settings)
     return settings
 
@@ -197,3 +199,85 @@ async def test_an_api_process_knows_when_a_worker_stood_at_the_end(
             await watching
     finally:
         watching.cancel()
+
+
+async def test_a_server_that_dies_at_the_commit_is_a_database_that_is_away(
+    database: DatabaseSettings,
+) -> None:
+    """Events and commit go past SQLAlchemy; what the driver raises there must be what doors and loops know."""
+    brand = uuid4()
+    spine = Spine(database, KafkaSettings(bootstrap="127.0.0.1:1"))
+    url = database.url.get_secret_value().replace("/postgres?", f"/vitrin_{SERVICE}?")
+    waits = "select pid from pg_stat_activity where application_name = %s and wait_event_type = 'Lock'"
+    async with await psycopg.AsyncConnection.connect(url) as server:
+        await server.execute("lock table outbox in access exclusive mode")
+        changing = asyncio.create_task(spine.change(brand, "thing"))
+        deadline = time.monotonic() + 20
+        while not (found := await (await server.execute(waits, [f"vitrin-{SERVICE}-app"])).fetchall()):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+            await server.execute("select pg_stat_clear_snapshot()")
+        await server.execute("select pg_terminate_backend(%s, 5000)", found[0])
+        with pytest.raises(OperationalError) as raised:
+            await changing
+    assert raised.value.connection_invalidated
+    assert await spine.change(brand, "thing") == 1
+    await spine.app.close()
+    await spine.worker.close()
+    await spine.probe.close()
+
+
+async def test_a_replica_that_is_never_quiet_has_an_age_all_the_same(
+    database: DatabaseSettings, broker: Broker
+) -> None:
+    """Under load the end moves on while it is read, and no poll comes back empty: what was there at a look counts."""
+    spine = Spine(database, kafka_settings(broker))
+    brands = [uuid4() for _ in range(8)]
+    stop = asyncio.Event()
+
+    async def load(brand: UUID) -> int:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            await spine.change(brand, "thing")
+        return number
+
+    async def until_younger_than(age_s: float) -> None:
+        deadline = time.monotonic() + 60
+        while spine.consumer.age_s() >= age_s:
+            assert time.monotonic() < deadline, f"{spine.consumer.age_s()} s old"
+            await asyncio.sleep(0.02)
+
+    writing = [asyncio.create_task(load(brand)) for brand in brands]
+    try:
+        async with spine.running():
+            await until_younger_than(float("inf"))
+            await asyncio.sleep(0.5)
+            await until_younger_than(spine.consumer.age_s())
+            assert not any(task.done() for task in writing)
+            stop.set()
+            assert min(await asyncio.gather(*writing)) > 1
+    finally:
+        stop.set()
+        await asyncio.gather(*writing, return_exceptions=True)
+
+
+async def test_a_change_whose_events_cannot_be_saved_is_not_saved_either(database: DatabaseSettings) -> None:
+    """Events and commit go in one round trip: the refusal comes with the commit, and the connection stays usable."""
+    brand = uuid4()
+    spine = Spine(database, KafkaSettings(bootstrap="127.0.0.1:1"))
+    days_without_a_partition = AppDatabase(
+        settings=database, service=SERVICE, clock=lambda: datetime(2001, 1, 1, tzinfo=UTC)
+    )
+    honest, spine.app = spine.app, days_without_a_partition
+    for number in range(12):
+        with pytest.raises(DBAPIError, match="no partition of relation"):
+            await spine.change(brand, f"thing-{number}")
+    assert await spine.seen_things(brand) == {}
+    await days_without_a_partition.close()
+    spine.app = honest
+    await spine.change(brand, "thing-0")
+    assert await spine.seen_things(brand) == {"thing-0": 1}
+    await honest.close()
+    await spine.worker.close()
+    await spine.probe.close()

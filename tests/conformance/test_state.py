@@ -349,3 +349,27 @@ async def test_a_topic_of_nobody_is_refused(house: House) -> None:
             assert refused.value.code() == code
         assert [page async for page in stub.StreamSnapshot(StreamSnapshotRequest(topic=TOPIC))] == []
     await close(owner)
+
+
+async def test_a_record_of_a_snapshot_that_has_to_wait_is_parked(house: House) -> None:
+    brand, port = house.brand(), free_port()
+    owner = house.spine()
+    truth = await fill(owner, brand, 5)
+    async with owner_of({TOPIC: house.things}, owner.worker, port=port), door_of(port) as door:
+        replica = house.spine(owners={TOPIC: door})
+        replica.waiting = {"thing-0003"}
+        async with replica.running():
+
+            async def complete() -> bool:
+                return replica.bootstrap.complete
+
+            await until(complete)
+            assert await replica.seen(brand) == {name: 1 for name in truth if name != "thing-0003"}
+            async with replica.worker.read([BrandId(brand)]) as session:
+                parked = await session.all(text("select key, reason from parked_messages"))
+            assert [tuple(row) for row in parked] == [
+                (f"{brand}/thing-0003", "thing-0003 has to wait"),
+            ]
+            replica.waiting.clear()
+            assert await replica.until_seen(brand, truth) == truth
+    await close(owner)

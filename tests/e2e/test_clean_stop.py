@@ -26,12 +26,13 @@ class Restartable(System):
     """`start` again on the same directory and ports. `more` is added to its environment."""
 
     def stop_by(self, number: signal.Signals) -> str:
-        """What it said since its start. SIGKILL: of the supervisor and all its children but PostgreSQL, which the next
-        start finds left over (where nobody reaps it, a killed one would keep its lock file valid)."""
+        """What it said since its start. SIGKILL: of the supervisor and all its children but two, which the next start
+        finds left over: PostgreSQL (where nobody reaps it, a killed one would keep its lock file valid), and the
+        sandbox, since a platform does not forget what it accepted."""
         children = [
             entry["pid"]
             for entry in self.state()["processes"]
-            if entry["pid"] and entry["name"] != "postgres"
+            if entry["pid"] and entry["name"] not in {"postgres", "sandbox"}
         ]
         if number is signal.SIGKILL:
             for pid in [self.process.pid, *children]:

@@ -4,14 +4,13 @@ import pytest
 
 from tests.support.brokers import Broker, kafka_settings
 from tests.support.spine import database_settings, install
-from vitrin.kit.embedded.postgres import EmbeddedPostgres
 from vitrin.kit.settings import DatabaseSettings, KafkaSettings
 
 
 @pytest.fixture
-def database(embedded_postgres: EmbeddedPostgres, broker: Broker) -> DatabaseSettings:
+def database(postgres_url: str, broker: Broker) -> DatabaseSettings:
     """Hints are the embedded profile's: Apache Kafka wakes its fetches itself."""
-    settings = database_settings(embedded_postgres.url, hints=broker.membership == "lock")
+    settings = database_settings(postgres_url, hints=broker.membership == "lock")
     install(settings)
     return settings
 

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Row, text
 
 from tests.support.figures import Say
-from tests.support.spine import Spine
+from tests.support.spine import PAUSES, Spine
 from tests.support.spine_process import SpineProcess, until
 from vitrin.kit.settings import DatabaseSettings, KafkaSettings
 
@@ -22,7 +22,8 @@ THINGS = 200
 BATCH = 10
 PACE_S = 0.15
 SESSION_TIMEOUT_MS = 3_000
-STALLS_MAX = 6
+STALLS_MAX = 3
+PAUSE_S = 3.0
 REFUSED = "is no longer at"
 """What a member says whose compare-and-set found that another one has advanced the partition."""
 
@@ -148,7 +149,7 @@ async def test_a_member_that_stalls_past_its_session_is_refused(
     database: DatabaseSettings, kafka: KafkaSettings, member: Member, say: Say
 ) -> None:
     """It is stopped in a batch that it has not written yet; another one does it, and its compare-and-set is refused."""
-    await stall(database, kafka, member("sleepy", pause_before_s=1), member, say, said=REFUSED)
+    await stall(database, kafka, member("sleepy", pause_before_s=PAUSE_S), member, say, said=REFUSED)
 
 
 @pytest.mark.timeout(300)
@@ -157,7 +158,7 @@ async def test_a_member_that_stalls_with_row_locks_gives_them_back(
     database: DatabaseSettings, kafka: KafkaSettings, member: Member, say: Say
 ) -> None:
     """It is stopped with the row locks of what it wrote; the database ends its transaction after a while."""
-    sleepy = member("sleepy", pause_after_s=1, idle_ms=4_000)
+    sleepy = member("sleepy", pause_after_s=PAUSE_S, idle_ms=4_000)
     await stall(database, kafka, sleepy, member, say, said="idle-in-transaction")
 
 
@@ -177,14 +178,15 @@ async def stall(
         await until_progress(load.spine, 100)
         stalls = 0
         while said not in sleepy.log() and stalls < STALLS_MAX:
-            await load.until_more(50)
+            pauses = sleepy.log().count(PAUSES)
+            await until(lambda: sleepy.log().count(PAUSES) > pauses, "a batch in its hands")  # noqa: B023
             sleepy.stall()
             stalls += 1
             await until_all_moved(load.spine)  # the other one has taken everything over
             sleepy.go_on()
             await until_progress(load.spine, 200)
         load.end()
-        assert await sleepy.stop() == 0
+        assert await sleepy.stop() == 0, sleepy.log()[-3000:]
         rows = await load.spine.until_settled(load.brands)
     assert_once(rows)
     assert said in sleepy.log()

@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from math import ceil, log2
 from typing import Final
 
+from vitrin.kit.delivery.slots import Slots
+
 from vitrin.kit.delivery import bisect
 from vitrin.kit.delivery.breaker import Breaker, BreakerRules, BreakerState, Health
 from vitrin.kit.delivery.fairness import FairShare
 from vitrin.kit.delivery.limiter import Limiter
 from vitrin.kit.delivery.rate import Priority, Rate, Usage
-from vitrin.kit.delivery.slots import Slots
 from vitrin.shop_sync.domain import batching, replica, schedule
 from vitrin.shop_sync.domain import stuck as stuck_domain
 from vitrin.shop_sync.domain.replica import Stamp

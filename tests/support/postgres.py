@@ -1,4 +1,5 @@
-"""The real PostgreSQL, started once per test session in a directory of its own."""
+"""The real PostgreSQL, started once per test session in a directory of its own: the embedded 18, or by `--postgres=15`
+the system's."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,22 @@ from tempfile import mkdtemp
 
 import pytest
 
+from tests.support.system_postgres import BINARIES, PostgresMissing, SystemPostgres
 from vitrin.kit.embedded.postgres import EmbeddedPostgres, PostgresPlace
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--postgres",
+        choices=["18", "15"],
+        default="18",
+        help="18: the embedded one. 15: the system's, for tests/conformance",
+    )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.getoption("--postgres") == "15" and not BINARIES.exists():
+        terminalreporter.write_line("NOT TESTED ON POSTGRESQL 15: it is not installed", red=True, bold=True)
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +38,25 @@ def embedded_postgres() -> Iterator[EmbeddedPostgres]:
     yield server
     server.stop()
     rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def system_postgres() -> Iterator[SystemPostgres]:
+    directory = Path(mkdtemp(prefix="vitrin-postgres15-"))
+    try:
+        server = SystemPostgres(directory)
+    except PostgresMissing as missing:
+        rmtree(directory)
+        pytest.skip(str(missing))
+    server.start()
+    yield server
+    server.stop()
+    rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(request: pytest.FixtureRequest) -> str:
+    """The superuser's URL of the chosen one."""
+    chosen = "system_postgres" if request.config.getoption("--postgres") == "15" else "embedded_postgres"
+    server: EmbeddedPostgres | SystemPostgres = request.getfixturevalue(chosen)
+    return server.url

@@ -200,6 +200,27 @@ async def next_brand(session: ReadSession, after: BrandId | None) -> BrandId | N
     return None if found is None else BrandId(found)
 
 
+async def next_switched(session: ReadSession, after: BrandId | None) -> BrandId | None:
+    """Brands (and the house) with a switch that was ever turned, in the order of their ids."""
+    turned = select(outgoing_switches.c.brand_id).where(outgoing_switches.c.version > 0)
+    if after is not None:
+        turned = turned.where(outgoing_switches.c.brand_id > after)
+    found = await session.scalar(turned.order_by(outgoing_switches.c.brand_id).limit(1))
+    return None if found is None else BrandId(found)
+
+
+async def switches_state(
+    session: ReadSession, brand_id: BrandId, *, after: str, limit: int, lock: bool
+) -> Sequence[Any]:
+    """Switches of a brand in the order of their platforms; "", every platform, comes first."""
+    statement = select(outgoing_switches).where(
+        outgoing_switches.c.brand_id == brand_id, outgoing_switches.c.version > 0
+    )
+    if after:
+        statement = statement.where(outgoing_switches.c.platform > after.removeprefix(SWITCH_POSITION))
+    return await _state(session, statement.order_by(outgoing_switches.c.platform), limit=limit, lock=lock)
+
+
 async def brands_state(
     session: ReadSession, brand_id: BrandId, *, after: str, limit: int, lock: bool
 ) -> Sequence[Any]:
@@ -231,5 +252,7 @@ async def _state(session: ReadSession, statement: Select[Any], *, limit: int, lo
     return await session.all(statement.with_for_update(read=True) if lock else statement)
 
 
+SWITCH_POSITION = "/"
+"""Before the platform in the position of a switch: that of all platforms is not empty."""
 _TOKEN_COLUMNS = ("token_key_id", "token_nonce", "token_ciphertext")
 _CONNECTION_STATE = [column for column in connections.c if column.name not in _TOKEN_COLUMNS]

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Row, delete, insert, select, text, update
 
 from vitrin.catalog.models import import_chunks, import_rows, imports
-from vitrin.catalog.repository_rows import row_source
+from vitrin.kit.db.rows import row_source
 from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.ids import BrandId, ImportId
 

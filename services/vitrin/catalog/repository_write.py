@@ -20,7 +20,7 @@ from vitrin.catalog.domain import (
     Offer,
     effective_availability,
 )
-from vitrin.catalog.repository_rows import row_source
+from vitrin.kit.db.rows import row_source
 from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.ids import BrandId
 from vitrin.kit.money import Money

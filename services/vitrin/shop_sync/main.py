@@ -180,18 +180,21 @@ async def run(
         runtime.loop("removals", worker.releasing.run)
     if runtime.is_api:
         directory = ReplicaDirectory(runtime.app, access, AccessServiceStub(accounts), clock)
-        reading = Reading(
-            database=runtime.app,
-            waker=waker,
-            clock=clock,
-            stuck_after=timedelta(minutes=settings.dispatch.stuck_after_min),
-        )
-        removals = Removals(database=runtime.app, clock=clock)
-        desk = MessageDesk(database=runtime.worker, clock=clock)
-        state = {"access": directory, "reading": reading, "removals": removals, "message_desk": desk}
+        state = {"access": directory, **_use_cases(settings, runtime, waker)}
         runtime.http(_app(settings, readiness, state), settings.http)
         runtime.grpc(GrpcServer(settings.grpc, [runtime.snapshots.add_to], token))
     await runtime.run(stop)
+
+
+def _use_cases(settings: ShopSyncSettings, runtime: Runtime, waker: Waker) -> dict[str, object]:
+    """What the routes ask for, by its name in the application's state."""
+    stuck_after = timedelta(minutes=settings.dispatch.stuck_after_min)
+    clock = runtime.clock
+    return {
+        "reading": Reading(database=runtime.app, waker=waker, clock=clock, stuck_after=stuck_after),
+        "removals": Removals(database=runtime.app, clock=clock),
+        "message_desk": MessageDesk(database=runtime.worker, clock=clock),
+    }
 
 
 def _app(settings: ShopSyncSettings, readiness: dict[str, Readiness], state: Mapping[str, object]) -> FastAPI:

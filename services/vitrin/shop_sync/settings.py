@@ -25,7 +25,7 @@ class DispatchSettings(BaseSettings):
         250, ge=0, le=60_000, description="After a send, the next one waits so long and gathers changes."
     )
     batch_items_max: int = Field(5_000, ge=1, le=10_000, description="Most items in one call.")
-    channels_max: int = Field(8, ge=1, le=100, description="Channels that one process works on at once.")
+    channels_max: int = Field(48, ge=1, le=500, description="Channels that one process works on at once.")
     look_first_ms: int = Field(
         1_000, ge=10, le=600_000, description="After an unknown outcome, so long until the first look."
     )

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tests.kit.delivery.slots import Slots
 from vitrin.kit.delivery.breaker import Health
 from vitrin.kit.delivery.gate import Gates, Signal, TurnedAway
 from vitrin.kit.delivery.rate import Priority, Rate
-from vitrin.kit.delivery.slots import Slots
 
 PLATFORMS = ("meta", "pinterest", "tiktok", "google", "snapchat")
 RATE = Rate(endpoint="send", calls=120, per_s=60)

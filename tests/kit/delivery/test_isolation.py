@@ -7,8 +7,8 @@ import pytest
 from bench.claims import percentile
 
 from tests.kit.delivery.house import House
+from tests.kit.delivery.slots import Slots
 from tests.support import virtual
-from vitrin.kit.delivery.slots import Slots
 
 SEEDS = range(2)
 HOUR_S = 3_600.0

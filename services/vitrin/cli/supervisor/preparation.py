@@ -37,7 +37,10 @@ class Preparation:
     def make_units(self) -> None:
         """In the order of their start. Raises CliFailure when the optional wheels are missing."""
         try:
-            self.units = [Unit(part) for part in [*self._data_parts(), *self.service_parts()]]
+            parts = [*self._data_parts(), *self.service_parts()]
+            self.units = [
+                Unit(part, backoff_max_s=self.settings.restart_backoff_ms_max / 1000) for part in parts
+            ]
         except EmbeddedFailure as failure:
             raise CliFailure(str(failure), code="extra_missing") from failure
 

@@ -11,6 +11,7 @@ from vitrin.cli.settings import HOST, Var
 from vitrin.cli.supervisor.secrets import Secrets
 
 BROKER_MEMORY_BYTES_MAX = 500 * 1024 * 1024
+RESTART_BACKOFF_MS_MAX = 30_000
 NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE",)  # it would make every start compile everything again
 SECRETS_OF_ACCOUNTS = ("ACCOUNTS_TOKEN_KEYS",)
 WITHOUT_OPERATOR = ("sandbox",)
@@ -38,6 +39,7 @@ class UpSettings:
     kafka_bootstrap: str | None
     broker_port: int | None
     broker_memory_bytes_max: int
+    restart_backoff_ms_max: int
     accounts_http: Port
     accounts_grpc: Port
     catalog_http: Port
@@ -61,6 +63,7 @@ class UpSettings:
             broker_memory_bytes_max=_integer(
                 given, "VITRIN_BROKER_MEMORY_BYTES_MAX", BROKER_MEMORY_BYTES_MAX
             ),
+            restart_backoff_ms_max=_integer(given, "VITRIN_RESTART_BACKOFF_MS_MAX", RESTART_BACKOFF_MS_MAX),
             accounts_http=Port.of(given, "ACCOUNTS_HTTP_PORT", 8001),
             accounts_grpc=Port.of(given, "ACCOUNTS_GRPC_PORT", 9001),
             catalog_http=Port.of(given, "CATALOG_HTTP_PORT", 8002),

@@ -32,7 +32,8 @@ class State(StrEnum):
 
 @dataclass(slots=True)
 class Unit:
-    """A part and its life. `exited` is set by the supervisor when the process is gone."""
+    """A part and its life. `exited` is set by the supervisor when the process is gone; `backoff_max_s`: however often
+    it dies, the next start is not later than this."""
 
     part: Part
     state: State = State.WAITING
@@ -42,6 +43,7 @@ class Unit:
     restarts: int = 0
     last_exit: str | None = None
     exited: asyncio.Event = field(default_factory=asyncio.Event)
+    backoff_max_s: float = BACKOFF_MAX_S
     _quick_deaths: int = 0
 
     @property
@@ -94,7 +96,7 @@ class Unit:
         """Pause before the next start: short after a steady life, longer with every quick death."""
         steady = self.ready_at is not None and now - self.ready_at >= STEADY_AFTER
         self._quick_deaths = 0 if steady else self._quick_deaths + 1
-        return float(min(BACKOFF_FIRST_S * 2 ** max(0, self._quick_deaths - 1), BACKOFF_MAX_S))
+        return float(min(BACKOFF_FIRST_S * 2 ** max(0, self._quick_deaths - 1), self.backoff_max_s))
 
     async def stop(self) -> None:
         await asyncio.to_thread(self.part.stop)

@@ -10,8 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import grpc
@@ -22,6 +21,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from vitrin.events.envelope import Message, from_us, to_us
 from vitrin.kit.clock import Clock
 from vitrin.kit.consumer import snapshot_store, store
+from vitrin.kit.consumer.dead_letters import Burial, DeadLetterLimit
+from vitrin.kit.consumer.handling import Handler, all_or_one_by_one
+from vitrin.kit.consumer.parking import Limits, Parking, ParkingFull
 from vitrin.kit.consumer.snapshot_store import Snapshot
 from vitrin.kit.consumer.store import TakenOver
 from vitrin.kit.db.database import WorkerDatabase
@@ -40,8 +42,6 @@ RETRY_S: Final = 0.25
 RETRY_MAX_S: Final = 10.0
 NO_PARTITION: Final = -1
 NO_INCARNATION: Final = UUID(int=0)
-LETTERS_MAX: Final = 100
-LETTERS_WINDOW: Final = timedelta(hours=1)
 
 RECORDS = counter(
     "vitrin_consumer_snapshot_records_total",
@@ -65,15 +65,11 @@ _TROUBLE: Final = (
 )
 
 
-class SnapshotHalted(Exception):
-    """More records than the limit allows would go to the dead letters."""
-
-
 class _Record:
-    """A record of a snapshot as the dead letters keep one: its event id stands for the offset that it never had."""
+    """A record of a snapshot as the topic would have it, for the tables of dead letters and parked messages."""
 
     def __init__(self, message: Message) -> None:
-        self.offset = message.event_id.int >> 65
+        self.offset = message.offset
         self.key = message.key.encode()
         self.value = message.payload
         self.headers = (
@@ -93,11 +89,13 @@ class Bootstrap:
         *,
         group: str,
         owners: Mapping[str, grpc.aio.Channel],
-        handler: Any,
+        handler: Handler,
         database: WorkerDatabase,
         clock: Clock,
     ) -> None:
         self.group = group
+        self._parking = Parking(group=group, limits=Limits())
+        self._burial = Burial(group=group, clock=clock)
         self.complete = False
         self.waits_for = "it has not been asked for yet"
         self._owners = owners
@@ -106,6 +104,10 @@ class Bootstrap:
         self._clock = clock
         self._wake = asyncio.Event()
         self._claimant = new_uuid()
+
+    def parks_with(self, parking: Parking) -> None:
+        """The consumer that follows the topics: it has to know of what is parked here."""
+        self._parking = parking
 
     async def want(self, tx: WriteSession, topic: str, reason: str) -> None:
         """Records of the topic are gone, or the cursor is: its snapshot is wanted anew, with this transaction."""
@@ -124,7 +126,7 @@ class Bootstrap:
                 try:
                     await self._round(stop)
                     pause_s = RETRY_S
-                except (*_TROUBLE, SnapshotHalted) as error:
+                except (*_TROUBLE, DeadLetterLimit, ParkingFull) as error:
                     self.waits_for = _said(error)
                     log.warning("snapshot_waits", group=self.group, reason=self.waits_for)
                     pause_s = min(RETRY_MAX_S, pause_s * 2)
@@ -189,61 +191,32 @@ class Bootstrap:
         )
 
     async def _take(self, snapshot: Snapshot, messages: Sequence[Message], cursor: str) -> Snapshot:
-        """One page in one transaction. When it fails, with a savepoint per record: what fails alone is buried."""
-        try:
-            await self._apply(snapshot, messages, cursor)
-        except _TROUBLE:
-            raise
-        except Exception as error:
-            log.warning(
-                "snapshot_page_isolated", group=self.group, topic=snapshot.topic, reason=str(error)[:200]
+        """One page in one transaction. What has to wait is parked, what fails alone is buried, as on the topic."""
+        async with self._database.write(_brands(messages)) as tx:
+            found = await all_or_one_by_one(tx, self._handler, messages, group=self.group)
+            now = self._clock()
+            parked = [(_nowhere(one.topic), _Record(one), one, reason) for one, reason in found.later]
+            await self._parking.park(tx, parked, now=now)
+            await self._burial.room(tx, len(found.invalid))
+            for message, reason in found.invalid:
+                await store.bury(
+                    tx,
+                    group=self.group,
+                    place=_nowhere(message.topic),
+                    record=_Record(message),
+                    reason=f"snapshot: {reason}",
+                    now=now,
+                )
+            await snapshot_store.advance(
+                tx, snapshot, group=self.group, cursor=cursor, records=len(messages), now=now
             )
-            await self._apply_each(snapshot, messages, cursor)
+        for outcome, records in (
+            ("done", found.done),
+            ("parked", found.later),
+            ("dead_letter", found.invalid),
+        ):
+            RECORDS.labels(group=self.group, outcome=outcome).inc(len(records))
         return replace(snapshot, cursor=cursor, records=snapshot.records + len(messages))
-
-    async def _apply(self, snapshot: Snapshot, messages: Sequence[Message], cursor: str) -> None:
-        async with self._database.write(_brands(messages)) as tx:
-            await self._handler(tx, messages)
-            await self._advance(tx, snapshot, messages, cursor)
-        RECORDS.labels(group=self.group, outcome="done").inc(len(messages))
-
-    async def _apply_each(self, snapshot: Snapshot, messages: Sequence[Message], cursor: str) -> None:
-        refused = 0
-        async with self._database.write(_brands(messages)) as tx:
-            for message in messages:
-                try:
-                    async with tx.savepoint():
-                        await self._handler(tx, [message])
-                except (OperationalError, InterfaceError):
-                    raise
-                except Exception as error:
-                    refused += 1
-                    log.error("snapshot_record_refused", group=self.group, key=message.key, exc_info=True)
-                    await self._bury(tx, message, f"{type(error).__name__}: {error}")
-            await self._advance(tx, snapshot, messages, cursor)
-        RECORDS.labels(group=self.group, outcome="dead_letter").inc(refused)
-        RECORDS.labels(group=self.group, outcome="done").inc(len(messages) - refused)
-
-    async def _advance(
-        self, tx: WriteSession, snapshot: Snapshot, messages: Sequence[Message], cursor: str
-    ) -> None:
-        await snapshot_store.advance(
-            tx, snapshot, group=self.group, cursor=cursor, records=len(messages), now=self._clock()
-        )
-
-    async def _bury(self, tx: WriteSession, message: Message, reason: str) -> None:
-        """Raises SnapshotHalted beyond the limit, which is that of the topic."""
-        since = self._clock() - LETTERS_WINDOW
-        if await store.buried_since(tx, group=self.group, since=since) >= LETTERS_MAX:
-            raise SnapshotHalted(f"more than {LETTERS_MAX} dead letters within {LETTERS_WINDOW}: {reason}")
-        await store.bury(
-            tx,
-            group=self.group,
-            place=Place(message.topic, NO_INCARNATION, NO_PARTITION),
-            record=_Record(message),
-            reason=f"snapshot: {reason}",
-            now=self._clock(),
-        )
 
     async def _pause(self, stop: asyncio.Event, seconds: float) -> None:
         waiting = {asyncio.create_task(self._wake.wait()), asyncio.create_task(stop.wait())}
@@ -259,7 +232,7 @@ def _message(topic: str, event: OutboxEvent) -> Message:
     return Message(
         topic=topic,
         partition=NO_PARTITION,
-        offset=0,
+        offset=UUID(bytes=event.event_id).int >> 65,  # stands for the offset that it never had
         key=event.key,
         type=event.type,
         brand_id=UUID(bytes=event.brand_id),
@@ -268,6 +241,10 @@ def _message(topic: str, event: OutboxEvent) -> Message:
         received_at=from_us(event.received_at_us),
         payload=event.payload,
     )
+
+
+def _nowhere(topic: str) -> Place:
+    return Place(topic, NO_INCARNATION, NO_PARTITION)
 
 
 def _brands(messages: Sequence[Message]) -> list[BrandId]:

@@ -18,10 +18,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final
 
 from psycopg import Error as PsycopgError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from vitrin.events.envelope import InvalidMessage, Message, TryLater
@@ -44,7 +45,7 @@ from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.db.urls import libpq_url, role_url
 from vitrin.kit.ids import BrandId
-from vitrin.kit.kafka.client import BrokerUnavailable, KafkaFault, Place, Probe
+from vitrin.kit.kafka.client import POLL_RECORDS_MAX, BrokerUnavailable, KafkaFault, Place, Probe
 from vitrin.kit.kafka.hints import FALLBACK_S, HintListener
 from vitrin.kit.kafka.reader import LogReader
 from vitrin.kit.logs import get_logger
@@ -94,8 +95,21 @@ class _Batch:
         return [message for _, _, message in self.messages]
 
     @property
+    def is_full(self) -> bool:
+        """The client may hold the rest of what it fetched."""
+        return len(self.messages) + len(self.unreadable) >= POLL_RECORDS_MAX
+
+    @property
     def brands(self) -> list[BrandId]:
         return sorted({BrandId(message.brand_id) for _, _, message in self.messages})
+
+
+@dataclass(frozen=True, slots=True)
+class _Aim:
+    """Where the topics ended at a moment: who has read so far knows everything that was written until then."""
+
+    at_s: float
+    ends: Mapping[Place, int]
 
 
 class Consumer:
@@ -143,17 +157,21 @@ class Consumer:
         self._halted: set[str] = set()
         self._tell_age = tell_age
         self.bootstrap = bootstrap
+        if bootstrap is not None:
+            bootstrap.parks_with(self._parking)
         self._told_at_s = float("-inf")
         self._lock = GroupLock(libpq_url(role_url(database.settings, database.service, "worker")), group)
         self._reader: LogReader | None = None
         self._known: Mapping[str, Any] = {}
         self._positions: dict[Place, int] = {}
         self._at_end_s = float("-inf")
+        self._aim: _Aim | None = None
         self._ticked_at_s = float("-inf")
         self._was_hinted = False
 
     def age_s(self) -> float:
-        """Seconds since this consumer last stood at the end of its topics; infinite before the first time."""
+        """So many seconds ago the topics ended where this consumer has read to by now; infinite before it got there for
+        the first time. (It need not catch the end of now, which under load moves on while it reads.)"""
         return asyncio.get_running_loop().time() - self._at_end_s
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -176,7 +194,14 @@ class Consumer:
             while not stop.is_set():
                 try:
                     await self._step(stop, stopping)
-                except (BrokerUnavailable, KafkaFault, TakenOver, OSError, PsycopgError, DBAPIError) as error:
+                except (
+                    BrokerUnavailable,
+                    KafkaFault,
+                    TakenOver,
+                    OSError,
+                    PsycopgError,
+                    SQLAlchemyError,
+                ) as error:
                     log.warning("consumer_restarts", group=self.group, reason=str(error).splitlines()[:1])
                     await self._close_reader()
                     await _pause(stopping, RETRY_S)
@@ -215,7 +240,9 @@ class Consumer:
             await self._apply_until_done(batch, stop)
             await reader.committed(batch.moves)
         if batch is None or asyncio.get_running_loop().time() - self._ticked_at_s > 2 * TICK_S:
-            await self._tick(reader, quiet=batch is None)
+            await self._tick(reader)
+        if batch is None or not batch.is_full:
+            await self._arrive(reader)
         if batch is None and self._hints.enabled and self._settings.membership == "lock":
             await self._wait_for_hint(stopping)
 
@@ -244,7 +271,7 @@ class Consumer:
         if self._settings.membership == "lock" and not await self._lock.acquire():
             return False
         reader = LogReader(self._settings, group=self.group, topics=known)
-        self._known, self._reader, self._positions = known, reader, {}
+        self._known, self._reader, self._positions, self._aim = known, reader, {}, None
         await reader.open(self._start_at)
         self._halt("follows", halted=False)
         return True
@@ -314,6 +341,8 @@ class Consumer:
             except (TakenOver, DeadLetterLimit, ParkingFull):
                 raise
             except Exception as error:
+                if isinstance(error, DBAPIError) and error.connection_invalidated:
+                    raise  # the connection died, not a message: from the start, where somebody else may stand by now
                 fresh = names(error, batch.parsed, named) if isinstance(error, TryLater) else {}
                 if fresh:
                     named |= fresh
@@ -378,8 +407,8 @@ class Consumer:
         if parked:
             self._retrier.wake()
 
-    async def _tick(self, reader: LogReader, *, quiet: bool) -> None:
-        """Every few seconds: is it still the same topic, do we still hold the lock, are we at the end?"""
+    async def _tick(self, reader: LogReader) -> None:
+        """Every few seconds: is it still the same topic, do we still hold the lock, where is the end?"""
         loop = asyncio.get_running_loop()
         catching_up = self._was_hinted or self.age_s() > 2 * TICK_S
         if loop.time() - self._ticked_at_s < (TICK_SOON_S if catching_up else TICK_S):
@@ -390,20 +419,32 @@ class Consumer:
         if self._settings.membership == "lock" and not await self._lock.acquire():
             raise BrokerUnavailable("another process reads this group now")
         places = list(reader.places)
-        bounds = await self._bounds(places)
-        complete = self.bootstrap is None or self.bootstrap.complete
-        at_end = all(self._positions[place] >= bounds[place][1] for place in places)
-        if quiet and places and at_end and complete:
-            self._at_end_s = loop.time()
-            await self._tell(self._at_end_s)
+        if self._aim is None or set(self._aim.ends) != set(places):
+            asked_at_s = loop.time()
+            bounds = await self._bounds(places)
+            self._aim = _Aim(asked_at_s, {place: end for place, (_, end) in bounds.items()})
         self._ticked_at_s = loop.time()
 
-    async def _tell(self, now_s: float) -> None:
-        if not self._tell_age or now_s - self._told_at_s < TELL_S:
+    async def _arrive(self, reader: LogReader) -> None:
+        """After a poll that left nothing of what was fetched: the embedded broker's end offset lies inside its last
+        batch, which then was read as a whole."""
+        aim = self._aim
+        if aim is None or not aim.ends or set(aim.ends) != set(reader.places):
+            return
+        if any(self._positions.get(place, -1) < end for place, end in aim.ends.items()):
+            return
+        self._aim = None
+        if self.bootstrap is None or self.bootstrap.complete:
+            self._at_end_s = aim.at_s
+            await self._tell()
+
+    async def _tell(self) -> None:
+        if not self._tell_age or self._at_end_s - self._told_at_s < TELL_S:
             return
         async with self._database.write() as tx:
-            await stood_at_end(tx, group=self.group, now=self._clock())
-        self._told_at_s = now_s
+            now = self._clock() - timedelta(seconds=self.age_s())
+            await stood_at_end(tx, group=self.group, now=now)
+        self._told_at_s = self._at_end_s
 
     async def _close_reader(self) -> None:
         reader, self._reader = self._reader, None

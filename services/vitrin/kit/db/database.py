@@ -4,11 +4,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
+from psycopg import Error as PsycopgError
+from psycopg import OperationalError as DriverOperationalError
 from sqlalchemy import URL, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction, create_async_engine
 
 from vitrin.kit.clock import Clock
-from vitrin.kit.db.session import ReadSession, WriteSession, set_scope
+from vitrin.kit.db.session import ReadSession, WriteSession, driver_connection, set_scope
 from vitrin.kit.db.urls import Role, role_url
 from vitrin.kit.ids import BrandId
 from vitrin.kit.outbox.wake import Wake
@@ -17,6 +20,8 @@ from vitrin.kit.settings import DatabaseSettings
 
 POOL_WAIT_S: Final = 10
 CONNECTION_AGE_MAX_S: Final = 1800
+CONNECTION_STATES: Final = ("08", "57P")
+"""SQLSTATE classes of a connection that broke, and of a server that ends or cannot be reached."""
 
 
 def _engine(url: URL, *, settings: DatabaseSettings, connections_max: int, application: str) -> AsyncEngine:
@@ -70,21 +75,46 @@ class _Database:
     @asynccontextmanager
     async def _write(self, brand: BrandId | None, brands: Sequence[BrandId]) -> AsyncIterator[WriteSession]:
         async with self._engine.connect() as connection:
-            async with connection.begin():
-                await set_scope(connection, brand=brand, brands=brands, read_only=False)
-                session = WriteSession(connection)
-                yield session
-                await self._save_events(connection, session)
+            try:
+                async with connection.begin() as transaction:
+                    await set_scope(connection, brand=brand, brands=brands, read_only=False)
+                    session = WriteSession(connection)
+                    yield session
+                    if session.events:
+                        await self._save_events_and_commit(connection, session, transaction)
+            except PsycopgError as error:
+                raise _as_sqlalchemy(error) from error
             for callback in session.callbacks:
                 callback()
             if session.events and self._wake is not None:
                 self._wake.committed()
 
-    async def _save_events(self, connection: AsyncConnection, session: WriteSession) -> None:
-        if not session.events:
-            return
+    async def _save_events_and_commit(
+        self, connection: AsyncConnection, session: WriteSession, transaction: AsyncTransaction
+    ) -> None:
+        """In one round trip: the events are the last thing before the commit, and nothing waits for their answer.
+        What the server says of them comes with the commit, which then has not happened."""
         notify = self._wake is not None and self._wake.should_notify()
-        await save_events(connection, session.events, created_at=self._clock(), notify=notify)
+        driver = await driver_connection(connection)
+        try:
+            async with driver.pipeline():
+                await save_events(connection, session.events, created_at=self._clock(), notify=notify)
+                await transaction.commit()
+        except BaseException:
+            # To SQLAlchemy the transaction ended with the attempt to commit, so it would not be rolled back: a
+            # connection in that state must not go back into the pool.
+            await connection.invalidate()
+            raise
+
+
+def _as_sqlalchemy(error: PsycopgError) -> Exception:
+    """A pipeline and a COPY raise the driver's own errors, which nobody above knows: a database that went away in them
+    would be a fault of ours (500), and the victim of a deadlock would not be repeated."""
+    state = error.sqlstate or ""
+    died = isinstance(error, DriverOperationalError) and (not state or state.startswith(CONNECTION_STATES))
+    translated = DBAPIError.instance(None, None, error, PsycopgError, connection_invalidated=died)
+    assert isinstance(translated, DBAPIError)
+    return translated
 
 
 class AppDatabase(_Database):

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
-from uuid import uuid4
 
 from psycopg import AsyncConnection as PsycopgConnection
 from psycopg import sql
@@ -50,6 +49,7 @@ class WriteSession(ReadSession):
         super().__init__(connection)
         self.events: list[Event] = []
         self.callbacks: list[Callable[[], None]] = []
+        self._copies = 0
 
     def publish(self, event: Event) -> None:
         """Save the event with this transaction. Take the row lock of its aggregate first: the outbox sequence is
@@ -65,8 +65,9 @@ class WriteSession(ReadSession):
     ) -> str:
         """Binary COPY into a temporary table that ends with the transaction (COPY is refused on tables under
         row-level security). `columns` gives the PostgreSQL type of each; returns the table's name."""
-        table = f"{name}_{uuid4().hex[:8]}"
-        raw = await self._psycopg()
+        self._copies += 1
+        table = f"{name}_{self._copies}"  # the same names again and again: the statements over them are prepared once
+        raw = await driver_connection(self.connection)
         definition = sql.SQL(", ").join(
             sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(kind)) for column, kind in columns.items()
         )
@@ -95,11 +96,12 @@ class WriteSession(ReadSession):
             del self.callbacks[callbacks:]
             raise
 
-    async def _psycopg(self) -> PsycopgConnection[Any]:
-        raw = await self.connection.get_raw_connection()
-        driver = raw.driver_connection
-        assert isinstance(driver, PsycopgConnection)
-        return driver
+
+async def driver_connection(connection: AsyncConnection) -> PsycopgConnection[Any]:
+    """The psycopg connection beneath, in the same transaction: for what SQLAlchemy has no words for."""
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert isinstance(driver, PsycopgConnection)
+    return driver
 
 
 async def set_scope(

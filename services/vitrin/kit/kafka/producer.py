@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from kafka.errors import KafkaError
 
-from vitrin.kit.kafka.client import DELIVERY_TIMEOUT_MS, make_producer
+from vitrin.kit.kafka.client import DELIVERY_TIMEOUT_MS, drop_producer, make_producer
 from vitrin.kit.settings import KafkaSettings
 
 ACK_WAIT_S: Final = DELIVERY_TIMEOUT_MS / 1000 + 2
@@ -95,4 +95,4 @@ class OrderedProducer:
     def _drop(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            client.close(timeout=1)
+            drop_producer(client)

@@ -35,14 +35,18 @@ _TAKE_OVER = text(
     """
 )
 _RELEASE = text("update outbox_leases set expires_at = '-infinity' where owner = :owner")
+# One bounded index range per shard: ordered over all shards at once, every claim would read and sort the whole backlog.
 _CLAIM = text(
     """
     select id, created_at, shard, topic, payload from (
         select *, sum(events) over earlier as events_before, sum(octet_length(payload)) over earlier as bytes_before
         from (
-            select id, created_at, shard, topic, payload, events from outbox
-            where sent_at is null and shard = any(:shards) and topic <> all(:without)
-            order by id limit :rows_max
+            select o.* from unnest(:shards) as s (shard)
+            cross join lateral (
+                select id, created_at, shard, topic, payload, events from outbox
+                where sent_at is null and shard = s.shard and topic <> all(:without) order by id limit :rows_max
+            ) o
+            order by o.id limit :rows_max
         ) oldest
         window earlier as (order by id rows between unbounded preceding and 1 preceding)
     ) counted

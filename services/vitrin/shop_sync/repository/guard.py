@@ -15,7 +15,7 @@ from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.ids import BrandId, ChannelId
 from vitrin.shop_sync.domain.guard import Base, Charge, Kind, Left, Policy, Window
 from vitrin.shop_sync.domain.values import Channel
-from vitrin.shop_sync.repository.bulk import arrays, insert, transpose
+from vitrin.shop_sync.repository.bulk import Insert, arrays
 
 Pair = tuple[ChannelId, str]
 KEYS: Final = {"channel_ids": "uuid", "item_ids": "text"}
@@ -59,7 +59,7 @@ _CHARGE: Final = {
     "slot": "bigint",
     "kind": "text",
 }
-_SAVE_CHARGES: Final = insert(
+_SAVE_CHARGES: Final = Insert(
     "removal_charges",
     _CHARGE,
     "on conflict (brand_id, channel_id, item_id) do update set slot = excluded.slot, kind = excluded.kind",
@@ -177,7 +177,7 @@ async def save_charges(
         (channel.brand_id, channel.channel_id, item, slot, kind.value) for item, (slot, kind) in new.items()
     ]
     if rows:
-        await tx.execute(_SAVE_CHARGES, transpose(_CHARGE, rows))
+        await _SAVE_CHARGES.rows(tx, rows)
 
 
 async def audit(

@@ -13,7 +13,7 @@ from vitrin.kit.ids import BrandId, ChannelId
 from vitrin.shop_sync.domain import sync
 from vitrin.shop_sync.domain.sync import Facts, InFlight, Lane, Settled, State, Want
 from vitrin.shop_sync.domain.values import Channel, ChannelItem, Times, pack, unpack
-from vitrin.shop_sync.repository.bulk import arrays, insert, transpose
+from vitrin.shop_sync.repository.bulk import Insert, arrays, transpose
 
 _COLUMNS: Final = {
     "brand_id": "uuid",
@@ -53,7 +53,7 @@ _SELECT: Final = "select " + ", ".join(_COLUMNS) + " from channel_items"
 _SELECT_WHOLE: Final = "select " + ", ".join(_COLUMNS) + ", attributes from channel_items"
 _KEYS: Final = {"channel_ids": "uuid", "item_ids": "text"}
 _UPDATED: Final = ", ".join(f"{name} = excluded.{name}" for name in [*list(_COLUMNS)[3:], "updated_at"])
-_SAVE: Final = insert(
+_SAVE: Final = Insert(
     "channel_items",
     _STORED,
     f"on conflict (brand_id, channel_id, item_id) do update set {_UPDATED},"
@@ -345,7 +345,7 @@ async def save(tx: WriteSession, rows: Sequence[ChannelItem], now: datetime) -> 
     """Insert or replace; the replica's or the row's own lock is held. An item that goes into an attempt keeps what it
     is sent with, for the read-back after it."""
     if rows:
-        await tx.execute(_SAVE, transpose(_STORED, [_stored(row, now) for row in rows]))
+        await _SAVE.rows(tx, [_stored(row, now) for row in rows])
 
 
 async def waiting_for(

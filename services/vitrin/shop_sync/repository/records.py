@@ -8,7 +8,7 @@ from vitrin.kit.db.session import WriteSession
 from vitrin.kit.ids import new_uuid
 from vitrin.shop_sync.domain import sync
 from vitrin.shop_sync.domain.values import LagSample, Step
-from vitrin.shop_sync.repository.bulk import insert, transpose
+from vitrin.shop_sync.repository.bulk import Insert
 
 _STEPS: Final = {
     "at": "timestamptz",
@@ -36,8 +36,8 @@ _LAGS: Final = {
     "occurred_ms": "bigint",
     "received_ms": "bigint",
 }
-_SAVE_STEPS: Final = insert("timeline", _STEPS)
-_SAVE_LAGS: Final = insert("lag_samples", _LAGS)
+_SAVE_STEPS: Final = Insert("timeline", _STEPS)
+_SAVE_LAGS: Final = Insert("lag_samples", _LAGS)
 
 
 async def save_steps(tx: WriteSession, steps: Sequence[Step]) -> None:
@@ -61,7 +61,7 @@ async def save_steps(tx: WriteSession, steps: Sequence[Step]) -> None:
         for step in steps
     ]
     if rows:
-        await tx.execute(_SAVE_STEPS, transpose(_STEPS, rows))
+        await _SAVE_STEPS.rows(tx, rows)
 
 
 async def save_lags(tx: WriteSession, samples: Sequence[LagSample]) -> None:
@@ -70,4 +70,4 @@ async def save_lags(tx: WriteSession, samples: Sequence[LagSample]) -> None:
         for s in samples
     ]
     if rows:
-        await tx.execute(_SAVE_LAGS, transpose(_LAGS, rows))
+        await _SAVE_LAGS.rows(tx, rows)

@@ -13,7 +13,7 @@ from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.ids import BrandId
 from vitrin.shop_sync.domain.guard import REJECTED_CODE, Kind, RequestState
 from vitrin.shop_sync.domain.values import Channel
-from vitrin.shop_sync.repository.bulk import arrays, insert, transpose
+from vitrin.shop_sync.repository.bulk import Insert, arrays, transpose
 from vitrin.shop_sync.repository.guard import KEYS, Pair, pairs_of
 
 _WAITING: Final = text(
@@ -62,7 +62,7 @@ _ITEM: Final = {
     "actor": "text",
     "held_at": "timestamptz",
 }
-_ADD_ITEMS: Final = insert(
+_ADD_ITEMS: Final = Insert(
     "removal_items",
     _ITEM,
     "on conflict (brand_id, request_id, item_id) do update set kind = excluded.kind, state = excluded.state,"
@@ -207,7 +207,7 @@ async def add_items(
         )
         for item in found
     ]
-    await tx.execute(_ADD_ITEMS, transpose(_ITEM, rows))
+    await _ADD_ITEMS.rows(tx, rows)
 
 
 async def settle(

@@ -8,7 +8,7 @@ from sqlalchemy import Row, text
 from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.ids import BrandId, ConnectionId
 from vitrin.shop_sync.domain.replica import Content, ItemReplica, Offer, Stamp
-from vitrin.shop_sync.repository.bulk import arrays, insert, transpose
+from vitrin.shop_sync.repository.bulk import Insert, arrays, transpose
 
 Key = tuple[BrandId, str]
 
@@ -48,7 +48,7 @@ _LOAD_OFFERS: Final = text(
     "select brand_id, item_id, market, offer_version, offer, occurred_at, received_at, actor"
     f" from replica_offers where (brand_id, item_id) in (select * from {arrays(_KEYS)})"
 )
-_SAVE_ITEMS: Final = insert(
+_SAVE_ITEMS: Final = Insert(
     "replica_items",
     _ITEMS,
     "on conflict (brand_id, item_id) do update set content_version = excluded.content_version,"
@@ -56,7 +56,7 @@ _SAVE_ITEMS: Final = insert(
     " offer_floor = excluded.offer_floor, occurred_at = excluded.occurred_at,"
     " received_at = excluded.received_at, actor = excluded.actor",
 )
-_SAVE_OFFERS: Final = insert(
+_SAVE_OFFERS: Final = Insert(
     "replica_offers",
     _OFFERS,
     "on conflict (brand_id, item_id, market) do update set offer_version = excluded.offer_version,"
@@ -158,11 +158,11 @@ async def save(
                 times = (stamp.occurred_at, stamp.received_at, stamp.actor)
                 offers.append((*key, market, offer.version, offer.payload, *times))
     if items:
-        await tx.execute(_SAVE_ITEMS, transpose(_ITEMS, items))
+        await _SAVE_ITEMS.rows(tx, items)
     if floors:
         await tx.execute(_DROP_VOID, transpose(_KEYS | {"floors": "bigint"}, floors))
     if offers:
-        await tx.execute(_SAVE_OFFERS, transpose(_OFFERS, offers))
+        await _SAVE_OFFERS.rows(tx, offers)
 
 
 async def count(tx: ReadSession, brand: BrandId) -> int:

@@ -18,6 +18,7 @@ READ = {
     " created_by, expires_at, revoked_at",
     "connections": "connection_id, brand_id, version, platform, mode, base_url, external_ids, scopes, market, language,"
     " currency, id_template, state, last_error, expires_at, created_at, updated_at, deleted_at",
+    "outgoing_switches": "brand_id, platform, version, stopped, reason, changed_at, changed_by",
 }
 BRANDS_RULE = "brand_id in (select unnest(nullif(current_setting('app.brands', true), '')::uuid[]))"
 
@@ -31,4 +32,5 @@ def upgrade() -> None:
         operations.execute(
             f"create policy {worker}_rows on {table} to {worker} using ({BRANDS_RULE}) with check (false)"
         )
-    operations.execute(f"create policy {worker}_list on brands for select to {worker} using (true)")
+    for table in ("brands", "outgoing_switches"):
+        operations.execute(f"create policy {worker}_list on {table} for select to {worker} using (true)")

@@ -1,4 +1,4 @@
-"""Whose work a worker takes into its slots next: brands by turns, and no platform in all of them. Pure.
+"""The rule of shop_sync's claims in virtual time: brands by turns, and no platform in all of a worker's places. Pure.
 
 A slot is held as long as a session works on a channel, so a platform that hangs would hold every slot after a while.
 No platform gets more than `platform_max` of them; what it cannot have is left for the others.
