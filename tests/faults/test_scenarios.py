@@ -33,20 +33,24 @@ from vitrin.events.envelope import Event, Message
 from vitrin.kit.access.principal import Principal
 from vitrin.kit.clock import system_clock
 from vitrin.kit.consumer.loop import Consumer
+from vitrin.kit.http_client import PlatformHttp
 from vitrin.kit.ids import BrandId, KeyId, new_uuid
 from vitrin.kit.kafka.admin import ensure_topics
 from vitrin.kit.settings import DatabaseSettings, KafkaSettings
+from vitrin.protos.accounts.v1.connection_pb2_grpc import ConnectionServiceStub
 from vitrin.shop_sync.consumers import catalog_handler
 from vitrin.shop_sync.domain.sync import State
 from vitrin.shop_sync.errors import RemovalDecided
+from vitrin.shop_sync.service.catalogs import Catalogs
 from vitrin.shop_sync.service.removals import Removals
 
 __all__ = ["platforms_url", "shop", "shop_database"]
 
 FIRST: Final = int(os.environ.get("SCENARIOS_FIRST", "0"))
 SEEDS: Final = int(os.environ.get("SCENARIOS_SEEDS", "200"))
-TOGETHER: Final = 10
-REST_S: Final = 90.0
+TOGETHER: Final = 8
+REST_S: Final = 60.0
+"""So long nothing has happened; a busy machine is slow, and goes on."""
 PAUSES_S: Final = (0.0, 0.0, 0.0, 0.03, 0.1)
 FAULTS: Final[dict[str, dict[str, Any]]] = {
     "lost_request": {"kind": "timeout_before", "hold_ms": 0},
@@ -129,6 +133,9 @@ class Play:
         )
         self.heard: list[Message] = []
         self.drifts = False
+        """The platform does something else than it says: it drifts, or (Meta) is silent about what it dropped."""
+        self.fails_whole = False
+        """Pinterest says FAILURE of every item of a failed batch, without a word: it is taken at its word."""
         self.faults: list[str] = []
 
     async def run(self) -> str | None:
@@ -184,7 +191,12 @@ class Play:
             spec["count"] = trouble.count
         if trouble.kind in {"half_batch", "drift"}:
             spec["seed"] = trouble.seed
-        self.drifts = self.drifts or trouble.kind == "drift"
+        self.drifts = (
+            self.drifts
+            or trouble.kind == "drift"
+            or (trouble.kind == "half_batch" and self.platform == "meta")
+        )
+        self.fails_whole = self.fails_whole or (trouble.kind == "fail_batch" and self.platform == "pinterest")
         await self._fault(endpoint=trouble.endpoint, **spec)
 
     async def _decide(self, *, approve: bool) -> None:
@@ -241,11 +253,21 @@ class Play:
         )
 
     async def _judge(self) -> str | None:
-        """The troubles end by themselves; then everything has to come to rest."""
-        deadline = asyncio.get_running_loop().time() + REST_S
-        while (found := await self._wrong()) and asyncio.get_running_loop().time() < deadline:
+        """The troubles end by themselves; then everything has to come to rest. Wrong is what does not move any more."""
+        clock = asyncio.get_running_loop().time
+        moved_s, before = clock(), None
+        while found := await self._wrong():
+            steps = await self.shop.rows(
+                "select count(*) as steps, (select coalesce(sum(tries + 1), 0) from attempts"
+                " where brand_id = :brand) as tries from timeline where brand_id = :brand"
+            )
+            now = tuple(steps[0])
+            if now != before:
+                moved_s, before = clock(), now
+            if clock() - moved_s > REST_S:
+                return found
             await asyncio.sleep(0.1)
-        return found
+        return None
 
     async def _wrong(self) -> str | None:
         """What is not (yet) as it should be."""
@@ -277,10 +299,12 @@ class Play:
     ) -> str | None:
         state = State(row.state)
         if state is State.ACCEPTED and self.drifts:
-            return None  # it drifted after it was accepted: seen, but for nobody to repair yet
+            return None  # seen by the read-back, and repaired with the next change only
         if state not in AT_REST:
             return "not at rest"
         if self.drifts and state is not State.LIVE:
+            return None
+        if self.fails_whole and state is State.REJECTED and row.reasons[0]["code"] == "platform_refused":
             return None
         held = any(reason["code"] in {"removal_held", "removal_rejected"} for reason in row.reasons)
         culprit = name in self.made.refused | self.made.nameless
@@ -299,6 +323,14 @@ def _plain(shows: dict[str, dict[str, Any]]) -> dict[str, dict[str, object]]:
     }
 
 
+async def be_patient(shop: Shop) -> None:
+    """The faults close connections at once: no answer is late but by a busy machine, and that is no fault."""
+    await shop.http.close()
+    shop.http = PlatformHttp(read_timeout_s=30.0, rate_factor=1_000)
+    shop.catalogs = Catalogs(http=shop.http, accounts=ConnectionServiceStub(shop.channel), clock=system_clock)
+    shop.worker = shop.fresh_worker("scenarios")
+
+
 @pytest.mark.timeout(900)
 async def test_small_scenarios_end_right_on_the_real_parts(
     shop: Shop,
@@ -306,6 +338,7 @@ async def test_small_scenarios_end_right_on_the_real_parts(
     kafka: KafkaSettings,
     say: Say,
 ) -> None:
+    await be_patient(shop)
     mine = kafka.model_copy(update={"topic_prefix": f"{kafka.topic_prefix}scenarios."})
     await asyncio.to_thread(ensure_topics, mine)
     spine = Spine(database=database, kafka=mine, member=False)
@@ -316,6 +349,7 @@ async def test_small_scenarios_end_right_on_the_real_parts(
         while waiting:
             seed = waiting.pop(0)
             found = await Play(house, scenario(seed, small=True)).run()
+            print(f"seed {seed}: {found or 'right'}")
             if found is not None:
                 broken.append(
                     f"{found}; again: SCENARIOS_SEEDS=1 SCENARIOS_FIRST={seed} make test-faults"

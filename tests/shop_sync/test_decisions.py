@@ -89,3 +89,27 @@ def test_words_are_the_same_for_every_platform() -> None:
         summary(State.PENDING, platform="meta", reasons=(), lane=Lane.OFFER)
         == "New price or stock waits to be sent to Meta"
     )
+
+
+def test_the_pauses_are_what_the_limits_say() -> None:
+    def ms(at: datetime) -> int:
+        return schedule.milliseconds(NOW, at)
+
+    assert [ms(schedule.next_poll(NOW, polls)) for polls in (0, 1, 6, 7, 40)] == [50, 100, 3200, 5000, 5000]
+    assert [ms(schedule.next_read_back(NOW, tries)) for tries in (0, 1, 11, 12, 40)] == [
+        100,
+        200,
+        204_800,
+        300_000,
+        300_000,
+    ]
+    assert [ms(schedule.next_try(NOW, failures, jitter=0.0)) for failures in (0, 1, 6, 7, 40)] == [
+        500,
+        1000,
+        32_000,
+        60_000,
+        60_000,
+    ]
+    assert ms(schedule.next_try(NOW, 1, jitter=0.5)) == 1250
+    assert ms(schedule.next_try(NOW, 1, jitter=0.5, retry_after_s=7)) == 7000
+    assert ms(schedule.next_try(NOW, 1, jitter=0.5, retry_after_s=9999)) == 3_600_000

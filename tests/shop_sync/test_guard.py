@@ -278,3 +278,11 @@ def test_a_rejection_may_be_taken_back_and_nothing_else() -> None:
     states: list[guard.RequestState] = ["open", "approved", "rejected", "withdrawn"]
     assert [guard.may_decide(state, "approved") for state in states] == [True, False, True, False]
     assert [guard.may_decide(state, "rejected") for state in states] == [True, False, False, False]
+
+
+def test_a_count_is_used_for_a_minute() -> None:
+    window = guard.counted(Window(), 1_000, up_to=2_000, now=T0)
+    asks = [Ask(name, Kind.REMOVAL) for name in names(21)]
+    assert guard.count_up_to(POLICY, window, asks, T0 + timedelta(seconds=59)) is None
+    assert guard.count_up_to(POLICY, window, asks, T0 + timedelta(seconds=60)) == 420
+    assert guard.count_up_to(POLICY, window, asks, T0 - timedelta(seconds=1)) == 420

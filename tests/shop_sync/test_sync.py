@@ -119,6 +119,18 @@ def test_price_and_stock_follow_what_arrived_after_the_item_had_turned_invalid()
     assert not sync.may_follow(cheaper)
 
 
+def test_what_turns_invalid_stays_in_its_hunt_only_while_the_same_is_desired() -> None:
+    """Killed mutants: a hunt forgotten, a hunt kept for something else, a place in the backlog."""
+    hunted = replace(sync.hold(live(), (TOO_LONG,), b"o2"), hunt_id=ATTEMPT)
+    assert settle(hunted).lane is Lane.SUSPECT
+    assert sync.hold(hunted, (TOO_LONG,), b"o2").hunt_id == ATTEMPT
+    assert sync.hold(hunted, (TOO_LONG,), b"o3").hunt_id is None
+    assert sync.hold(hunted, (TOO_LONG,)).hunt_id is None
+    waiting = sync.desire_present(FRESH, OLD, backlog=True)
+    assert waiting.backlog
+    assert not sync.hold(waiting, (TOO_LONG,)).backlog
+
+
 def test_nothing_follows_what_was_taken_down_meanwhile() -> None:
     flying = sync.taken(sync.desire_absent(live(), ARCHIVED), ATTEMPT)
     done = sync.accepted(sync.hold(flying, (TOO_LONG,), b"o2"))

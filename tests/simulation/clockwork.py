@@ -8,8 +8,10 @@ import random
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 
+STEPS_MAX: Final = 30_000
+"""Some thousand are usual."""
 Resume = Callable[[Any], None]
 Steps = Generator[Any, Any, None]
 
@@ -128,6 +130,7 @@ class Clockwork:
                 return
             self.now_s, _, do = heapq.heappop(self._events)
             self.steps += 1
+            assert self.steps < STEPS_MAX, "it goes round and round"
             do()
         if not done():
             self.now_s = max(self.now_s, end_s)

@@ -210,7 +210,7 @@ def _troubles(chance: random.Random, span_s: float, *, small: bool) -> list[Trou
                 at_s=chance.uniform(0, span_s),
                 kind=kind,
                 endpoint="send" if only_sends or chance.random() < 0.7 else chance.choice(("poll", "read")),
-                count=1 if chance.random() < 0.6 else chance.randint(2, 6),
+                count=1 if chance.random() < 0.6 else chance.randint(2, 3 if small else 6),
                 for_s=chance.choice((0.3, 0.6)) if small else chance.choice((5.0, 40.0, 300.0)),
                 seed=chance.randrange(1_000),
             )

@@ -134,3 +134,17 @@ def test_a_sick_endpoint_is_tried_again_and_never_flooded(steps: list[tuple[floa
 def test_rules_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"breaker|share_max"):
         BreakerRules(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_pauses_double_from_two_seconds_to_two_minutes() -> None:
+    breaker, now_s, pauses = Breaker(), 0.0, []
+    for _ in range(5):
+        breaker.end(breaker.begin(now_s), Health.UNWELL, now_s)
+    for _ in range(8):
+        pauses.append(breaker.wait_s(now_s))
+        now_s += pauses[-1]
+        breaker.end(breaker.begin(now_s), Health.UNWELL, now_s)
+    assert pauses == [2, 4, 8, 16, 32, 64, 120, 120]
+    now_s += breaker.wait_s(now_s)
+    breaker.end(breaker.begin(now_s), Health.UNWELL, now_s, jitter=1.0)
+    assert breaker.wait_s(now_s) == 150

@@ -78,3 +78,16 @@ def test_flows_that_are_not_ahead_are_forgotten() -> None:
         share.charge("always", 0.001)
         share.now += 2
     assert len(share.finishes) <= fairness.FLOWS_MAX + 1
+
+
+def test_who_is_ahead_is_remembered_and_who_is_not_is_forgotten_first() -> None:
+    share = FairShare()
+    share.charge("ahead", 5.0)
+    for number in range(fairness.FLOWS_MAX - 1):
+        share.charge(f"flow-{number}")
+    assert len(share.finishes) == fairness.FLOWS_MAX
+    share.now = 2.0
+    share.charge("one more")
+    assert share.finishes == {"ahead": 5.0, "one more": 3.0}
+    share.charge("small", 0.5, weight=2.0)
+    assert share.finishes["small"] == 2.25

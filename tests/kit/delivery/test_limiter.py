@@ -310,3 +310,14 @@ def test_a_limiter_that_remembers_nothing_may_be_forgotten() -> None:
     assert limiter.is_quiet(62.0)
     limiter.throttled(limiter.take(SLOW, 70.0), 71.0, retry_after_s=1.0)
     assert not limiter.is_quiet(1_000.0), "what it has learned would be lost"
+
+
+def test_our_own_calls_that_went_meanwhile_are_nobody_elses() -> None:
+    """The platform's count in the first answer has both calls in it."""
+    limiter = Limiter(Rate(endpoint="send", calls=10, per_s=60))
+    limiter.recall([], 0.0)
+    first, _ = limiter.take(Priority.FAST, 0.0), limiter.take(Priority.FAST, 0.1)
+    limiter.answered(first, 1.0, Usage(share=0.2))
+    assert (len(limiter.calls), limiter.foreign_calls) == (2, 0)
+    limiter.answered(limiter.take(Priority.FAST, 1.0), 2.0, Usage(share=0.5))
+    assert (len(limiter.calls), limiter.foreign_calls) == (5, 2)
