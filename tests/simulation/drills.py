@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 from math import ceil, log2
 from typing import Final
 
-from vitrin.kit.delivery.slots import Slots
-
+from tests.kit.delivery.slots import Slots
 from vitrin.kit.delivery import bisect
 from vitrin.kit.delivery.breaker import Breaker, BreakerRules, BreakerState, Health
 from vitrin.kit.delivery.fairness import FairShare

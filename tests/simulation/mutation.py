@@ -40,7 +40,6 @@ MODULES: dict[str, list[str]] = {
     "vitrin.kit.delivery.breaker": [f"{DELIVERY}breaker.py"],
     "vitrin.kit.delivery.bisect": [f"{DELIVERY}bisect.py"],
     "vitrin.kit.delivery.fairness": [f"{DELIVERY}fairness.py"],
-    "vitrin.kit.delivery.slots": [f"{DELIVERY}slots.py"],
     "vitrin.shop_sync.domain.sync": [f"{SYNC}sync.py"],
     "vitrin.shop_sync.domain.batching": [f"{SYNC}decisions.py"],
     "vitrin.shop_sync.domain.schedule": [f"{SYNC}decisions.py"],

@@ -292,13 +292,14 @@ class World:
         row = self.shop.rows[item]
         flight = row.facts.in_flight
         late = flight is None or flight.unknown
-        assert late or item in self.doubtful or self._is_twice(item), (
+        assert late or item in self.doubtful or self._is_twice(), (
             f"{item} was accepted, is unchanged and was sent again"
         )
 
-    def _is_twice(self, item: str) -> bool:
-        """The network delivered one call twice: the row is in flight, and has been sent once."""
-        return any(one.kind == "duplicate" for one in self.scenario.steps if isinstance(one, Trouble))
+    def _is_twice(self) -> bool:
+        """The network delivers a call twice or late in this scenario: it repeats then, and not we."""
+        kinds = {one.kind for one in self.scenario.steps if isinstance(one, Trouble)}
+        return bool(kinds & {"duplicate", "late_request"})
 
     def _judged(self, judgement: Judgement, on_show: int, now: datetime) -> None:
         """Never more than the limit within an hour, counted in another way than the guard does."""

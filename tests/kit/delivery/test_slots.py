@@ -1,8 +1,8 @@
-"""Slots of a worker: by turns of the brands, never all for one platform."""
+"""Slots of a worker, as the isolation tests model them: by turns of the brands, never all for one platform."""
 
 import pytest
 
-from vitrin.kit.delivery.slots import Slots
+from tests.kit.delivery.slots import Slots
 
 
 def test_a_platform_gets_its_share_and_the_rest_is_for_others() -> None:
