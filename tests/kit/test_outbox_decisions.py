@@ -94,6 +94,10 @@ def test_what_a_new_incarnation_is_given() -> None:
     young, old = NOW - KEPT, NOW - KEPT - timedelta(seconds=1)
     assert (timedelta(days=6), timedelta(hours=24)) == (KEPT, IN_FULL)
     for has_state in (True, False):
+        later = NOW - timedelta(hours=1)
+        assert resending(now=NOW, drained_at=later, has_state=has_state) == Resending(
+            after=later, state=False
+        )
         assert resending(now=NOW, drained_at=young, has_state=has_state) == Resending(
             after=young, state=False
         )
