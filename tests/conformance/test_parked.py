@@ -265,7 +265,8 @@ async def test_a_broker_that_comes_back_empty_doubles_nothing(
             assert await spine.until_seen(brand, {"on-time": 1, "after": 1}) == {"on-time": 1, "after": 1}
             rows = await until(lambda: parked(spine), number(3))
             assert [row.event_id for row in rows[:2]] == [row.event_id for row in first]
-            assert len({row.topic_id for row in rows}) == 2
+            # The third may have been read before the consumer knew that the topic is another one; it is parked once.
+            assert len({row.event_id for row in rows}) == 3
             spine.waiting.clear()
             expected = {"on-time": 1, "after": 1, "late": 3}
             assert await spine.until_seen(brand, expected) == expected
