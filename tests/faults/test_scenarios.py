@@ -2,7 +2,7 @@
 and the sandbox's platforms with its faults. The end is judged as in virtual time (`tests.simulation.verdict`).
 
 Several scenarios run beside each other, each a brand of its own with an account of its own; the worker that serves all
-of them is killed now and then, and so is the relay."""
+of them is killed now and then (the relay is killed in `test_relay_order.py`)."""
 
 import asyncio
 import copy
