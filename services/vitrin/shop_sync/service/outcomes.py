@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from sqlalchemy.exc import DBAPIError
-
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import WorkerDatabase
+from vitrin.kit.db.repeat import repeated
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.ids import BrandId
 from vitrin.platforms.base import FailureKind, Outcome, PlatformFailure, Seen, Verdict
@@ -24,13 +23,11 @@ from vitrin.shop_sync.service.mapping import reasons_of
 from vitrin.shop_sync.service.recording import Recorder
 
 ROWS_PER_TRANSACTION: Final = 1000
-TRANSACTION_TRIES_MAX: Final = 5
 LOOKS_MAX: Final = 3
 NOT_SHOWN_TRIES: Final = 5
 TRIES_COUNTED_MAX: Final = 1000
 """The longest pause is long since reached; a column of two bytes ends at 32,767."""
 NOT_ON_PLATFORM: Final = "not_on_platform"
-_REPEATABLE: Final = frozenset({"40P01", "40001"})
 T = TypeVar("T")
 Decision = Callable[[ChannelItem], Facts | None]
 """New facts of an item in flight; None leaves it in flight."""
@@ -58,15 +55,12 @@ class Outcomes:
 
     async def transaction(self, brand: BrandId, work_of: Callable[[WriteSession], Awaitable[T]]) -> T:
         """One transaction, repeated when PostgreSQL chose it as the victim of a deadlock."""
-        for attempt in range(TRANSACTION_TRIES_MAX):
-            try:
-                async with self._database.write([brand]) as tx:
-                    return await work_of(tx)
-            except DBAPIError as error:
-                state = getattr(error.orig, "sqlstate", None)
-                if state not in _REPEATABLE or attempt == TRANSACTION_TRIES_MAX - 1:
-                    raise
-        raise AssertionError("unreachable")
+
+        async def transaction() -> T:
+            async with self._database.write([brand]) as tx:
+                return await work_of(tx)
+
+        return await repeated(transaction)
 
     async def decide(self, channel: Channel, attempt: Attempt, decision: Decision) -> int:
         """Apply a decision to everything in flight with the attempt, in key order; answers how many stay in flight."""
