@@ -1,7 +1,6 @@
 """The whole process on the real PostgreSQL and the real broker: a key arrives, a file goes in, events come out."""
 
 import asyncio
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from vitrin.kit.consumer.loop import Consumer
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.embedded.broker import EmbeddedBroker
+from vitrin.kit.embedded.ports import free_port
 from vitrin.kit.embedded.postgres import EmbeddedPostgres
 from vitrin.kit.ids import BrandId
 from vitrin.kit.kafka.admin import ensure_topics
@@ -31,13 +31,6 @@ from vitrin.kit.settings import DatabaseSettings, GrpcSettings, HttpSettings, Ka
 from vitrin.protos.accounts.v1 import events_pb2
 
 ROWS = 1_500
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import orjson
 import pytest
 
 from tests.sandbox.conftest import PlatformAccount, account_of, fault, meta_item, pinterest_item
+from vitrin.kit.embedded.ports import free_port
 
 SERVICES = Path(__file__).resolve().parents[2] / "services"
 START_SECONDS_MAX = 30
@@ -48,9 +48,7 @@ class Running:
 
 @contextmanager
 def sandbox_process(state: Path) -> Iterator[Running]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = {
         **os.environ,
         "PYTHONPATH": str(SERVICES),

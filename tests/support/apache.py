@@ -7,11 +7,9 @@ free ones, kept over restarts of a node.
 import base64
 import os
 import signal
-import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from shutil import which
@@ -20,7 +18,7 @@ from uuid import uuid4
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from vitrin.kit.embedded.ports import LOOPBACK
+from vitrin.kit.embedded.ports import LOOPBACK, free_port
 from vitrin.kit.embedded.process import log_tail, spawn, stop
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,8 +127,7 @@ class ApacheKafka:
     """A cluster of one node or three. `start` returns when every node takes requests."""
 
     def __init__(self, directory: Path, *, nodes: int = 1) -> None:
-        with ExitStack() as held:
-            ports = [held.enter_context(_held_port()) for _ in range(2 * nodes)]
+        ports = [free_port() for _ in range(2 * nodes)]
         self.nodes = [
             Node(
                 number + 1,
@@ -196,11 +193,3 @@ class ApacheKafka:
             return 0
         finally:
             admin.close()
-
-
-@contextmanager
-def _held_port() -> Iterator[int]:
-    """A free port, held while others are looked for, so that no two are the same."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((LOOPBACK, 0))
-        yield probe.getsockname()[1]

@@ -1,21 +1,42 @@
 """TCP ports of this machine: is one free, find a free one, wait until one answers."""
 
 import errno
+import secrets
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 CONNECT_TIMEOUT_S = 0.5
 POLL_INTERVAL_S = 0.02
+FIRST_PORT = 10_000
+FIRST_EPHEMERAL = 32_768
+PICKS_MAX = 1_000
+EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_given: set[int] = set()
 
 
 def free_port(host: str = LOOPBACK) -> int:
-    """A port that was free a moment ago; another process may take it before the caller does."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that is free now, that this process was not given before, and that the system gives to nobody unasked.
+
+    A number out of the system's own range (Linux: ``ip_local_port_range``) may be the local end of any outgoing
+    connection before its server listens. Raises RuntimeError when `PICKS_MAX` numbers were all taken.
+    """
+    for _ in range(PICKS_MAX):
+        port = FIRST_PORT + secrets.randbelow(_first_ephemeral() - FIRST_PORT)
+        if port not in _given and port_is_free(port, host):
+            _given.add(port)
+            return port
+    raise RuntimeError(f"no free port found on {host} from {FIRST_PORT} in {PICKS_MAX} picks")
+
+
+def _first_ephemeral() -> int:
+    try:
+        low = int(EPHEMERAL_RANGE.read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return FIRST_EPHEMERAL
+    return low if low - FIRST_PORT >= PICKS_MAX else FIRST_EPHEMERAL
 
 
 def port_is_free(port: int, host: str = LOOPBACK) -> bool:
