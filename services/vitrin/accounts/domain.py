@@ -19,9 +19,11 @@ ConnectionMode = Literal["sandbox", "live"]
 ROLE_SCOPES: Final[Mapping[str, frozenset[str]]] = {
     "owner": SCOPES,
     "editor": SCOPES - {"accounts:write", "sync:approve"},
-    "approver": frozenset({"accounts:read", "catalog:read", "sync:read", "sync:write", "sync:approve"}),
+    "approver": frozenset(
+        {"accounts:read", "catalog:read", "sync:read", "sync:write", "sync:approve", "webhooks:read"}
+    ),
     "billing": frozenset({"accounts:read"}),
-    "viewer": frozenset({"accounts:read", "catalog:read", "sync:read"}),
+    "viewer": frozenset({"accounts:read", "catalog:read", "sync:read", "webhooks:read"}),
 }
 ID_TEMPLATES: Final = ("{id}", "{sku}")
 OWNER_SCOPE: Final = "accounts:write"

@@ -17,7 +17,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-CONSUMING = ("catalog", "shop_sync")
+CONSUMING = ("catalog", "shop_sync", "notify")
 POLL_S = 0.2
 LISTED_DEFAULT = 50
 LETTER_COLUMNS = {
@@ -55,10 +55,11 @@ class State(StrEnum):
 class Service(StrEnum):
     CATALOG = "catalog"
     SHOP_SYNC = "shop_sync"
+    NOTIFY = "notify"
 
 
 ServiceOption = Annotated[
-    Service | None, typer.Option("--service", help="Only this service; both that consume topics by default.")
+    Service | None, typer.Option("--service", help="Only this service; all that consume topics by default.")
 ]
 Group = Annotated[str | None, typer.Option(help="Only this consumer group, such as shop_sync.replica.")]
 Topic = Annotated[str | None, typer.Option(help="Only this topic.")]

@@ -16,6 +16,7 @@ class Service(StrEnum):
     ACCOUNTS = "accounts"
     CATALOG = "catalog"
     SHOP_SYNC = "shop_sync"
+    NOTIFY = "notify"
 
 
 class Role(StrEnum):

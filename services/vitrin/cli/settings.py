@@ -29,6 +29,7 @@ PLACES: Mapping[str, Place] = {
         Place("accounts", "VITRIN_ACCOUNTS_URL", f"http://{HOST}:8001"),
         Place("catalog", "VITRIN_CATALOG_URL", f"http://{HOST}:8002"),
         Place("shop_sync", "VITRIN_SHOP_SYNC_URL", f"http://{HOST}:8003"),
+        Place("notify", "VITRIN_NOTIFY_URL", f"http://{HOST}:8006"),
         Place("sandbox", "VITRIN_SANDBOX_URL", f"http://{HOST}:8090"),
     )
 }

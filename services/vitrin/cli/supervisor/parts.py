@@ -12,7 +12,7 @@ from vitrin.cli.settings import HOST
 from vitrin.cli.supervisor.settings import UpSettings
 from vitrin.kit.embedded.process import spawn, stop
 
-SERVICES = ("accounts", "catalog", "shop_sync")
+SERVICES = ("accounts", "catalog", "shop_sync", "notify")
 STOP_S = 15.0
 
 
@@ -86,6 +86,7 @@ def urls_of(settings: UpSettings) -> dict[str, dict[str, str]]:
         "accounts": settings.accounts_http.number,
         "catalog": settings.catalog_http.number,
         "shop_sync": settings.shop_sync_http.number,
+        "notify": settings.notify_http.number,
     }
     urls = {
         name: {

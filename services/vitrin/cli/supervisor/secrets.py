@@ -14,11 +14,12 @@ KEY_BYTES = 32  # AES-256
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Secrets:
-    """`token_keys` is the key ring of accounts: `kid:base64`, the first is current."""
+    """`token_keys` is the key ring of accounts, `webhook_keys` that of notify: `kid:base64`, the first is current."""
 
     service_token: str
     operator_token: str
     token_keys: str
+    webhook_keys: str
 
 
 def load_secrets(var: Var, environment: Mapping[str, str] | None = None) -> Secrets:
@@ -28,7 +29,8 @@ def load_secrets(var: Var, environment: Mapping[str, str] | None = None) -> Secr
     fresh = {
         "service_token": random.token_urlsafe(TOKEN_BYTES),
         "operator_token": random.token_urlsafe(TOKEN_BYTES),
-        "token_keys": "local1:" + base64.b64encode(random.token_bytes(KEY_BYTES)).decode(),
+        "token_keys": _key_ring(),
+        "webhook_keys": _key_ring(),
     }
     kept = Secrets(**{name: str(stored.get(name) or value) for name, value in fresh.items()})
     if asdict(kept) != stored:
@@ -37,4 +39,9 @@ def load_secrets(var: Var, environment: Mapping[str, str] | None = None) -> Secr
         service_token=given.get("VITRIN_SERVICE_TOKEN") or kept.service_token,
         operator_token=given.get("VITRIN_OPERATOR_TOKEN") or kept.operator_token,
         token_keys=given.get("ACCOUNTS_TOKEN_KEYS") or kept.token_keys,
+        webhook_keys=given.get("NOTIFY_SECRET_KEYS") or kept.webhook_keys,
     )
+
+
+def _key_ring() -> str:
+    return "local1:" + base64.b64encode(random.token_bytes(KEY_BYTES)).decode()

@@ -13,7 +13,7 @@ from vitrin.cli.supervisor.secrets import Secrets
 BROKER_MEMORY_BYTES_MAX = 500 * 1024 * 1024
 RESTART_BACKOFF_MS_MAX = 30_000
 NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE",)  # it would make every start compile everything again
-SECRETS_OF_ACCOUNTS = ("ACCOUNTS_TOKEN_KEYS",)
+KEY_RINGS = ("ACCOUNTS_TOKEN_KEYS", "NOTIFY_SECRET_KEYS")
 WITHOUT_OPERATOR = ("sandbox",)
 
 
@@ -46,6 +46,8 @@ class UpSettings:
     catalog_grpc: Port
     shop_sync_http: Port
     shop_sync_grpc: Port
+    notify_http: Port
+    notify_grpc: Port
     sandbox_http: Port
 
     @classmethod
@@ -70,6 +72,8 @@ class UpSettings:
             catalog_grpc=Port.of(given, "CATALOG_GRPC_PORT", 9002),
             shop_sync_http=Port.of(given, "SHOP_SYNC_HTTP_PORT", 8003),
             shop_sync_grpc=Port.of(given, "SHOP_SYNC_GRPC_PORT", 9003),
+            notify_http=Port.of(given, "NOTIFY_HTTP_PORT", 8006),
+            notify_grpc=Port.of(given, "NOTIFY_GRPC_PORT", 9006),
             sandbox_http=Port.of(given, "SANDBOX_PORT", 8090),
         )
 
@@ -78,13 +82,14 @@ class UpSettings:
         """Every port that must be free before anything is started."""
         fixed = [] if self.broker_port is None else [Port("VITRIN_BROKER_PORT", self.broker_port)]
         services = [self.accounts_http, self.accounts_grpc, self.catalog_http, self.catalog_grpc]
-        return [*fixed, self.sandbox_http, *services, self.shop_sync_http, self.shop_sync_grpc]
+        services += [self.shop_sync_http, self.shop_sync_grpc, self.notify_http, self.notify_grpc]
+        return [*fixed, self.sandbox_http, *services]
 
 
 def service_environment(
     settings: UpSettings, *, secrets: Secrets, database_url: str, hint_url: str | None, bootstrap: str
 ) -> dict[str, str]:
-    """The caller's environment, completed; secrets of accounts are added for accounts only (see `for_service`)."""
+    """The caller's environment, completed; a key ring is added for its owner only (see `for_service`)."""
     computed = {
         "VITRIN_DATABASE_URL": database_url,
         "VITRIN_KAFKA_BOOTSTRAP": bootstrap,
@@ -105,8 +110,8 @@ def service_environment(
 
 
 def for_service(environment: Mapping[str, str], *, name: str, secrets: Secrets) -> dict[str, str]:
-    """What one process sees: the key ring reaches accounts and nobody else, the operator token every service."""
-    own = {key: value for key, value in environment.items() if key not in SECRETS_OF_ACCOUNTS}
+    """What one process sees: a key ring reaches its owner and nobody else, the operator token every service."""
+    own = {key: value for key, value in environment.items() if key not in KEY_RINGS}
     own["VITRIN_INSTANCE"] = f"{name}-0"
     own = {**SERVICE_ENVIRONMENT, **own}
     own.pop("VITRIN_OPERATOR_TOKEN", None)
@@ -114,6 +119,8 @@ def for_service(environment: Mapping[str, str], *, name: str, secrets: Secrets) 
         own["VITRIN_OPERATOR_TOKEN"] = secrets.operator_token
     if name == "accounts":
         own["ACCOUNTS_TOKEN_KEYS"] = secrets.token_keys
+    if name == "notify":
+        own["NOTIFY_SECRET_KEYS"] = secrets.webhook_keys
     return own
 
 

@@ -12,6 +12,8 @@ SCOPES: Final = frozenset(
         "sync:write",
         "sync:approve",
         "events:write",
+        "webhooks:read",
+        "webhooks:write",
     }
 )
 PUBLISHABLE_SCOPES: Final = frozenset({"events:write"})
