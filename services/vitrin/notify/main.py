@@ -11,16 +11,16 @@ from typing import Final
 from fastapi import FastAPI
 
 from vitrin import notify
-from vitrin.kit.access import ACCESS_TOPICS, ReplicaDirectory, access_handler
+from vitrin.kit.access import ACCESS_TOPICS, KeyDirectory, ReplicaDirectory, access_handler
 from vitrin.kit.clock import Clock, system_clock
 from vitrin.kit.crypto import TokenCipher
-from vitrin.kit.db.database import WorkerDatabase
+from vitrin.kit.db.database import AppDatabase, WorkerDatabase
 from vitrin.kit.grpc.client import channel as grpc_channel
 from vitrin.kit.grpc.server import GrpcServer
 from vitrin.kit.http.app import Readiness, create_app
 from vitrin.kit.ops.desk import MessageDesk
 from vitrin.kit.ops.messages import router as messages_router
-from vitrin.kit.outbound import Outbound, OutboundPolicy
+from vitrin.kit.outbound import Outbound
 from vitrin.kit.runtime import Role, Runtime
 from vitrin.notify import api
 from vitrin.notify.consumers import TOPICS, news_handler
@@ -127,7 +127,6 @@ async def run(
         watched=True,
         owners=dict.fromkeys(ACCESS_TOPICS, accounts),
     )
-    policy = policy_of(settings)
     readiness: dict[str, Readiness] = {
         "database": runtime.database_ready,
         "topics": runtime.topics_ready(),
@@ -135,7 +134,7 @@ async def run(
     }
     if runtime.is_worker:
         places = settings.webhooks.endpoints_at_once * settings.webhooks.calls_per_endpoint
-        outbound = Outbound(policy, purpose="webhook", connections_max=places)
+        outbound = Outbound(settings.outbound.policy, purpose="webhook", connections_max=places)
         runtime.closing(outbound.close)
         worker = build_worker(
             settings=settings, database=runtime.worker, outbound=outbound, waker=waker, clock=clock
@@ -146,38 +145,48 @@ async def run(
         runtime.loop("watching", worker.watching.run)
     if runtime.is_api:
         directory = ReplicaDirectory(runtime.app, access, AccessServiceStub(accounts), clock)
-        state = {"access": directory, **_use_cases(settings, runtime, waker, policy)}
-        runtime.http(_app(settings, readiness, state), settings.http)
+        app = build_app(
+            settings,
+            app=runtime.app,
+            worker=runtime.worker,
+            access=directory,
+            waker=waker,
+            clock=clock,
+            readiness=readiness,
+        )
+        runtime.http(app, settings.http)
         runtime.grpc(GrpcServer(settings.grpc, [runtime.snapshots.add_to], token))
     await runtime.run(stop)
 
 
-def _use_cases(
-    settings: NotifySettings, runtime: Runtime, waker: Waker, policy: OutboundPolicy
-) -> dict[str, object]:
-    """What the routes ask for, by its name in the application's state."""
-    clock = runtime.clock
+def build_app(
+    settings: NotifySettings,
+    *,
+    app: AppDatabase,
+    worker: WorkerDatabase,
+    access: KeyDirectory,
+    waker: Waker,
+    clock: Clock,
+    readiness: Mapping[str, Readiness],
+) -> FastAPI:
+    """Raises KeyRingInvalid."""
     secrets = Secrets(TokenCipher.parse(settings.webhooks.secret_keys.get_secret_value()))
-    return {
-        "endpoints": Endpoints(database=runtime.app, clock=clock, secrets=secrets, policy=policy),
-        "events": Events(database=runtime.app, storing=Storing(waker=waker, clock=clock), clock=clock),
-        "message_desk": MessageDesk(database=runtime.worker, clock=clock),
-    }
-
-
-def _app(settings: NotifySettings, readiness: dict[str, Readiness], state: Mapping[str, object]) -> FastAPI:
-    app = create_app(
+    made = create_app(
         title="Vitrin notify",
         description=notify.__doc__ or "",
         version=VERSION,
         settings=settings.http,
         routers=[api.router, messages_router],
         readiness=readiness,
-        state={"operator_token": settings.process.operator, **state},
+        state={
+            "operator_token": settings.process.operator,
+            "access": access,
+            "endpoints": Endpoints(
+                database=app, clock=clock, secrets=secrets, policy=settings.outbound.policy
+            ),
+            "events": Events(database=app, storing=Storing(waker=waker, clock=clock), clock=clock),
+            "message_desk": MessageDesk(database=worker, clock=clock),
+        },
     )
-    api.describe_webhooks(app)
-    return app
-
-
-def policy_of(settings: NotifySettings) -> OutboundPolicy:
-    return OutboundPolicy.parse("127.0.0.0/8")
+    api.describe_webhooks(made)
+    return made

@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from vitrin.kit.outbound.settings import OutboundSettings
 from vitrin.kit.settings import (
     DatabaseSettings,
     GrpcSettings,
@@ -56,6 +57,7 @@ class NotifySettings(BaseModel):
     http: HttpSettings
     grpc: GrpcSettings
     webhooks: WebhookSettings
+    outbound: OutboundSettings = Field(default_factory=OutboundSettings)
 
 
 def load_settings() -> NotifySettings:
@@ -68,5 +70,6 @@ def load_settings() -> NotifySettings:
             http=HttpSettings.of(SERVICE, port=HTTP_PORT),
             grpc=GrpcSettings.of(SERVICE, port=GRPC_PORT),
             webhooks=WebhookSettings(),
+            outbound=OutboundSettings(),
         )
     )

@@ -10,7 +10,8 @@ from uuid import UUID
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
     """What a message says of one object. `version`: only a later one counts; None: it has no versions, each source
-    event counts once. `type` None: a state that nobody is told of. `told`: two sights with the same one are the same news."""
+    event counts once. `type` None: a state that nobody is told of. `told`: two sights with the same
+    one are the same news."""
 
     brand_id: UUID
     source_id: UUID
