@@ -181,3 +181,21 @@ async def test_an_endpoint_that_fails_rests_and_keeps_its_backlog(shop: Shop) ->
     assert len(pending) == 30
     assert pending.count(0) >= 24
     assert endpoint["enabled"]
+
+
+async def test_one_that_comes_back_from_its_rest_gets_everything(shop: Shop) -> None:
+    shop.schedule = type(shop.schedule)(
+        pauses_s=(0.05,) * 20, rest_from=2, rest_first=timedelta(seconds=0.3), rest_max=timedelta(seconds=0.3)
+    )
+    answers = iter([Answer(500)] * 4)
+    async with receiving(lambda got: next(answers, Answer())) as receiver, shop.delivering():
+        await shop.endpoint(receiver.url)
+        await shop.hear(*[shop.status(f"mug-{number}") for number in range(10)])
+
+        async def states() -> set[str]:
+            return {state for state, _ in await shop.deliveries()}
+
+        await until(states, {"delivered"})
+    assert len(receiver.got) == 14
+    (queue,) = await shop.rows("select failures, slow, due_at from webhook_queues where brand_id = :brand")
+    assert tuple(queue) == (0, False, None)

@@ -17,6 +17,7 @@ from vitrin.cli import (
     sandbox,
     switching,
     watching,
+    webhooks,
 )
 from vitrin.cli.failures import CliFailure, Exit
 from vitrin.cli.output import Output
@@ -40,6 +41,7 @@ watching.register(app)
 switching.register(app)
 app.add_typer(removals.app, name="removals")
 messages.register(app)
+webhooks.register(app)
 app.add_typer(sandbox.app, name="sandbox")
 
 

@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from vitrin.kit import webhook_signing
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import WorkerDatabase
-from vitrin.notify.domain import signing
 from vitrin.notify.domain.outcome import SLOW_AFTER, Outcome
 from vitrin.notify.domain.schedule import WAIT_MAX, Schedule
 from vitrin.notify.repository import endpoints, work
@@ -57,6 +57,8 @@ class Session:
     yields: bool = False
     _failures: int = field(init=False)
     _slow: bool = field(init=False, default=False)
+    _tired: bool = field(init=False, default=False)
+    """It failed now, and so often before that it rests. One that comes from its rest is tried once first."""
     _waiting: "deque[Any]" = field(init=False, default_factory=deque)
     _calls: "dict[asyncio.Task[Tried], UUID]" = field(init=False, default_factory=dict)
     _target: Target | None = field(init=False, default=None)
@@ -71,7 +73,7 @@ class Session:
     async def run(self, stop: asyncio.Event) -> None:
         """Until nothing is due, the endpoint has to rest, or `stop`; then the claim is given back."""
         try:
-            while not (stop.is_set() or self.yields or self._must_rest()):
+            while not (stop.is_set() or self.yields or self._tired):
                 if self.monotonic() - self._taken_at > TAKEN_FOR_S:
                     self._waiting.clear()
                 if not self._waiting:
@@ -89,9 +91,6 @@ class Session:
                 task.cancel()
             await asyncio.gather(*self._calls, return_exceptions=True)
         await self._release()
-
-    def _must_rest(self) -> bool:
-        return self.schedule.rest(self._failures) > timedelta()
 
     def _places(self) -> int:
         """An endpoint that fails is asked by one call at a time."""
@@ -125,7 +124,7 @@ class Session:
         if at - row.created_at > WAIT_MAX:
             return Tried(row, at, 0, Outcome(code="too_old", detail="It could not be tried for a week."))
         body = row.payload.encode()
-        headers = signing.headers(target.secrets, str(row.event_id), int(at.timestamp()), body)
+        headers = webhook_signing.headers(target.secrets, str(row.event_id), int(at.timestamp()), body)
         found = await self.caller.call(target.url, headers=headers, body=body)
         taken_s = self.monotonic() - began
         metrics.ATTEMPTS.labels(found.code).inc()
@@ -140,6 +139,7 @@ class Session:
             del self._calls[task]
             tried = task.result()
             self._failures = await self.outcomes.save(self.claim, tried)
+            self._tired = self.schedule.rest(self._failures) > timedelta()
             self._slow = self._failures > 0 or tried.latency_ms >= 1000 * SLOW_AFTER.total_seconds()
             if self._failures:
                 self._waiting.clear()  # taken again when its turn comes; others of the endpoint may be gone by then

@@ -52,8 +52,7 @@ class Outcomes:
         async with self._database.write([claim.brand_id]) as tx:
             await self._move(tx, claim, tried, now)
             if tried.outcome.delivered:
-                if claim.failures or tried.row.tries:
-                    await work.well(tx, claim)
+                await work.well(tx, claim)
                 return 0
             if tried.outcome.code == "too_old":
                 return claim.failures

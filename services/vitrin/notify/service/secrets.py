@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from vitrin.kit import webhook_signing as signing
 from vitrin.kit.crypto import CannotOpen, Sealed, TokenCipher
 from vitrin.kit.ids import new_uuid
 from vitrin.kit.logs import get_logger
-from vitrin.notify.domain import signing
 
 HINT_CHARS: Final = 4
 _log = get_logger("vitrin.notify.secrets")
