@@ -32,6 +32,10 @@ test: venv ## Run the tests (T=path for some of them) without those of faults
 test-faults: venv ## Kill, stall and restart under load, on the embedded broker
 	$(BIN)/pytest $(or $(T),tests/faults)
 
+.PHONY: soak
+soak: venv ## Kill the process that delivers webhooks KILLS=1000 times: no event is lost (about 20 minutes)
+	VITRIN_WEBHOOK_KILLS=$(or $(KILLS),1000) $(BIN)/pytest tests/faults/test_webhook_kills.py
+
 .PHONY: test-simulation
 test-simulation: venv ## Simulate SEEDS=5000 scenarios from FIRST=0 on the house's decisions, in virtual time
 	@PYTHONPATH=services:. $(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),5000) --first $(or $(FIRST),0)

@@ -50,6 +50,7 @@ def vitrin(door: Door, tmp_path: Path) -> Vitrin:
             "VITRIN_OPERATOR_TOKEN": token,
             "VITRIN_CATALOG_URL": door.url,
             "VITRIN_SHOP_SYNC_URL": door.url,
+            "VITRIN_NOTIFY_URL": door.url,
         }
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "vitrin.cli", *arguments),
@@ -114,7 +115,7 @@ async def test_the_command_line_shows_what_is_parked(spine: Spine, door: Door, v
     )
     assert code == 0
     code, said = await vitrin("parked", "--json")
-    assert [one["service"] for one in json.loads(said)["data"]] == ["catalog", "shop_sync"]
+    assert [one["service"] for one in json.loads(said)["data"]] == ["catalog", "shop_sync", "notify"]
 
 
 async def test_the_command_line_says_what_cannot_work(vitrin: Vitrin) -> None:

@@ -24,9 +24,12 @@ STOP_S = 60.0
 SETTLE_S = 60.0
 POLL_S = 0.05
 STATE_PAGE = 1_000
-SERVICES = ("accounts", "catalog", "shop_sync")
+SERVICES = ("accounts", "catalog", "shop_sync", "notify")
 PLATFORMS = ("meta", "pinterest")
-URL_SETTINGS = ("VITRIN_ACCOUNTS_URL", "VITRIN_CATALOG_URL", "VITRIN_SHOP_SYNC_URL", "VITRIN_SANDBOX_URL")
+URL_SETTINGS = (
+    *("VITRIN_ACCOUNTS_URL", "VITRIN_CATALOG_URL", "VITRIN_SHOP_SYNC_URL", "VITRIN_NOTIFY_URL"),
+    "VITRIN_SANDBOX_URL",
+)
 FOREIGN_SETTINGS = (
     *URL_SETTINGS,
     *("VITRIN_API_KEY", "VITRIN_OPERATOR_TOKEN", "VITRIN_DATABASE_URL", "VITRIN_KAFKA_BOOTSTRAP"),
@@ -34,7 +37,8 @@ FOREIGN_SETTINGS = (
 )
 PORTS = (
     *("ACCOUNTS_HTTP_PORT", "ACCOUNTS_GRPC_PORT", "CATALOG_HTTP_PORT", "CATALOG_GRPC_PORT"),
-    *("SHOP_SYNC_HTTP_PORT", "SHOP_SYNC_GRPC_PORT", "SANDBOX_PORT"),
+    *("SHOP_SYNC_HTTP_PORT", "SHOP_SYNC_GRPC_PORT", "NOTIFY_HTTP_PORT", "NOTIFY_GRPC_PORT"),
+    "SANDBOX_PORT",
 )
 Document = dict[str, Any]
 Seen = TypeVar("Seen")
@@ -257,7 +261,10 @@ class System:
     def until_known(self, key: str) -> None:
         """Every service answers the key with anything but 401."""
         headers = {"Authorization": f"Bearer {key}"}
-        for service, path in (("accounts", "brands"), ("catalog", "items"), ("shop_sync", "channels")):
+        for service, path in (
+            *(("accounts", "brands"), ("catalog", "items"), ("shop_sync", "channels")),
+            ("notify", "webhook_endpoints"),
+        ):
             until(
                 lambda service=service, path=path: self.http[service].get(f"/v1/{path}", headers=headers),  # type: ignore[misc]
                 lambda answer: answer.status_code not in {401, 503},

@@ -28,9 +28,9 @@ def test_status(system: System) -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
     state = parsed(ran)
     assert {one["name"]: one["state"] for one in state["processes"]} == dict.fromkeys(
-        ("postgres", "broker", "sandbox", "accounts", "catalog", "shop_sync"), "ready"
+        ("postgres", "broker", "sandbox", "accounts", "catalog", "shop_sync", "notify"), "ready"
     )
-    assert set(state["urls"]) == {"accounts", "catalog", "shop_sync", "sandbox"}
+    assert set(state["urls"]) == {"accounts", "catalog", "shop_sync", "notify", "sandbox"}
     for_people = system.vitrin("status")
     assert for_people.returncode == 0
     assert "shop_sync" in for_people.stdout

@@ -8,7 +8,12 @@ from tests.e2e.system import SERVICES, Brand, System
 
 ROUNDS = 5
 DEADLINE_S = 5.0
-PATHS = {"accounts": "/v1/brands", "catalog": "/v1/items", "shop_sync": "/v1/channels"}
+PATHS = {
+    "accounts": "/v1/brands",
+    "catalog": "/v1/items",
+    "shop_sync": "/v1/channels",
+    "notify": "/v1/webhook_endpoints",
+}
 
 
 def test_a_revoked_key_stops_working_everywhere(

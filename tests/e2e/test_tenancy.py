@@ -9,7 +9,7 @@ from tests.e2e.system import PLATFORMS, Brand, System, equal, item, problem_of, 
 from tests.e2e.walk import Operation, ids_of, operations
 
 FEED = "id,title,price,link,image_link,description,brand\nrow,Row,3.00 EUR,https://a.example,https://a.example/i,Row,Holm\n"
-MOVING = {"/v1/lag"}
+MOVING = {"/v1/lag", "/v1/webhook_events"}
 """Says something else a moment later, whoever asks."""
 
 
@@ -35,6 +35,9 @@ def ids(brand_a: Brand) -> dict[str, str]:
     brand_a.ok("shop_sync", "PATCH", "/v1/removal-policy", json={"percent": 0, "at_least": 0})
     brand_a.ok("catalog", "DELETE", "/v1/items/a-held")
     until(brand_a.counts, equal({platform: {"live": 3, "held": 1} for platform in PLATFORMS}))
+    endpoint = {"url": "https://holm.example/hooks", "enabled": False}
+    brand_a.ok("notify", "POST", "/v1/webhook_endpoints", json=endpoint)
+    until(lambda: len(brand_a.ok("notify", "GET", "/v1/webhook_events")["data"]), lambda count: count > 0)
     return ids_of(brand_a, item_id="a-mug", import_id=imported["id"])
 
 
@@ -80,6 +83,8 @@ def test_lists_and_batches_reach_only_the_own_brand(
         ("catalog", "/v1/imports"),
         ("shop_sync", "/v1/channels"),
         ("shop_sync", "/v1/removals"),
+        ("notify", "/v1/webhook_endpoints"),
+        ("notify", "/v1/webhook_events"),
         ("accounts", "/v1/connections"),
     ):
         assert stranger.ok(service, "GET", path) == {"data": [], "next_cursor": None}

@@ -1,4 +1,4 @@
-"""Every route of the three services, from their own OpenAPI documents, so that a new one is walked by itself."""
+"""Every route of the services, from their own OpenAPI documents, so that a new one is walked by itself."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -96,4 +96,6 @@ def ids_of(brand: Brand, *, item_id: str, import_id: str) -> dict[str, str]:
         "item_id": item_id,
         "import_id": import_id,
         "request_id": brand.ok("shop_sync", "GET", "/v1/removals")["data"][0]["id"],
+        "endpoint_id": brand.ok("notify", "GET", "/v1/webhook_endpoints")["data"][0]["id"],
+        "event_id": brand.ok("notify", "GET", "/v1/webhook_events")["data"][0]["id"],
     }

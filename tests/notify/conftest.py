@@ -276,9 +276,9 @@ class Shop:
         return token.text()
 
 
-async def until(look: Callable[[], Awaitable[Any]], expected: Any) -> None:
-    """Waits for an exact answer; a wrong one after SETTLE_S fails with what was there instead."""
-    deadline = asyncio.get_running_loop().time() + SETTLE_S
+async def until(look: Callable[[], Awaitable[Any]], expected: Any, *, within_s: float = SETTLE_S) -> None:
+    """Waits for an exact answer; a wrong one after `within_s` fails with what was there instead."""
+    deadline = asyncio.get_running_loop().time() + within_s
     while (found := await look()) != expected:
         if asyncio.get_running_loop().time() > deadline:
             assert found == expected

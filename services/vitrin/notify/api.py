@@ -231,4 +231,7 @@ def _aware(moment: datetime | None) -> datetime | None:
         return None
     if moment.tzinfo is None:
         raise Malformed("'since' has no time zone.", field="since", fix="Write it like 2026-11-02T09:30:00Z.")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise Malformed("'since' is outside of what can be stored.", field="since") from None

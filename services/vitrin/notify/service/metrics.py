@@ -8,7 +8,7 @@ EVENTS: Final = counter("vitrin_notify_events_total", "Webhook events that were 
 ATTEMPTS: Final = counter(
     "vitrin_notify_attempts_total",
     "Tries of webhook deliveries by how they ended: delivered, refused, redirected, gone, timed_out, unreachable,"
-    " address_refused.",
+    " address_refused, tls_failed.",
     ("outcome",),
 )
 ATTEMPT_SECONDS: Final = histogram(
