@@ -1,4 +1,4 @@
-"""Keys from before webhooks: those with all of their role's scopes gain the new ones, narrower and revoked ones none."""
+"""Keys from before webhooks: those with all scopes of their role gain the new ones, narrower and revoked ones none."""
 
 import pytest
 from alembic import command
