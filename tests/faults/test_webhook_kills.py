@@ -141,12 +141,12 @@ async def test_kill_9_loses_no_webhook(
     refused: set[tuple[str, str]] = set()
 
     def decide(got: Got) -> Answer:
-        """Takes its time, so that there is something to be killed in; one of twenty is refused once."""
+        """Takes its time, so that there is something to be killed in; one of fifty is refused once."""
         hold = asyncio.Event()
         asyncio.get_running_loop().call_later(random.uniform(0, 0.1), hold.set)
         arrived.set()
         asked = (got.path, got.id)
-        refuse = asked not in refused and random.random() < 0.05
+        refuse = asked not in refused and random.random() < 0.02
         if refuse:
             refused.add(asked)
         return Answer(500 if refuse else 200, hold=hold)

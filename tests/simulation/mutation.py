@@ -35,6 +35,7 @@ from cosmic_ray.plugins import get_operator, operator_names
 SERVICES = Path("services")
 DELIVERY = "tests/kit/delivery/test_"
 SYNC = "tests/shop_sync/test_"
+NOTIFY = "tests/notify/test_domain.py"
 MODULES: dict[str, list[str]] = {
     "vitrin.kit.delivery.limiter": [f"{DELIVERY}limiter.py"],
     "vitrin.kit.delivery.breaker": [f"{DELIVERY}breaker.py"],
@@ -49,6 +50,10 @@ MODULES: dict[str, list[str]] = {
     "vitrin.shop_sync.domain.stuck": [f"{SYNC}watchdog.py::test_why_it_does_not_move"],
     "vitrin.kit.outbox.decisions": ["tests/kit/test_outbox_decisions.py"],
     "vitrin.kit.outbox.resending": ["tests/kit/test_outbox_decisions.py"],
+    "vitrin.kit.webhook_signing": [NOTIFY],
+    "vitrin.notify.domain.news": [NOTIFY],
+    "vitrin.notify.domain.outcome": [NOTIFY],
+    "vitrin.notify.domain.schedule": [NOTIFY],
 }
 DRILL_SEEDS, WORLD_SEEDS = 30, 20
 CPU_MAX_S = 25

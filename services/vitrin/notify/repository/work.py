@@ -48,26 +48,23 @@ _PENDING: Final = (
     "from webhook_deliveries d where d.brand_id = :brand_id and d.endpoint_id = :endpoint_id and d.state = 'pending'"
     " and d.created_at >= :oldest"
 )
-_HEAD: Final = (
-    " and not exists (select 1 from webhook_deliveries b where b.endpoint_id = d.endpoint_id"
-    " and b.object_key = d.object_key and b.state = 'pending' and b.seq < d.seq and b.created_at >= :oldest)"
-)
 _TAKEN: Final = (
     "d.created_at, d.delivery_id, d.event_id, d.event_created_at, d.object_key, d.seq, d.tries,"
-    " d.first_tried_at"
+    " d.first_tried_at, d.due_at"
 )
-_TAKE: Final = (
-    f"with due as (select {_TAKEN} {_PENDING} and d.due_at <= :now"
-    " and d.delivery_id <> all(cast(:busy as uuid[]))"
+_HEADS: Final = f"(select distinct on (d.object_key) {_TAKEN} {_PENDING} order by d.object_key, d.seq) as d"
+"""Of each object the earliest: one pass over an index. (With NOT EXISTS a backlog of 20,000 took over 30 s.)"""
+_DUE: Final = (
+    "d.due_at <= :now and d.delivery_id <> all(cast(:busy as uuid[])) order by d.due_at, d.seq limit :limit"
 )
-_TAKE_END: Final = (
-    " order by d.due_at, d.seq limit :limit) select due.*, e.type, e.payload from due join webhook_events e"
+_WITH_PAYLOAD: Final = (
+    " select due.*, e.type, e.payload from due join webhook_events e"
     " on e.created_at = due.event_created_at and e.event_id = due.event_id order by due.seq"
 )
-_TAKE_ANY: Final = text(_TAKE + _TAKE_END)
-_TAKE_HEADS: Final = text(_TAKE + _HEAD + _TAKE_END)
+_TAKE_ANY: Final = text(f"with due as (select {_TAKEN} {_PENDING} and {_DUE}) {_WITH_PAYLOAD}")
+_TAKE_HEADS: Final = text(f"with due as (select {_TAKEN} from {_HEADS} where {_DUE}) {_WITH_PAYLOAD}")
 _NEXT_ANY: Final = text(f"select min(d.due_at) {_PENDING}")
-_NEXT_HEAD: Final = text(f"select min(d.due_at) {_PENDING}{_HEAD}")
+_NEXT_HEAD: Final = text(f"select min(d.due_at) from {_HEADS}")
 _MOVE: Final = text(
     "update webhook_deliveries set state = :state, tries = :tries,"
     " first_tried_at = coalesce(first_tried_at, :at), due_at = :due_at, last_outcome = :outcome, last_status = :status,"

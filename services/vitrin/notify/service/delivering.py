@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from vitrin.kit import webhook_signing
@@ -41,6 +41,13 @@ class Target:
     secrets: tuple[str, ...] = field(repr=False)
 
 
+class Told(NamedTuple):
+    """A saved try: failures in a row of the endpoint after it, and how long the call took."""
+
+    failures: int
+    latency_ms: int
+
+
 @dataclass(slots=True)
 class Session:
     """One claim. `yields` asks it to end after the calls that are under way."""
@@ -60,7 +67,7 @@ class Session:
     _tired: bool = field(init=False, default=False)
     """It failed now, and so often before that it rests. One that comes from its rest is tried once first."""
     _waiting: "deque[Any]" = field(init=False, default_factory=deque)
-    _calls: "dict[asyncio.Task[Tried], UUID]" = field(init=False, default_factory=dict)
+    _calls: "dict[asyncio.Task[Told], UUID]" = field(init=False, default_factory=dict)
     _target: Target | None = field(init=False, default=None)
     _taken_at: float = field(init=False, default=0.0)
     began_at: datetime = field(init=False)
@@ -117,7 +124,11 @@ class Session:
                 )
             )
 
-    async def _deliver(self, row: Any) -> Tried:
+    async def _deliver(self, row: Any) -> Told:
+        tried = await self._try(row)
+        return Told(await self.outcomes.save(self.claim, tried), tried.latency_ms)
+
+    async def _try(self, row: Any) -> Tried:
         target = self._target
         assert target is not None
         began, at = self.monotonic(), self.clock()
@@ -137,10 +148,9 @@ class Session:
         done, _ = await asyncio.wait(self._calls, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             del self._calls[task]
-            tried = task.result()
-            self._failures = await self.outcomes.save(self.claim, tried)
+            self._failures, latency_ms = task.result()
             self._tired = self.schedule.rest(self._failures) > timedelta()
-            self._slow = self._failures > 0 or tried.latency_ms >= 1000 * SLOW_AFTER.total_seconds()
+            self._slow = self._failures > 0 or latency_ms >= 1000 * SLOW_AFTER.total_seconds()
             if self._failures:
                 self._waiting.clear()  # taken again when its turn comes; others of the endpoint may be gone by then
 
