@@ -27,6 +27,7 @@ from vitrin.kit.db.urls import database_name
 from vitrin.kit.embedded.postgres import EmbeddedPostgres
 from vitrin.kit.grpc.client import channel
 from vitrin.kit.http import serve
+from vitrin.kit.idempotency import Once
 from vitrin.kit.ids import BrandId, new_uuid
 from vitrin.kit.ops.desk import MessageDesk
 from vitrin.kit.settings import (
@@ -197,6 +198,7 @@ async def serving(postgres: EmbeddedPostgres, **limits: object) -> AsyncIterator
         imports=ImportService(database=app_database),
         uploads=UploadService(database=app_database, places=places, clock=system_clock, wake=lambda: None),
         desk=MessageDesk(database=worker_database, clock=system_clock),
+        once=Once(app_database, system_clock),
     )
     stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
     task = asyncio.create_task(serve(app, settings.http, stop, on_listening=port.set_result))

@@ -20,6 +20,7 @@ from vitrin.kit.crypto import TokenCipher
 from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.grpc import GrpcServer
 from vitrin.kit.http.app import Readiness, create_app
+from vitrin.kit.idempotency import Once
 from vitrin.kit.runtime import Role, Runtime
 from vitrin.kit.state.snapshots import SnapshotServicer
 from vitrin.protos.accounts.v1 import access_pb2_grpc, connection_pb2_grpc
@@ -48,6 +49,7 @@ def build_app(
             "access": OwnDirectory(database, clock),
             "operator_token": settings.process.operator,
             "clock": clock,
+            "once": Once(database, clock),
             "brands": Brands(database, clock),
             "keys": Keys(database, clock),
             "switches": Switches(database, clock),

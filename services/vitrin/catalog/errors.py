@@ -60,6 +60,13 @@ class UploadIncomplete(Malformed):
     fix = "Send the file again. Nothing of it was applied."
 
 
+class UploadRepeated(Conflict):
+    """Why the second upload under an idempotency key ends as `aborted`; nobody is answered with it."""
+
+    code, title = "upload_repeated", "The same file came before, with the same idempotency key"
+    fix = "Nothing: the first import has it."
+
+
 class FormatUnknown(Refused):
     code, title = "format_unknown", "There is no such file format"
     fix = "Use format=auto, format=shopify or format=common."

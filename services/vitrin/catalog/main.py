@@ -29,6 +29,7 @@ from vitrin.kit.db.session import ReadSession
 from vitrin.kit.grpc.client import channel as grpc_channel
 from vitrin.kit.grpc.server import GrpcServer
 from vitrin.kit.http.app import Readiness, create_app
+from vitrin.kit.idempotency import Once
 from vitrin.kit.ids import BrandId
 from vitrin.kit.ops.desk import MessageDesk
 from vitrin.kit.ops.messages import router as messages_router
@@ -92,6 +93,7 @@ async def run(
             imports=ImportService(database=runtime.app),
             uploads=UploadService(database=runtime.app, places=places, clock=clock, wake=upload_staged),
             desk=MessageDesk(database=runtime.worker, clock=clock),
+            once=Once(runtime.app, clock),
         )
         runtime.http(app, settings.http)
         servicers = [CatalogServicer(runtime.worker).add_to, runtime.snapshots.add_to]
@@ -141,6 +143,7 @@ def build_app(
     imports: ImportService,
     uploads: UploadService,
     desk: MessageDesk,
+    once: Once,
 ) -> FastAPI:
     limits = settings.imports
     return create_app(
@@ -157,6 +160,7 @@ def build_app(
             "imports": imports,
             "uploads": uploads,
             "message_desk": desk,
+            "once": once,
         },
         body_limits={
             "/v1/items:batch": limits.batch_bytes_max,

@@ -18,6 +18,7 @@ from vitrin.kit.grpc.client import channel as grpc_channel
 from vitrin.kit.grpc.server import GrpcServer
 from vitrin.kit.http.app import Readiness, create_app
 from vitrin.kit.http_client import PlatformHttp
+from vitrin.kit.idempotency import Once
 from vitrin.kit.ops.desk import MessageDesk
 from vitrin.kit.ops.messages import router as messages_router
 from vitrin.kit.runtime import Role, Runtime
@@ -194,6 +195,7 @@ def _use_cases(settings: ShopSyncSettings, runtime: Runtime, waker: Waker) -> di
         "reading": Reading(database=runtime.app, waker=waker, clock=clock, stuck_after=stuck_after),
         "removals": Removals(database=runtime.app, clock=clock),
         "message_desk": MessageDesk(database=runtime.worker, clock=clock),
+        "once": Once(runtime.app, clock),
     }
 
 

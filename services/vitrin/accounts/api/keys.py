@@ -5,9 +5,10 @@ from fastapi import APIRouter, Request
 from vitrin.accounts.api.parts import PAGE_ITEMS, Cursor, Limit, Reader, Writer, keys_of, page_limit
 from vitrin.accounts.schemas import Key, KeyCreate, NewKey, Page
 from vitrin.kit.http import decode_cursor, encode_cursor
+from vitrin.kit.idempotency import IdempotentRoute
 from vitrin.kit.ids import KeyId
 
-router = APIRouter(prefix="/v1/api-keys", tags=["api keys"])
+router = APIRouter(prefix="/v1/api-keys", tags=["api keys"], route_class=IdempotentRoute)
 
 
 @router.post("", status_code=201)

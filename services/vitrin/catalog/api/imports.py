@@ -1,5 +1,6 @@
 """`/v1/imports`: a file goes in, a state and a report per row come out."""
 
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
@@ -13,6 +14,7 @@ from vitrin.catalog.api.upload import MultipartFile, announced_by, body_of, is_m
 from vitrin.catalog.service_imports import ImportService
 from vitrin.catalog.service_uploads import UploadService
 from vitrin.kit.http import CursorInvalid, decode_cursor, encode_cursor
+from vitrin.kit.idempotency import HEADER_PARAMETER, once_of
 from vitrin.kit.ids import ImportId
 
 router = APIRouter(prefix="/v1", tags=["imports"])
@@ -36,7 +38,10 @@ def _imports(request: Request) -> ImportService:
     "/imports",
     status_code=202,
     summary="Upload a catalog file",
-    openapi_extra=schemas.body_of({"type": "string", "format": "binary"}, "text/csv"),
+    openapi_extra={
+        **schemas.body_of({"type": "string", "format": "binary"}, "text/csv"),
+        "parameters": [HEADER_PARAMETER],
+    },
     responses={202: schemas.answer_of(schemas.IMPORT, "Staged; follow its state")},
 )
 async def create_import(
@@ -60,15 +65,32 @@ async def create_import(
     announced = announced_by(request)
     filter_text("format", format)
     form = MultipartFile(request) if is_multipart(request) else None
-    import_id = await uploads.receive(
+    named = await once_of(request)
+    answers: list[Response] = []
+
+    async def finish(import_id: ImportId, digest: bytes, stage: Callable[[], Awaitable[None]]) -> None:
+        async def staged() -> Response:
+            await stage()
+            return answer(await _imports(request).get(principal.brand_id, import_id), 202)
+
+        if named is None:
+            answers.append(await staged())
+            return
+        once, call = named
+        scope = request.scope
+        fingerprint = call.sealer.fingerprint(scope["path"].encode(), scope["query_string"], digest)
+        answers.append(await once.run(call, fingerprint, staged))
+
+    await uploads.receive(
         principal.brand_id,
         principal.actor,
         body_of(request) if form is None else form.stream(),
         requested_format=format,
         file_name=lambda: file_name or (form.name if form is not None else ""),
         announced=announced,
+        finish=finish,
     )
-    return answer(await _imports(request).get(principal.brand_id, import_id), 202)
+    return answers[0]
 
 
 @router.get(
