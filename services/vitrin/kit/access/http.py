@@ -1,5 +1,6 @@
 """Access policy in an endpoint's signature: `principal: Principal = Depends(require("catalog:write"))`."""
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from vitrin.kit.access.errors import KeyMissing, ScopeMissing, TestKeyOnLiveBran
 from vitrin.kit.access.principal import Principal
 from vitrin.kit.access.scopes import SCOPES
 from vitrin.kit.access.tokens import looks_like_a_key
+from vitrin.kit.http.rate_limit import charge
 
 _bearer = HTTPBearer(
     auto_error=False,
@@ -23,12 +25,13 @@ Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
 async def caller_of(request: Request, token: str) -> Principal:
-    """Checked once per request, whoever asks first. Raises Unauthenticated."""
+    """Checked and counted once per request, whoever asks first. Raises Unauthenticated, RateLimited."""
     known: Principal | None = request.scope.get(_CALLER)
     if known is not None:
         return known
     directory: KeyDirectory = request.app.state.access
     caller = await directory.authenticate(token)
+    charge(request.scope, request.app.state.quota, caller.key_id, time.monotonic())
     structlog.contextvars.bind_contextvars(brand=str(caller.brand_id), key=caller.key_id)
     request.scope[_CALLER] = caller
     return caller
