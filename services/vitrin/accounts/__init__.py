@@ -2,6 +2,6 @@
 
 Owns: brands, API keys, platform connections with their sealed tokens, the audit log.
 Publishes: accounts.brand.v1, accounts.api_key.v1, accounts.connection.v1 (full state, the newest version wins).
-Consumes: nothing. Serves: HTTP /v1/brands, /v1/api-keys, /v1/connections; gRPC AccessService, ConnectionService,
-SnapshotService of its topics.
+Consumes: nothing. Serves: HTTP /v1/brands, /v1/api-keys, /v1/connections, /v1/outgoing, /v1/audit; gRPC AccessService,
+ConnectionService, SnapshotService of its topics.
 """

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from vitrin.accounts.api import ROUTERS
 from vitrin.accounts.rpc import AccessServicer, ConnectionServicer
+from vitrin.accounts.service_audit import AuditLog
 from vitrin.accounts.service_brands import Brands
 from vitrin.accounts.service_connections import Connections
 from vitrin.accounts.service_keys import Keys
@@ -52,6 +53,7 @@ def build_app(
             "once": Once(database, clock),
             "brands": Brands(database, clock),
             "keys": Keys(database, clock),
+            "audit": AuditLog(database),
             "switches": Switches(database, clock),
             "connections": Connections(
                 database, clock, cipher, sandbox_url=settings.secrets.sandbox_url, sandbox_hosts=hosts

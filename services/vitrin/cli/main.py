@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import typer
 
 from vitrin.cli import (
+    audit,
     brands,
     connections,
     imports,
@@ -34,6 +35,7 @@ running.register(app)
 app.add_typer(brands.app, name="brand")
 app.add_typer(keys.app, name="key")
 app.add_typer(connections.app, name="connection")
+audit.register(app)
 imports.register(app)
 republish.register(app)
 watching.register(app)
