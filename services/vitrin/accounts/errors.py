@@ -31,6 +31,16 @@ class KeyTooPowerful(Forbidden):
     fix = "Use a key with at least the power of the new one."
 
 
+class KeyNotActive(Conflict):
+    code, title = "key_not_active", "The key has ended already"
+    fix = "Create a new key."
+
+
+class KeyRotated(Conflict):
+    code, title = "key_rotated", "The key was rotated already"
+    fix = "Rotate the key that replaced it, named in 'rotated_to'."
+
+
 class ConnectionNotFound(NotFound):
     code, title = "connection_not_found", "There is no such connection"
 

@@ -39,6 +39,16 @@ api_keys = Table(
     Column("created_by", Text, nullable=False),
     Column("expires_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
+    Column("rotated_from", Text),
+    Column("rotated_to", Text),
+)
+
+api_key_uses = Table(
+    "api_key_uses",
+    metadata,
+    Column("key_id", Text, primary_key=True),
+    Column("brand_id", Uuid, nullable=False),
+    Column("used_at", DateTime(timezone=True), nullable=False),
 )
 
 connections = Table(

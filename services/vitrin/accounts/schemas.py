@@ -6,7 +6,15 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 
-from vitrin.accounts.domain import ConnectionMode, KeyKind, KeyMode, Role, effective_state
+from vitrin.accounts.domain import (
+    OVERLAP_S_DEFAULT,
+    OVERLAP_S_MAX,
+    ConnectionMode,
+    KeyKind,
+    KeyMode,
+    Role,
+    effective_state,
+)
 from vitrin.kit.access.outgoing import scope_of
 from vitrin.kit.access.tokens import Token
 
@@ -127,6 +135,19 @@ class KeyCreate(_Request):
     expires_at: Moment | None = None
 
 
+class KeyRotation(_Request):
+    model_config = ConfigDict(json_schema_extra={"example": {"overlap_s": 86_400}})
+    overlap_s: int = Field(
+        OVERLAP_S_DEFAULT,
+        ge=0,
+        le=OVERLAP_S_MAX,
+        description="How long the old key still works, in seconds; 0: it stops at once.",
+    )
+    expires_at: Moment | None = Field(
+        None, description="Of the new key; by default it lives as long as the old one was made for."
+    )
+
+
 class Key(BaseModel):
     id: str
     name: str
@@ -139,6 +160,11 @@ class Key(BaseModel):
     created_by: str
     expires_at: datetime | None
     revoked_at: datetime | None
+    last_used_at: datetime | None = Field(
+        description="To the minute, told up to two minutes late; null: not since it was made."
+    )
+    rotated_from: str | None = Field(description="Id of the key that it replaced.")
+    rotated_to: str | None = Field(description="Id of the key that replaced it.")
 
     @classmethod
     def fields_of(cls, row: Any) -> dict[str, Any]:
@@ -155,6 +181,9 @@ class Key(BaseModel):
             "created_by": row.created_by,
             "expires_at": row.expires_at,
             "revoked_at": row.revoked_at,
+            "last_used_at": getattr(row, "last_used_at", None),
+            "rotated_from": row.rotated_from,
+            "rotated_to": row.rotated_to,
         }
 
     @classmethod

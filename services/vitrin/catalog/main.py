@@ -23,6 +23,7 @@ from vitrin.kit.access import (
     access_handler,
     brand_defaults,
 )
+from vitrin.kit.access.uses import KeyUses, told_to_accounts
 from vitrin.kit.clock import Clock, system_clock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.session import ReadSession
@@ -95,6 +96,9 @@ async def run(
             desk=MessageDesk(database=runtime.worker, clock=clock),
             once=Once(runtime.app, clock),
         )
+        uses = KeyUses(told_to_accounts(AccessServiceStub(accounts)), clock)
+        app.state.key_uses = uses
+        runtime.loop("key_uses", uses.run)
         runtime.http(app, settings.http)
         servicers = [CatalogServicer(runtime.worker).add_to, runtime.snapshots.add_to]
         runtime.grpc(GrpcServer(settings.grpc, servicers, token))

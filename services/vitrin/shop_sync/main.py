@@ -12,6 +12,7 @@ from vitrin import shop_sync
 from vitrin.events import topics
 from vitrin.kit.access import ACCESS_TOPICS, ReplicaDirectory
 from vitrin.kit.access.outgoing import Outgoing
+from vitrin.kit.access.uses import KeyUses, told_to_accounts
 from vitrin.kit.clock import Clock, system_clock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.grpc.client import channel as grpc_channel
@@ -181,7 +182,9 @@ async def run(
         runtime.loop("removals", worker.releasing.run)
     if runtime.is_api:
         directory = ReplicaDirectory(runtime.app, access, AccessServiceStub(accounts), clock)
-        state = {"access": directory, **_use_cases(settings, runtime, waker)}
+        uses = KeyUses(told_to_accounts(AccessServiceStub(accounts)), clock)
+        runtime.loop("key_uses", uses.run)
+        state = {"access": directory, "key_uses": uses, **_use_cases(settings, runtime, waker)}
         runtime.http(_app(settings, readiness, state), settings.http)
         runtime.grpc(GrpcServer(settings.grpc, [runtime.snapshots.add_to], token))
     await runtime.run(stop)

@@ -13,6 +13,7 @@ from vitrin.kit.access.errors import KeyMissing, ScopeMissing, TestKeyOnLiveBran
 from vitrin.kit.access.principal import Principal
 from vitrin.kit.access.scopes import SCOPES
 from vitrin.kit.access.tokens import looks_like_a_key
+from vitrin.kit.access.uses import KeyUses
 from vitrin.kit.http.rate_limit import charge
 
 _bearer = HTTPBearer(
@@ -32,6 +33,9 @@ async def caller_of(request: Request, token: str) -> Principal:
     directory: KeyDirectory = request.app.state.access
     caller = await directory.authenticate(token)
     charge(request.scope, request.app.state.quota, caller.key_id, time.monotonic())
+    uses: KeyUses | None = getattr(request.app.state, "key_uses", None)
+    if uses is not None:
+        uses.note(caller)
     structlog.contextvars.bind_contextvars(brand=str(caller.brand_id), key=caller.key_id)
     request.scope[_CALLER] = caller
     return caller
