@@ -13,6 +13,13 @@ class SlugTaken(Conflict):
     fix = "Choose another slug."
 
 
+class BootstrapDone(Forbidden):
+    code, title = "bootstrap_done", "The first brand of this server has been made"
+    fix = (
+        "Make further brands with the operator token, and take ACCOUNTS_BOOTSTRAP_TOKEN out of the settings."
+    )
+
+
 class BrandNotFound(NotFound):
     code, title = "brand_not_found", "There is no such brand"
 

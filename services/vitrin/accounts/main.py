@@ -51,6 +51,7 @@ def build_app(
         state={
             "access": OwnDirectory(database, clock),
             "operator_token": settings.process.operator,
+            "bootstrap_token": settings.secrets.bootstrap,
             "clock": clock,
             "once": Once(database, clock),
             "brands": Brands(database, clock),

@@ -22,6 +22,14 @@ brands = Table(
     Column("updated_at", DateTime(timezone=True), nullable=False),
 )
 
+first_brand = Table(
+    "first_brand",
+    metadata,
+    Column("one", Boolean, primary_key=True),
+    Column("made_at", DateTime(timezone=True), nullable=False),
+)
+"""A row once there has been a brand."""
+
 api_keys = Table(
     "api_keys",
     metadata,

@@ -15,6 +15,7 @@ from vitrin.accounts.models import (
     audit_entries,
     brands,
     connections,
+    first_brand,
     outgoing_switches,
 )
 from vitrin.kit.access.lookup import LOOKUP_KEY
@@ -44,8 +45,14 @@ async def lock_brand(session: WriteSession, brand_id: BrandId) -> Any | None:
     return await session.one_or_none(statement)
 
 
+async def claim_first_brand(session: WriteSession, at: datetime) -> bool:
+    """Whether this is the first brand ever. Waits for another transaction that is about to make it."""
+    claimed = insert_or_keep(first_brand).values(one=True, made_at=at).on_conflict_do_nothing()
+    return (await session.execute(claimed.returning(first_brand.c.one))).one_or_none() is not None
+
+
 async def insert_brand(session: WriteSession, row: dict[str, Any]) -> Any:
-    """IntegrityError on `brands_slug_is_unique`."""
+    """IntegrityError on `brands_slug_is_unique` and `brands_pkey`."""
     return (await session.execute(insert(brands).values(row).returning(brands))).one()
 
 
