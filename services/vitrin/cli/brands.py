@@ -36,8 +36,8 @@ def create(
     time_zone: Annotated[str, typer.Option("--time-zone", help="IANA time zone.")] = "UTC",
     as_json: AsJson = False,
 ) -> None:
-    """Create a brand and its first owner keys, which are shown once. Needs the operator token, or for the first brand of
-    a server its bootstrap token (ACCOUNTS_BOOTSTRAP_TOKEN)."""
+    """Create a brand and its first owner keys, which are shown once. Needs the operator token, or for the first brand
+    of a server its bootstrap token (ACCOUNTS_BOOTSTRAP_TOKEN)."""
     output = Output(as_json=as_json)
     body = {
         "name": name,
