@@ -6,12 +6,22 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from vitrin.accounts.api import ROUTERS
+from vitrin.accounts.api.people import welcome_router
 from vitrin.catalog.api import imports_router, items_router, offers_router
 from vitrin.kit.idempotency import HEADER_PARAMETER
 from vitrin.kit.ops.access import operator_only
 from vitrin.shop_sync import api, api_removals
 
-OF_A_KEY = (*ROUTERS, items_router, offers_router, imports_router, api.router, api_removals.router)
+OF_A_KEY = (
+    *(
+        router for router in ROUTERS if router is not welcome_router
+    ),  # an invitation is accepted once by itself
+    items_router,
+    offers_router,
+    imports_router,
+    api.router,
+    api_removals.router,
+)
 
 
 def posts(routers: tuple[APIRouter, ...]) -> Iterator[APIRoute]:

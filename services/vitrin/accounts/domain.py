@@ -111,6 +111,7 @@ def excess(creator: Power, new: Power) -> str | None:
     return None
 
 
+INVITATION_S: Final = 7 * 24 * 3600
 OVERLAP_S_DEFAULT: Final = 24 * 3600
 OVERLAP_S_MAX: Final = 7 * 24 * 3600
 

@@ -14,6 +14,7 @@ from vitrin.accounts.service_connections import Connections
 from vitrin.accounts.service_keys import Keys
 from vitrin.accounts.service_leases import Leases, OwnDirectory
 from vitrin.accounts.service_outgoing import Switches
+from vitrin.accounts.service_people import People
 from vitrin.accounts.service_uses import UseBook
 from vitrin.accounts.settings import AccountsSettings
 from vitrin.accounts.state import SOURCES
@@ -57,6 +58,7 @@ def build_app(
             "brands": Brands(database, clock),
             "keys": Keys(database, clock),
             "audit": AuditLog(database),
+            "people": People(database, clock),
             "switches": Switches(database, clock),
             "connections": Connections(
                 database, clock, cipher, sandbox_url=settings.secrets.sandbox_url, sandbox_hosts=hosts

@@ -20,6 +20,46 @@ brands = Table(
     Column("has_live_connection", Boolean, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("organisation_id", Uuid, nullable=False),
+    Column("approval_needs_other_person", Boolean, nullable=False),
+)
+
+organisations = Table(
+    "organisations",
+    metadata,
+    Column("organisation_id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("brand_id", Uuid, primary_key=True),
+    Column("member_id", Uuid, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("joined_at", DateTime(timezone=True), nullable=False),
+    Column("changed_at", DateTime(timezone=True), nullable=False),
+    Column("removed_at", DateTime(timezone=True)),
+)
+"""A person in a brand; the same `member_id` in each brand of the organisation. Name and e-mail go at the removal."""
+
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("invitation_id", Uuid, primary_key=True),
+    Column("brand_id", Uuid, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("outcome", Text, nullable=False),
 )
 
 first_brand = Table(
@@ -49,6 +89,7 @@ api_keys = Table(
     Column("revoked_at", DateTime(timezone=True)),
     Column("rotated_from", Text),
     Column("rotated_to", Text),
+    Column("member_id", Uuid),
 )
 
 api_key_uses = Table(

@@ -57,7 +57,7 @@ AccessToken = Annotated[
 ]
 
 
-class _Request(BaseModel):
+class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True)
 
 
@@ -66,7 +66,7 @@ class Page(BaseModel, Generic[T]):
     next_cursor: str | None
 
 
-class BrandCreate(_Request):
+class BrandCreate(Request):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -89,9 +89,12 @@ class BrandCreate(_Request):
     default_market: Code = Field(description="ISO 3166-1 alpha-2")
     language: Code = Field("en", description="BCP 47")
     time_zone: Code = Field("UTC", description="IANA")
+    organisation_id: UUID | None = Field(
+        None, description="One that has a brand already; left out: a new organisation of the brand's name."
+    )
 
 
-class BrandPatch(_Request):
+class BrandPatch(Request):
     """What is left out stays. The slug never changes."""
 
     name: Name | None = None
@@ -100,6 +103,9 @@ class BrandPatch(_Request):
     default_market: Code | None = None
     language: Code | None = None
     time_zone: Code | None = None
+    approval_needs_other_person: bool | None = Field(
+        None, description="Whoever caused what waits for an approval may not approve it."
+    )
 
 
 class Brand(BaseModel):
@@ -113,6 +119,8 @@ class Brand(BaseModel):
     language: str
     time_zone: str
     has_live_connection: bool
+    organisation_id: UUID
+    approval_needs_other_person: bool
     created_at: datetime
     updated_at: datetime
 
@@ -121,7 +129,7 @@ class Brand(BaseModel):
         return cls(id=row.brand_id, **{name: getattr(row, name) for name in cls.model_fields if name != "id"})
 
 
-class KeyCreate(_Request):
+class KeyCreate(Request):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [{"name": "Shop import", "kind": "secret", "mode": "live", "role": "editor"}]
@@ -135,7 +143,7 @@ class KeyCreate(_Request):
     expires_at: Moment | None = None
 
 
-class KeyRotation(_Request):
+class KeyRotation(Request):
     model_config = ConfigDict(json_schema_extra={"example": {"overlap_s": 86_400}})
     overlap_s: int = Field(
         OVERLAP_S_DEFAULT,
@@ -165,6 +173,7 @@ class Key(BaseModel):
     )
     rotated_from: str | None = Field(description="Id of the key that it replaced.")
     rotated_to: str | None = Field(description="Id of the key that replaced it.")
+    member_id: UUID | None = Field(description="Whose own key it is; null for the key of a program.")
 
     @classmethod
     def fields_of(cls, row: Any) -> dict[str, Any]:
@@ -184,6 +193,7 @@ class Key(BaseModel):
             "last_used_at": getattr(row, "last_used_at", None),
             "rotated_from": row.rotated_from,
             "rotated_to": row.rotated_to,
+            "member_id": row.member_id,
         }
 
     @classmethod
@@ -208,7 +218,7 @@ class NewBrand(BaseModel):
     keys: list[NewKey]
 
 
-class ConnectionCreate(_Request):
+class ConnectionCreate(Request):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -235,7 +245,7 @@ class ConnectionCreate(_Request):
     id_template: Code = "{id}"
 
 
-class ConnectionPatch(_Request):
+class ConnectionPatch(Request):
     """A new token makes the connection active again. Null for `expires_at`: the token does not expire."""
 
     access_token: AccessToken | None = None
@@ -268,7 +278,7 @@ class Connection(BaseModel):
         return cls(id=row.connection_id, **fields)
 
 
-class Turn(_Request):
+class Turn(Request):
     model_config = ConfigDict(json_schema_extra={"example": {"reason": "wrong prices after an import"}})
     reason: Annotated[Text, Field(max_length=REASON_LENGTH_MAX)] = Field(
         "", description="Shown to whoever asks why."

@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from vitrin.accounts import audit, domain, events, places, repository
-from vitrin.accounts.errors import BootstrapDone, BrandInvalid, BrandNotFound, SlugTaken
+from vitrin.accounts import repository_people as people
+from vitrin.accounts.errors import BootstrapDone, BrandInvalid, BrandNotFound, OrganisationNotFound, SlugTaken
 from vitrin.accounts.service_keys import new_key_row
 from vitrin.kit.access import Principal
 from vitrin.kit.access.errors import TestKeyOnLiveBrand
@@ -31,8 +32,8 @@ class Brands:
     ) -> tuple[Any, list[tuple[Any, Token]]]:
         """The brand, and its first owner keys (live, test) with their tokens.
 
-        BrandInvalid, SlugTaken; BootstrapDone for the actor BOOTSTRAP when there has been a brand; IdempotencyKeyReused
-        when there is a brand with this id.
+        BrandInvalid, SlugTaken, OrganisationNotFound; BootstrapDone for the actor BOOTSTRAP when there has been a
+        brand; IdempotencyKeyReused when there is one with this id.
         """
         _check(fields)
         now = self._clock()
@@ -42,6 +43,8 @@ class Brands:
             "brand_id": brand_id,
             "version": 1,
             "has_live_connection": False,
+            "organisation_id": fields.get("organisation_id") or brand_id,
+            "approval_needs_other_person": False,
             "created_at": now,
             "updated_at": now,
         }
@@ -51,6 +54,8 @@ class Brands:
                 first = await repository.claim_first_brand(tx, now)
                 if actor == BOOTSTRAP and not first:
                     raise BootstrapDone
+                if fields.get("organisation_id") is None:
+                    await people.insert_organisation(tx, brand_id, fields["name"], now)
                 brand = await repository.insert_brand(tx, row)
                 tx.publish(events.brand_changed(brand, at=now))
                 await audit.record(
@@ -84,7 +89,9 @@ class Brands:
         except IntegrityError as error:
             if "brands_slug_is_unique" in str(error.orig):
                 raise SlugTaken(f"The slug {fields['slug']!r} is taken.", field="slug") from error
-            if "brands_pkey" in str(error.orig):
+            if "brands_organisation_id_fkey" in str(error.orig):
+                raise OrganisationNotFound(field="organisation_id") from error
+            if any(name in str(error.orig) for name in ("brands_pkey", "organisations_pkey")):
                 raise IdempotencyKeyReused(field="Idempotency-Key") from error
             raise
         return brand, keys

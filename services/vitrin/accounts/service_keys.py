@@ -15,6 +15,7 @@ from vitrin.accounts.errors import (
     LastOwnerKey,
 )
 from vitrin.kit.access import Principal
+from vitrin.kit.access.errors import ScopeMissing
 from vitrin.kit.access.tokens import Token, new_token
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import AppDatabase
@@ -47,6 +48,7 @@ def new_key_row(
         "expires_at": wanted.get("expires_at"),
         "revoked_at": None,
         "rotated_from": wanted.get("rotated_from"),
+        "member_id": wanted.get("member_id"),
     }
     return row, token
 
@@ -77,8 +79,16 @@ class Keys:
         """A key of the same power; the old one dies after the overlap (in seconds; 0: at once). The moment travels with
         the key, so no service has to hear of it when it comes.
 
-        KeyNotFound, KeyNotActive, KeyRotated, KeyInvalid, KeyTooPowerful.
+        A person may rotate the own key whatever the role. KeyNotFound, KeyNotActive, KeyRotated, KeyInvalid,
+        KeyTooPowerful, ScopeMissing.
         """
+        own = bool(caller.member_id) and key_id == caller.key_id
+        if not own and domain.OWNER_SCOPE not in caller.scopes:
+            raise ScopeMissing(
+                f"This key has no scope {domain.OWNER_SCOPE!r}, and only a person's own key rotates itself without.",
+                fix=f"Use a key with the scope {domain.OWNER_SCOPE!r}.",
+                scope=domain.OWNER_SCOPE,
+            )
         now = self._clock()
         async with self._database.write(caller.brand_id) as tx:
             await repository.lock_brand(tx, caller.brand_id)
@@ -97,6 +107,7 @@ class Keys:
                 "role": old.role,
                 "scopes": old.scopes,
                 "rotated_from": key_id,
+                "member_id": old.member_id,
                 "expires_at": domain.successor_end(
                     asked=expires_at,
                     created_at=old.created_at,

@@ -12,6 +12,7 @@ from vitrin.cli import (
     imports,
     keys,
     messages,
+    people,
     removals,
     republish,
     running,
@@ -35,6 +36,7 @@ running.register(app)
 app.add_typer(brands.app, name="brand")
 app.add_typer(keys.app, name="key")
 app.add_typer(connections.app, name="connection")
+people.register(app)
 audit.register(app)
 imports.register(app)
 republish.register(app)

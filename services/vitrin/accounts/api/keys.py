@@ -37,10 +37,10 @@ async def read_key(request: Request, caller: Reader, key_id: str) -> Key:
 
 
 @router.post("/{key_id}:rotate", status_code=201)
-async def rotate_key(request: Request, caller: Writer, key_id: str, body: KeyRotation) -> NewKey:
+async def rotate_key(request: Request, caller: Reader, key_id: str, body: KeyRotation) -> NewKey:
     """A new key with the same name and power, shown this once. The old one goes on working for `overlap_s`, then stops
     in every service within a second. 409 `key_rotated` when it was rotated already, `key_not_active` when it has ended.
-    """
+    Needs `accounts:write`, except for a person's own key, which may rotate itself."""
     row, token = await keys_of(request).rotate(
         caller, KeyId(key_id), overlap_s=body.overlap_s, expires_at=body.expires_at
     )
