@@ -40,8 +40,8 @@ async def once_of(request: Request) -> tuple[Once, Call] | None:
 class IdempotentRoute(APIRoute):
     """The whole body is read before the work, and everything that the work does is one transaction.
 
-    Who may do it is asked by the route's own policy on the first call. A repeated one needs the same API key, whose
-    scopes never change, to be good still.
+    Who may do it is asked by the route's own policy on the first call. A repeated one needs the same API key to be good
+    still, and tells it nothing but what it was told then, whatever a person's role has become since.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
