@@ -127,7 +127,7 @@ class Story:
             assert set(self.acknowledged) - set(ahead) <= passed
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_what_was_acknowledged_is_there_whatever_the_disk_does(
     tmp_path_factory: pytest.TempPathFactory, seed: int
