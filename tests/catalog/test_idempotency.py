@@ -28,9 +28,9 @@ def brand() -> BrandId:
 
 @pytest.fixture
 async def client(service: Service, brand: BrandId) -> AsyncIterator[httpx.AsyncClient]:
-    admin_execute(service.database_settings, "delete from imports")
     async with service.client(add_key(service.database_settings, brand)) as client:
         yield client
+    admin_execute(service.database_settings, "delete from imports where brand_id = %s", brand)
 
 
 async def test_an_item_is_created_once(service: Service, client: httpx.AsyncClient, brand: BrandId) -> None:
@@ -105,3 +105,20 @@ async def test_of_two_uploads_at_once_one_is_staged(
         service.database_settings, "select state from imports where brand_id = %s and state = 'staged'", brand
     )
     assert len(staged) == 1
+
+
+async def test_an_address_is_accepted_once(
+    service: Service, client: httpx.AsyncClient, brand: BrandId
+) -> None:
+    body = {"url": "https://feeds.example/catalog.csv"}
+    first = await client.post("/v1/imports", json=body, headers=KEY)
+    again = await client.post("/v1/imports", json=body, headers=KEY)
+    assert (first.status_code, again.status_code, again.content) == (202, 202, first.content)
+    other = await client.post("/v1/imports", json=body | {"format": "shopify"}, headers=KEY)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    refused = await client.post(
+        "/v1/imports", json={"url": "http://10.0.0.1/"}, headers=KEY | {"Idempotency-Key": "b"}
+    )
+    assert refused.status_code >= 400
+    rows = admin_rows(service.database_settings, "select state from imports where brand_id = %s", brand)
+    assert rows == [("fetching",)]

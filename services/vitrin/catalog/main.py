@@ -8,8 +8,10 @@ from fastapi import FastAPI
 
 from vitrin import catalog
 from vitrin.catalog.api import imports_router, items_router, offers_router
+from vitrin.catalog.fetch_loop import FetchLoop, fetcher
 from vitrin.catalog.import_loop import ImportLoop
 from vitrin.catalog.rpc import CatalogServicer
+from vitrin.catalog.service_fetches import FetchService
 from vitrin.catalog.service_imports import ImportService
 from vitrin.catalog.service_items import ItemService
 from vitrin.catalog.service_places import BrandSource, BrandWords, Places
@@ -41,6 +43,8 @@ SERVICE: Final = "catalog"
 VERSION: Final = "0.1.0"
 IMPORTS_AT_ONCE: Final = 2
 """Of different brands: a large file of one does not hold up the brand next door."""
+FETCHES_AT_ONCE: Final = 2
+"""Of different brands, beside the imports: a slow server holds up no file that is here."""
 
 
 async def run(
@@ -70,16 +74,34 @@ async def run(
     brands = brand_source(directory)
     places = Places(brands=brands, clock=clock)
     staged = [asyncio.Event() for _ in range(IMPORTS_AT_ONCE)]
+    addresses = [asyncio.Event() for _ in range(FETCHES_AT_ONCE)]
     if runtime.is_worker:
         loops = import_loops(
             settings, database=runtime.worker, places=places, brands=brands, clock=clock, staged=staged
         )
         for number, loop in enumerate(loops):
             runtime.loop(f"imports-{number}", loop.run)
+        outbound = fetcher(settings.imports, settings.outbound.policy)
+        runtime.closing(outbound.close)
+        for number, wake in enumerate(addresses):
+            fetching = FetchLoop(
+                database=runtime.worker,
+                outbound=outbound,
+                clock=clock,
+                settings=settings.imports,
+                owner=f"{settings.process.instance}/fetch-{number}",
+                wake=wake,
+                staged=staged,
+            )
+            runtime.loop(f"fetches-{number}", fetching.run)
     if runtime.is_api:
 
         def upload_staged() -> None:
             for event in staged:
+                event.set()
+
+        def address_given() -> None:
+            for event in addresses:
                 event.set()
 
         app = build_app(
@@ -93,6 +115,13 @@ async def run(
             items=ItemService(database=runtime.app, places=places, clock=clock),
             imports=ImportService(database=runtime.app),
             uploads=UploadService(database=runtime.app, places=places, clock=clock, wake=upload_staged),
+            fetches=FetchService(
+                database=runtime.app,
+                places=places,
+                clock=clock,
+                policy=settings.outbound.policy,
+                wake=address_given,
+            ),
             desk=MessageDesk(database=runtime.worker, clock=clock),
             once=Once(runtime.app, clock),
         )
@@ -146,6 +175,7 @@ def build_app(
     items: ItemService,
     imports: ImportService,
     uploads: UploadService,
+    fetches: FetchService,
     desk: MessageDesk,
     once: Once,
 ) -> FastAPI:
@@ -163,6 +193,7 @@ def build_app(
             "items": items,
             "imports": imports,
             "uploads": uploads,
+            "fetches": fetches,
             "message_desk": desk,
             "once": once,
         },

@@ -6,7 +6,7 @@ from alembic.operations import Operations
 from vitrin.kit.idempotency.install import install_idempotency
 
 revision = "catalog_idempotency"
-down_revision = "catalog_0005"
+down_revision = "catalog_0006_import_urls"
 branch_labels = None
 depends_on = None
 
