@@ -30,7 +30,8 @@ def brand() -> BrandId:
 async def client(service: Service, brand: BrandId) -> AsyncIterator[httpx.AsyncClient]:
     async with service.client(add_key(service.database_settings, brand)) as client:
         yield client
-    admin_execute(service.database_settings, "delete from imports where brand_id = %s", brand)
+    for table in ("imports", "import_chunks"):
+        admin_execute(service.database_settings, f"delete from {table} where brand_id = %s", brand)
 
 
 async def test_an_item_is_created_once(service: Service, client: httpx.AsyncClient, brand: BrandId) -> None:
