@@ -15,7 +15,7 @@ from tests.kit.serving import serving
 from vitrin.accounts.main import build_app, build_rpc
 from vitrin.accounts.settings import AccountsSettings, SecretsSettings
 from vitrin.kit.clock import system_clock
-from vitrin.kit.db.database import AppDatabase
+from vitrin.kit.db.database import AppDatabase, WorkerDatabase
 from vitrin.kit.db.migrate import migrate
 from vitrin.kit.embedded.postgres import EmbeddedPostgres
 from vitrin.kit.grpc import GrpcServer
@@ -87,10 +87,12 @@ async def http(
 async def rpc(
     accounts_settings: AccountsSettings, database: AppDatabase, clock: MovingClock
 ) -> AsyncIterator[GrpcServer]:
-    server = build_rpc(accounts_settings, database, clock)
+    worker = WorkerDatabase(settings=accounts_settings.database, service="accounts", clock=system_clock)
+    server = build_rpc(accounts_settings, database, clock, worker=worker)
     await server.start()
     yield server
     await server.stop()
+    await worker.close()
 
 
 CATALOGS = itertools.count(1_000)

@@ -12,6 +12,7 @@ from vitrin.kit.db.urls import role_url
 from vitrin.kit.embedded.postgres import EmbeddedPostgres
 from vitrin.kit.settings import DatabaseSettings
 
+REVISION = "accounts_webhook_scopes"
 HOOKS = {"webhooks:read", "webhooks:write"}
 KEYS = {role: ROLE_SCOPES[role] - HOOKS for role in ("owner", "editor", "approver", "viewer")}
 
@@ -36,8 +37,9 @@ def test_keys_gain_what_their_role_gains(emptied: DatabaseSettings) -> None:
         owner.execute(text("alter table brands no force row level security"))
         owner.execute(
             text(
-                "insert into brands select gen_random_uuid(), 1, 'n', 's', 'u', 'EUR', 'DE', 'de', 'UTC', false, now(),"
-                " now()"
+                "insert into brands (brand_id, version, name, slug, storefront_url, default_currency, default_market,"
+                " language, time_zone, has_live_connection, created_at, updated_at) select gen_random_uuid(), 1, 'n',"
+                " 's', 'u', 'EUR', 'DE', 'de', 'UTC', false, now(), now()"
             )
         )
         rows = [(role, role, sorted(scopes), None) for role, scopes in KEYS.items()]
@@ -48,13 +50,16 @@ def test_keys_gain_what_their_role_gains(emptied: DatabaseSettings) -> None:
         for key, role, scopes, revoked in rows:
             owner.execute(
                 text(
-                    "insert into api_keys select :key, brand_id, 1, 'k', 'secret', 'live', :role, :scopes,"
-                    " sha256('x'), 'abcd', now(), 'test', null, cast(:revoked as timestamptz) from brands"
+                    "insert into api_keys (key_id, brand_id, version, name, kind, mode, role, scopes, secret_hash,"
+                    " secret_end, created_at, created_by, expires_at, revoked_at) select :key, brand_id, 1, 'k',"
+                    " 'secret', 'live', :role, :scopes, sha256('x'), 'abcd', now(), 'test', null,"
+                    " cast(:revoked as timestamptz) from brands"
                 ),
                 {"key": key, "role": role, "scopes": scopes, "revoked": revoked},
             )
-        owner.execute(text("alter table api_keys force row level security"))
-    command.upgrade(config, "accounts_0005_webhook_scopes")
+        for table in ("api_keys", "brands"):
+            owner.execute(text(f"alter table {table} force row level security"))
+    command.upgrade(config, REVISION)
     with engine.begin() as owner:
         forced = "select relforcerowsecurity from pg_class where relname = 'api_keys'"
         assert owner.execute(text(forced)).scalar() is True

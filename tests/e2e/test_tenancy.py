@@ -1,6 +1,7 @@
 """Two brands: every route of every service, tried with the other's key and ids, with too small keys and with none."""
 
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -15,7 +16,7 @@ MOVING = {"/v1/lag", "/v1/webhook_events"}
 
 @pytest.fixture(scope="module")
 def walked(system: System) -> list[Operation]:
-    found = [one for one in operations(system) if not one.is_ops]
+    found = [one for one in operations(system) if not one.is_ops and not one.has_own_token]
     assert len(found) > 20
     return found
 
@@ -44,7 +45,16 @@ def ids(brand_a: Brand) -> dict[str, str]:
 def everything(brand: Brand, walked: list[Operation], ids: dict[str, str]) -> dict[str, object]:
     """What every reading route says to the brand itself: all of them answer 200, so the ids are real."""
     reading = [one for one in walked if one.method == "GET" and one.path not in MOVING]
-    return {str(one): brand.ok(one.service, "GET", one.url(ids)) for one in reading}
+    return {str(one): still(brand.ok(one.service, "GET", one.url(ids))) for one in reading}
+
+
+def still(document: Any) -> Any:
+    """Without what moves because somebody looked: the last use of a key."""
+    if isinstance(document, list):
+        return [still(one) for one in document]
+    if isinstance(document, dict):
+        return {name: still(value) for name, value in document.items() if name != "last_used_at"}
+    return document
 
 
 def secrets_of(brand: Brand, ids: dict[str, str]) -> set[str]:
@@ -149,7 +159,7 @@ def test_a_viewer_reads_and_writes_nothing(
         else:
             assert answer.status_code == 200, f"{one}: {answer.text}"
             if one.path not in MOVING:
-                assert answer.json() == before[str(one)], one
+                assert still(answer.json()) == before[str(one)], one
     assert json.dumps(everything(brand_a, walked, ids)) == json.dumps(before)
 
 

@@ -10,6 +10,8 @@ from tests.e2e.system import SERVICES, Brand, Document, System
 METHODS = ("get", "post", "put", "patch", "delete")
 OPERATOR_ROUTES = {("accounts", "POST", "/v1/brands")}
 OPERATOR_PREFIX = "/v1/ops/"
+OWN_TOKEN_ROUTES = {("accounts", "POST", "/v1/invitations:accept")}
+"""Opened by a token in the body, whatever key comes with it."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,10 @@ class Operation:
     @property
     def for_the_operator(self) -> bool:
         return self.is_ops or (self.service, self.method, self.path) in OPERATOR_ROUTES
+
+    @property
+    def has_own_token(self) -> bool:
+        return (self.service, self.method, self.path) in OWN_TOKEN_ROUTES
 
     @property
     def is_ops(self) -> bool:
@@ -88,8 +94,16 @@ def ids_of(brand: Brand, *, item_id: str, import_id: str) -> dict[str, str]:
     """What a path may name, of this brand."""
     channels = brand.ok("shop_sync", "GET", "/v1/channels")["data"]
     keys = brand.ok("accounts", "GET", "/v1/api-keys")["data"]
+    invitations = [
+        brand.ok("accounts", "POST", "/v1/invitations", json={"email": f"{name}@a.example"})
+        for name in ("ada", "bob")
+    ]
+    accepted = {"token": invitations[0]["token"], "name": "Ada"}
+    member = brand.ok("accounts", "POST", "/v1/invitations:accept", json=accepted)["member"]
     return {
         "brand_id": brand.id,
+        "member_id": member["id"],
+        "invitation_id": invitations[1]["id"],
         "key_id": keys[0]["id"],
         "connection_id": brand.connections["meta"],
         "channel_id": channels[0]["id"],

@@ -206,7 +206,7 @@ class Shop:
             await news_handler(self.worker().intake)(tx, messages)
 
     async def call(self, method: str, path: str, body: object = None, **more: Any) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {more.pop('key', self.key)}"}
+        headers = {"Authorization": f"Bearer {more.pop('key', self.key)}", **more.pop("headers", {})}
         return await self.http.request(method, path, json=body, headers=headers, **more)
 
     async def ok(self, method: str, path: str, body: object = None, **more: Any) -> Any:

@@ -199,3 +199,13 @@ async def test_the_document_describes_every_webhook(shop: Shop) -> None:
     schemas = document["components"]["schemas"]
     body = document["webhooks"]["item.live"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert "ItemData" in str(schemas[body["$ref"].rsplit("/", 1)[1]])
+
+
+async def test_a_creation_that_is_repeated_with_its_key_is_one(shop: Shop) -> None:
+    """Also its secret is shown again: whoever lost the answer has it."""
+    body, headers = {"url": URL}, {"Idempotency-Key": "first-endpoint"}
+    first = await shop.ok("POST", "/v1/webhook_endpoints", body, headers=headers)
+    assert await shop.ok("POST", "/v1/webhook_endpoints", body, headers=headers) == first
+    assert len((await shop.ok("GET", "/v1/webhook_endpoints"))["data"]) == 1
+    other = await shop.call("POST", "/v1/webhook_endpoints", {"url": f"{URL}/2"}, headers=headers)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")

@@ -10,7 +10,7 @@ from vitrin.kit.ids import BrandId, new_uuid
 SECRET_COLUMNS = frozenset({"secret_hash", "token_key_id", "token_nonce", "token_ciphertext"})
 
 
-def public_state(row: Any | None) -> dict[str, Any] | None:
+def public_state(row: Any | None, hidden: frozenset[str] = frozenset()) -> dict[str, Any] | None:
     """The row as JSON, without what is secret."""
     if row is None:
         return None
@@ -21,7 +21,7 @@ def public_state(row: Any | None) -> dict[str, Any] | None:
         if isinstance(value, (bool, int, str, list, dict, type(None)))
         else str(value)
         for name, value in row._mapping.items()
-        if name not in SECRET_COLUMNS
+        if name not in SECRET_COLUMNS and name not in hidden
     }
 
 
@@ -35,7 +35,9 @@ async def record(
     subject: str,
     before: Any | None,
     after: Any | None,
+    hidden: frozenset[str] = frozenset(),
 ) -> None:
+    """`hidden`: columns with personal data, which nobody could erase here."""
     row = {
         "audit_id": new_uuid(),
         "brand_id": brand_id,
@@ -43,7 +45,7 @@ async def record(
         "actor": actor,
         "action": action,
         "subject": subject,
-        "before": public_state(before),
-        "after": public_state(after),
+        "before": public_state(before, hidden),
+        "after": public_state(after, hidden),
     }
     await repository.insert_audit(tx, row)

@@ -113,6 +113,33 @@ def excess(creator: Power, new: Power) -> str | None:
     return None
 
 
+INVITATION_S: Final = 7 * 24 * 3600
+OVERLAP_S_DEFAULT: Final = 24 * 3600
+OVERLAP_S_MAX: Final = 7 * 24 * 3600
+
+
+def successor_end(
+    *,
+    asked: datetime | None,
+    created_at: datetime,
+    ends: datetime | None,
+    caller_ends: datetime | None,
+    now: datetime,
+) -> datetime | None:
+    """When the key that replaces another one expires: as asked, else after as long a life as the old one was made for;
+    no later by itself than the key that asks."""
+    if asked is not None:
+        return asked
+    own = None if ends is None else now + (ends - created_at)
+    return min((end for end in (own, caller_ends) if end is not None), default=None)
+
+
+def overlap_end(*, ends: datetime | None, overlap_s: int, now: datetime) -> datetime:
+    """When the replaced key dies: after the overlap, or earlier if it would have anyhow."""
+    last = now + timedelta(seconds=overlap_s)
+    return last if ends is None else min(ends, last)
+
+
 def heir_modes(mode: KeyMode) -> tuple[KeyMode, ...]:
     """Modes of an owner key that could replace one of this mode: a test key cannot make live ones."""
     return ("live",) if mode == "live" else ("live", "test")

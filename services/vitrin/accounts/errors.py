@@ -1,6 +1,6 @@
 """Refusals of accounts."""
 
-from vitrin.kit.errors import Conflict, Forbidden, NotFound, Refused
+from vitrin.kit.errors import Conflict, Forbidden, NotFound, Refused, Unauthenticated
 
 
 class BrandInvalid(Refused):
@@ -11,6 +11,13 @@ class BrandInvalid(Refused):
 class SlugTaken(Conflict):
     code, title = "slug_taken", "Another brand has this slug"
     fix = "Choose another slug."
+
+
+class BootstrapDone(Forbidden):
+    code, title = "bootstrap_done", "The first brand of this server has been made"
+    fix = (
+        "Make further brands with the operator token, and take ACCOUNTS_BOOTSTRAP_TOKEN out of the settings."
+    )
 
 
 class BrandNotFound(NotFound):
@@ -29,6 +36,49 @@ class KeyInvalid(Refused):
 class KeyTooPowerful(Forbidden):
     code, title = "key_too_powerful", "A key cannot create a key with more power than its own"
     fix = "Use a key with at least the power of the new one."
+
+
+class OrganisationNotFound(NotFound):
+    code, title = "organisation_not_found", "There is no such organisation"
+    fix = "Leave 'organisation_id' out for a new one."
+
+
+class MemberNotFound(NotFound):
+    code, title = "member_not_found", "There is no such member"
+
+
+class MemberExists(Conflict):
+    code, title = "member_exists", "The person is a member already"
+    fix = "Change the role with PATCH /v1/members/{id}, or remove the member first."
+
+
+class LiveKeyNeeded(Forbidden):
+    code, title = "live_key_needed", "A test key cannot manage people"
+    fix = "Use a live key."
+
+
+class InvitationNotFound(NotFound):
+    code, title = "invitation_not_found", "There is no such invitation"
+
+
+class InvitationInvalid(Unauthenticated):
+    code, title = "invitation_invalid", "This is no invitation of ours"
+    fix = "Copy the token whole, as it was shown when the invitation was made."
+
+
+class InvitationEnded(Conflict):
+    code, title = "invitation_ended", "The invitation was accepted, withdrawn or has expired"
+    fix = "Ask for a new one."
+
+
+class KeyNotActive(Conflict):
+    code, title = "key_not_active", "The key has ended already"
+    fix = "Create a new key."
+
+
+class KeyRotated(Conflict):
+    code, title = "key_rotated", "The key was rotated already"
+    fix = "Rotate the key that replaced it, named in 'rotated_to'."
 
 
 class ConnectionNotFound(NotFound):

@@ -28,6 +28,7 @@ def brand_message(row: Any) -> events_pb2.BrandChanged:
         language=row.language,
         time_zone=row.time_zone,
         has_live_connection=row.has_live_connection,
+        approval_needs_other_person=row.approval_needs_other_person,
     )
 
 
@@ -43,6 +44,7 @@ def key_message(row: Any) -> events_pb2.ApiKeyChanged:
         role=row.role,
         revoked_at_us=to_us(row.revoked_at),
         expires_at_us=to_us(row.expires_at),
+        member_id=str(row.member_id or ""),
     )
 
 

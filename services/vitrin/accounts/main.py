@@ -8,18 +8,23 @@ from fastapi import FastAPI
 
 from vitrin.accounts.api import ROUTERS
 from vitrin.accounts.rpc import AccessServicer, ConnectionServicer
+from vitrin.accounts.service_audit import AuditLog
 from vitrin.accounts.service_brands import Brands
 from vitrin.accounts.service_connections import Connections
 from vitrin.accounts.service_keys import Keys
 from vitrin.accounts.service_leases import Leases, OwnDirectory
 from vitrin.accounts.service_outgoing import Switches
+from vitrin.accounts.service_people import People
+from vitrin.accounts.service_uses import UseBook
 from vitrin.accounts.settings import AccountsSettings
 from vitrin.accounts.state import SOURCES
+from vitrin.kit.access.uses import KeyUses
 from vitrin.kit.clock import Clock, system_clock
 from vitrin.kit.crypto import TokenCipher
-from vitrin.kit.db.database import AppDatabase
+from vitrin.kit.db.database import AppDatabase, WorkerDatabase
 from vitrin.kit.grpc import GrpcServer
 from vitrin.kit.http.app import Readiness, create_app
+from vitrin.kit.idempotency import Once
 from vitrin.kit.runtime import Role, Runtime
 from vitrin.kit.state.snapshots import SnapshotServicer
 from vitrin.protos.accounts.v1 import access_pb2_grpc, connection_pb2_grpc
@@ -47,9 +52,13 @@ def build_app(
         state={
             "access": OwnDirectory(database, clock),
             "operator_token": settings.process.operator,
+            "bootstrap_token": settings.secrets.bootstrap,
             "clock": clock,
+            "once": Once(database, clock),
             "brands": Brands(database, clock),
             "keys": Keys(database, clock),
+            "audit": AuditLog(database),
+            "people": People(database, clock),
             "switches": Switches(database, clock),
             "connections": Connections(
                 database, clock, cipher, sandbox_url=settings.secrets.sandbox_url, sandbox_hosts=hosts
@@ -63,10 +72,12 @@ def build_rpc(
     database: AppDatabase,
     clock: Clock = system_clock,
     snapshots: SnapshotServicer | None = None,
+    *,
+    worker: WorkerDatabase,
 ) -> GrpcServer:
     """Without `snapshots` nobody can make a replica from here."""
     cipher = TokenCipher.parse(settings.secrets.token_keys.get_secret_value())
-    access = AccessServicer(OwnDirectory(database, clock), Switches(database, clock))
+    access = AccessServicer(OwnDirectory(database, clock), Switches(database, clock), UseBook(worker))
     connection = ConnectionServicer(Leases(database, clock, cipher))
     return GrpcServer(
         settings.grpc,
@@ -92,6 +103,9 @@ async def run(settings: AccountsSettings, *, role: Role = "all", stop: asyncio.E
     runtime.owns(*SOURCES)
     if runtime.is_api:
         app = build_app(settings, runtime.app, readiness={"topics": runtime.topics_ready()})
+        uses = KeyUses(UseBook(runtime.worker).save, runtime.clock)
+        app.state.key_uses = uses
+        runtime.loop("key_uses", uses.run)
         runtime.http(app, settings.http)
-        runtime.grpc(build_rpc(settings, runtime.app, snapshots=runtime.snapshots))
+        runtime.grpc(build_rpc(settings, runtime.app, snapshots=runtime.snapshots, worker=runtime.worker))
     await runtime.run(stop)

@@ -20,7 +20,55 @@ brands = Table(
     Column("has_live_connection", Boolean, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("organisation_id", Uuid, nullable=False),
+    Column("approval_needs_other_person", Boolean, nullable=False),
 )
+
+organisations = Table(
+    "organisations",
+    metadata,
+    Column("organisation_id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("brand_id", Uuid, primary_key=True),
+    Column("member_id", Uuid, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("joined_at", DateTime(timezone=True), nullable=False),
+    Column("changed_at", DateTime(timezone=True), nullable=False),
+    Column("removed_at", DateTime(timezone=True)),
+)
+"""A person in a brand; the same `member_id` in each brand of the organisation. Name and e-mail go at the removal."""
+
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("invitation_id", Uuid, primary_key=True),
+    Column("brand_id", Uuid, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("outcome", Text, nullable=False),
+)
+
+first_brand = Table(
+    "first_brand",
+    metadata,
+    Column("one", Boolean, primary_key=True),
+    Column("made_at", DateTime(timezone=True), nullable=False),
+)
+"""A row once there has been a brand."""
 
 api_keys = Table(
     "api_keys",
@@ -39,6 +87,17 @@ api_keys = Table(
     Column("created_by", Text, nullable=False),
     Column("expires_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
+    Column("rotated_from", Text),
+    Column("rotated_to", Text),
+    Column("member_id", Uuid),
+)
+
+api_key_uses = Table(
+    "api_key_uses",
+    metadata,
+    Column("key_id", Text, primary_key=True),
+    Column("brand_id", Uuid, nullable=False),
+    Column("used_at", DateTime(timezone=True), nullable=False),
 )
 
 connections = Table(

@@ -9,11 +9,28 @@ from sqlalchemy import ColumnElement, Select, any_, exists, insert, literal, or_
 from sqlalchemy.dialects.postgresql import insert as insert_or_keep
 
 from vitrin.accounts.domain import OWNER_SCOPE
-from vitrin.accounts.models import api_keys, audit_entries, brands, connections, outgoing_switches
+from vitrin.accounts.models import (
+    api_key_uses,
+    api_keys,
+    audit_entries,
+    brands,
+    connections,
+    first_brand,
+    outgoing_switches,
+)
 from vitrin.kit.access.lookup import LOOKUP_KEY
+from vitrin.kit.access.uses import KeyUse
 from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.ids import BrandId, ConnectionId, KeyId
 
+_SAVE_USES = text(
+    "insert into api_key_uses (key_id, brand_id, used_at)"
+    " select api_keys.key_id, api_keys.brand_id, told.used_at"
+    " from unnest(cast(:keys as text[]), cast(:brands as uuid[]), cast(:moments as timestamptz[]))"
+    " as told (key_id, brand_id, used_at)"
+    " join api_keys on api_keys.key_id = told.key_id and api_keys.brand_id = told.brand_id order by api_keys.key_id"
+    " on conflict (key_id) do update set used_at = excluded.used_at where api_key_uses.used_at < excluded.used_at"
+)
 _NAME_THE_KEY = text(f"select set_config('{LOOKUP_KEY}', :key_id, true)")
 
 
@@ -28,8 +45,14 @@ async def lock_brand(session: WriteSession, brand_id: BrandId) -> Any | None:
     return await session.one_or_none(statement)
 
 
+async def claim_first_brand(session: WriteSession, at: datetime) -> bool:
+    """Whether this is the first brand ever. Waits for another transaction that is about to make it."""
+    claimed = insert_or_keep(first_brand).values(one=True, made_at=at).on_conflict_do_nothing()
+    return (await session.execute(claimed.returning(first_brand.c.one))).one_or_none() is not None
+
+
 async def insert_brand(session: WriteSession, row: dict[str, Any]) -> Any:
-    """IntegrityError on `brands_slug_is_unique`."""
+    """IntegrityError on `brands_slug_is_unique` and `brands_pkey`."""
     return (await session.execute(insert(brands).values(row).returning(brands))).one()
 
 
@@ -56,7 +79,8 @@ async def find_key(session: ReadSession, key_id: KeyId) -> tuple[Any, Any] | Non
 async def key(
     session: ReadSession, brand_id: BrandId, key_id: KeyId, *, modes: tuple[str, ...]
 ) -> Any | None:
-    return await session.one_or_none(_keys(brand_id, modes).where(api_keys.c.key_id == key_id))
+    """With its last use."""
+    return await session.one_or_none(_keys_with_use(brand_id, modes).where(api_keys.c.key_id == key_id))
 
 
 async def lock_key(
@@ -69,7 +93,8 @@ async def lock_key(
 async def keys_page(
     session: ReadSession, brand_id: BrandId, *, modes: tuple[str, ...], after: str, limit: int
 ) -> list[Any]:
-    statement = _keys(brand_id, modes).where(api_keys.c.key_id > after)
+    """With their last uses."""
+    statement = _keys_with_use(brand_id, modes).where(api_keys.c.key_id > after)
     return list(await session.all(statement.order_by(api_keys.c.key_id).limit(limit)))
 
 
@@ -92,14 +117,25 @@ async def insert_key(session: WriteSession, row: dict[str, Any]) -> Any:
     return (await session.execute(insert(api_keys).values(row).returning(api_keys))).one()
 
 
-async def revoke_key(session: WriteSession, brand_id: BrandId, key_id: KeyId, *, at: datetime) -> Any:
+async def update_key(session: WriteSession, brand_id: BrandId, key_id: KeyId, changes: dict[str, Any]) -> Any:
     statement = (
         update(api_keys)
         .where(api_keys.c.brand_id == brand_id, api_keys.c.key_id == key_id)
-        .values(revoked_at=at, version=api_keys.c.version + 1)
+        .values(**changes, version=api_keys.c.version + 1)
         .returning(api_keys)
     )
     return (await session.execute(statement)).one()
+
+
+async def save_uses(session: WriteSession, uses: Sequence[KeyUse]) -> None:
+    """In the order of the keys, so that two reports never wait for each other in a ring. A crash may lose it."""
+    await session.execute(text("set local synchronous_commit = off"))
+    params = {
+        "keys": [use.key_id for use in uses],
+        "brands": [use.brand_id for use in uses],
+        "moments": [use.used_at for use in uses],
+    }
+    await session.execute(_SAVE_USES, params)
 
 
 async def connection(
@@ -184,6 +220,12 @@ async def insert_audit(session: WriteSession, row: dict[str, Any]) -> None:
 
 def _keys(brand_id: BrandId, modes: tuple[str, ...]) -> Select[Any]:
     return select(api_keys).where(api_keys.c.brand_id == brand_id, api_keys.c.mode.in_(modes))
+
+
+def _keys_with_use(brand_id: BrandId, modes: tuple[str, ...]) -> Select[Any]:
+    joined = api_keys.outerjoin(api_key_uses, api_keys.c.key_id == api_key_uses.c.key_id)
+    shown = select(api_keys, api_key_uses.c.used_at.label("last_used_at")).select_from(joined)
+    return shown.where(api_keys.c.brand_id == brand_id, api_keys.c.mode.in_(modes))
 
 
 def _connections(brand_id: BrandId, modes: tuple[str, ...]) -> Select[Any]:

@@ -11,7 +11,9 @@ from vitrin.accounts import events
 from vitrin.accounts.errors import BrandNotFound, ConnectionNotFound
 from vitrin.accounts.service_leases import Leases, OwnDirectory
 from vitrin.accounts.service_outgoing import Switches
-from vitrin.kit.clock import to_us
+from vitrin.accounts.service_uses import UseBook
+from vitrin.kit.access.uses import KeyUse
+from vitrin.kit.clock import EPOCH, from_us, to_us
 from vitrin.kit.ids import BrandId, ConnectionId, KeyId
 from vitrin.protos.accounts.v1 import access_pb2, access_pb2_grpc, connection_pb2, connection_pb2_grpc
 
@@ -20,9 +22,10 @@ Context = grpc.aio.ServicerContext
 
 
 class AccessServicer(access_pb2_grpc.AccessServiceServicer):
-    def __init__(self, directory: OwnDirectory, switches: Switches) -> None:
+    def __init__(self, directory: OwnDirectory, switches: Switches, uses: UseBook) -> None:
         self._directory = directory
         self._switches = switches
+        self._uses = uses
 
     async def CheckKey(  # noqa: N802 - the name of the rpc
         self, request: access_pb2.CheckKeyRequest, context: Context[Any, Any]
@@ -44,6 +47,19 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
             raise BrandNotFound from None
         rows = await self._switches.all_of(brand_id)
         return access_pb2.CheckOutgoingResponse(switches=[events.outgoing_message(row) for row in rows])
+
+    async def ReportUse(  # noqa: N802 - the name of the rpc
+        self, request: access_pb2.ReportUseRequest, context: Context[Any, Any]
+    ) -> access_pb2.ReportUseResponse:
+        try:
+            uses = [
+                KeyUse(KeyId(one.key_id), BrandId(UUID(one.brand_id)), from_us(one.used_at_us) or EPOCH)
+                for one in request.uses
+            ]
+        except ValueError:
+            raise BrandNotFound from None
+        await self._uses.save(uses)
+        return access_pb2.ReportUseResponse()
 
 
 class ConnectionServicer(connection_pb2_grpc.ConnectionServiceServicer):

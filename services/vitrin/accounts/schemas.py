@@ -6,7 +6,15 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 
-from vitrin.accounts.domain import ConnectionMode, KeyKind, KeyMode, Role, effective_state
+from vitrin.accounts.domain import (
+    OVERLAP_S_DEFAULT,
+    OVERLAP_S_MAX,
+    ConnectionMode,
+    KeyKind,
+    KeyMode,
+    Role,
+    effective_state,
+)
 from vitrin.kit.access.outgoing import scope_of
 from vitrin.kit.access.tokens import Token
 
@@ -49,7 +57,7 @@ AccessToken = Annotated[
 ]
 
 
-class _Request(BaseModel):
+class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True)
 
 
@@ -58,7 +66,7 @@ class Page(BaseModel, Generic[T]):
     next_cursor: str | None
 
 
-class BrandCreate(_Request):
+class BrandCreate(Request):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -81,9 +89,12 @@ class BrandCreate(_Request):
     default_market: Code = Field(description="ISO 3166-1 alpha-2")
     language: Code = Field("en", description="BCP 47")
     time_zone: Code = Field("UTC", description="IANA")
+    organisation_id: UUID | None = Field(
+        None, description="One that has a brand already; left out: a new organisation of the brand's name."
+    )
 
 
-class BrandPatch(_Request):
+class BrandPatch(Request):
     """What is left out stays. The slug never changes."""
 
     name: Name | None = None
@@ -92,6 +103,9 @@ class BrandPatch(_Request):
     default_market: Code | None = None
     language: Code | None = None
     time_zone: Code | None = None
+    approval_needs_other_person: bool | None = Field(
+        None, description="Whoever caused what waits for an approval may not approve it."
+    )
 
 
 class Brand(BaseModel):
@@ -105,6 +119,8 @@ class Brand(BaseModel):
     language: str
     time_zone: str
     has_live_connection: bool
+    organisation_id: UUID
+    approval_needs_other_person: bool
     created_at: datetime
     updated_at: datetime
 
@@ -113,7 +129,7 @@ class Brand(BaseModel):
         return cls(id=row.brand_id, **{name: getattr(row, name) for name in cls.model_fields if name != "id"})
 
 
-class KeyCreate(_Request):
+class KeyCreate(Request):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [{"name": "Shop import", "kind": "secret", "mode": "live", "role": "editor"}]
@@ -125,6 +141,19 @@ class KeyCreate(_Request):
     role: Role = "editor"
     scopes: Scopes | None = Field(None, description="A subset of the role's; all of them by default.")
     expires_at: Moment | None = None
+
+
+class KeyRotation(Request):
+    model_config = ConfigDict(json_schema_extra={"example": {"overlap_s": 86_400}})
+    overlap_s: int = Field(
+        OVERLAP_S_DEFAULT,
+        ge=0,
+        le=OVERLAP_S_MAX,
+        description="How long the old key still works, in seconds; 0: it stops at once.",
+    )
+    expires_at: Moment | None = Field(
+        None, description="Of the new key; by default it lives as long as the old one was made for."
+    )
 
 
 class Key(BaseModel):
@@ -139,6 +168,12 @@ class Key(BaseModel):
     created_by: str
     expires_at: datetime | None
     revoked_at: datetime | None
+    last_used_at: datetime | None = Field(
+        description="To the minute, told up to two minutes late; null: not since it was made."
+    )
+    rotated_from: str | None = Field(description="Id of the key that it replaced.")
+    rotated_to: str | None = Field(description="Id of the key that replaced it.")
+    member_id: UUID | None = Field(description="Whose own key it is; null for the key of a program.")
 
     @classmethod
     def fields_of(cls, row: Any) -> dict[str, Any]:
@@ -155,6 +190,10 @@ class Key(BaseModel):
             "created_by": row.created_by,
             "expires_at": row.expires_at,
             "revoked_at": row.revoked_at,
+            "last_used_at": getattr(row, "last_used_at", None),
+            "rotated_from": row.rotated_from,
+            "rotated_to": row.rotated_to,
+            "member_id": row.member_id,
         }
 
     @classmethod
@@ -179,7 +218,7 @@ class NewBrand(BaseModel):
     keys: list[NewKey]
 
 
-class ConnectionCreate(_Request):
+class ConnectionCreate(Request):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -206,7 +245,7 @@ class ConnectionCreate(_Request):
     id_template: Code = "{id}"
 
 
-class ConnectionPatch(_Request):
+class ConnectionPatch(Request):
     """A new token makes the connection active again. Null for `expires_at`: the token does not expire."""
 
     access_token: AccessToken | None = None
@@ -239,7 +278,7 @@ class Connection(BaseModel):
         return cls(id=row.connection_id, **fields)
 
 
-class Turn(_Request):
+class Turn(Request):
     model_config = ConfigDict(json_schema_extra={"example": {"reason": "wrong prices after an import"}})
     reason: Annotated[Text, Field(max_length=REASON_LENGTH_MAX)] = Field(
         "", description="Shown to whoever asks why."

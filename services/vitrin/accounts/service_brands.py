@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from vitrin.accounts import audit, domain, events, places, repository
-from vitrin.accounts.errors import BrandInvalid, BrandNotFound, SlugTaken
+from vitrin.accounts import repository_people as people
+from vitrin.accounts.errors import BootstrapDone, BrandInvalid, BrandNotFound, OrganisationNotFound, SlugTaken
 from vitrin.accounts.service_keys import new_key_row
 from vitrin.kit.access import Principal
 from vitrin.kit.access.errors import TestKeyOnLiveBrand
@@ -14,9 +15,11 @@ from vitrin.kit.access.tokens import Token
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.errors import FieldError
+from vitrin.kit.idempotency.once import IdempotencyKeyReused
 from vitrin.kit.ids import BrandId, new_uuid
 
 OPERATOR = "operator"
+BOOTSTRAP = "bootstrap"
 
 
 class Brands:
@@ -24,29 +27,42 @@ class Brands:
         self._database = database
         self._clock = clock
 
-    async def create(self, fields: Mapping[str, Any]) -> tuple[Any, list[tuple[Any, Token]]]:
-        """The brand, and its first owner keys (live, test) with their tokens. BrandInvalid, SlugTaken."""
+    async def create(
+        self, fields: Mapping[str, Any], *, actor: str = OPERATOR, brand_id: BrandId | None = None
+    ) -> tuple[Any, list[tuple[Any, Token]]]:
+        """The brand, and its first owner keys (live, test) with their tokens.
+
+        BrandInvalid, SlugTaken, OrganisationNotFound; BootstrapDone for the actor BOOTSTRAP when there has been a
+        brand; IdempotencyKeyReused when there is one with this id.
+        """
         _check(fields)
         now = self._clock()
-        brand_id = BrandId(new_uuid())
+        brand_id = brand_id or BrandId(new_uuid())
         row = {
             **fields,
             "brand_id": brand_id,
             "version": 1,
             "has_live_connection": False,
+            "organisation_id": fields.get("organisation_id") or brand_id,
+            "approval_needs_other_person": False,
             "created_at": now,
             "updated_at": now,
         }
         keys = []
         try:
             async with self._database.write(brand_id) as tx:
+                first = await repository.claim_first_brand(tx, now)
+                if actor == BOOTSTRAP and not first:
+                    raise BootstrapDone
+                if fields.get("organisation_id") is None:
+                    await people.insert_organisation(tx, brand_id, fields["name"], now)
                 brand = await repository.insert_brand(tx, row)
                 tx.publish(events.brand_changed(brand, at=now))
                 await audit.record(
                     tx,
                     brand_id=brand_id,
                     at=now,
-                    actor=OPERATOR,
+                    actor=actor,
                     action="brand.create",
                     subject=f"brand:{brand_id}",
                     before=None,
@@ -55,7 +71,7 @@ class Brands:
                 for mode in ("live", "test"):
                     wanted = {"name": f"First {mode} key", "kind": "secret", "mode": mode, "role": "owner"}
                     values, token = new_key_row(
-                        wanted, brand_id=brand_id, scopes=domain.ROLE_SCOPES["owner"], now=now, actor=OPERATOR
+                        wanted, brand_id=brand_id, scopes=domain.ROLE_SCOPES["owner"], now=now, actor=actor
                     )
                     key = await repository.insert_key(tx, values)
                     tx.publish(events.api_key_changed(key, at=now))
@@ -63,7 +79,7 @@ class Brands:
                         tx,
                         brand_id=brand_id,
                         at=now,
-                        actor=OPERATOR,
+                        actor=actor,
                         action="key.create",
                         subject=f"key:{key.key_id}",
                         before=None,
@@ -73,6 +89,10 @@ class Brands:
         except IntegrityError as error:
             if "brands_slug_is_unique" in str(error.orig):
                 raise SlugTaken(f"The slug {fields['slug']!r} is taken.", field="slug") from error
+            if "brands_organisation_id_fkey" in str(error.orig):
+                raise OrganisationNotFound(field="organisation_id") from error
+            if any(name in str(error.orig) for name in ("brands_pkey", "organisations_pkey")):
+                raise IdempotencyKeyReused(field="Idempotency-Key") from error
             raise
         return brand, keys
 

@@ -6,11 +6,20 @@ from typing import Any
 
 from vitrin.accounts import audit, domain, events, repository
 from vitrin.accounts.domain import Power
-from vitrin.accounts.errors import KeyInvalid, KeyNotFound, KeyTooPowerful, LastOwnerKey
+from vitrin.accounts.errors import (
+    KeyInvalid,
+    KeyNotActive,
+    KeyNotFound,
+    KeyRotated,
+    KeyTooPowerful,
+    LastOwnerKey,
+)
 from vitrin.kit.access import Principal
+from vitrin.kit.access.errors import ScopeMissing
 from vitrin.kit.access.tokens import Token, new_token
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import AppDatabase
+from vitrin.kit.db.session import WriteSession
 from vitrin.kit.errors import FieldError
 from vitrin.kit.ids import BrandId, KeyId
 
@@ -38,6 +47,8 @@ def new_key_row(
         "created_by": actor,
         "expires_at": wanted.get("expires_at"),
         "revoked_at": None,
+        "rotated_from": wanted.get("rotated_from"),
+        "member_id": wanted.get("member_id"),
     }
     return row, token
 
@@ -59,41 +70,61 @@ class Keys:
             wanted = {**wanted, "role": PUBLISHABLE_ROLE}
         scopes = _checked_scopes(wanted, now)
         async with self._database.write(caller.brand_id) as tx:
-            creator = await repository.lock_key(tx, caller.brand_id, caller.key_id, modes=(caller.mode,))
-            if creator is None or creator.revoked_at is not None:
-                raise KeyNotFound("The creating key is gone.")
-            reason = domain.excess(
-                Power(
-                    mode=caller.mode,
-                    role=creator.role,
-                    scopes=frozenset(creator.scopes),
-                    expires_at=creator.expires_at,
+            creator = await _lock_creator(tx, caller)
+            return await _create(tx, caller, creator, wanted, scopes=scopes, now=now)
+
+    async def rotate(
+        self, caller: Principal, key_id: KeyId, *, overlap_s: int, expires_at: datetime | None
+    ) -> tuple[Any, Token]:
+        """A key of the same power; the old one dies after the overlap (in seconds; 0: at once). The moment travels with
+        the key, so no service has to hear of it when it comes.
+
+        A person may rotate the own key whatever the role. KeyNotFound, KeyNotActive, KeyRotated, KeyInvalid,
+        KeyTooPowerful, ScopeMissing.
+        """
+        own = bool(caller.member_id) and key_id == caller.key_id
+        if not own and domain.OWNER_SCOPE not in caller.scopes:
+            raise ScopeMissing(
+                f"This key has no scope {domain.OWNER_SCOPE!r}, and only a person's own key rotates itself without.",
+                fix=f"Use a key with the scope {domain.OWNER_SCOPE!r}.",
+                scope=domain.OWNER_SCOPE,
+            )
+        now = self._clock()
+        async with self._database.write(caller.brand_id) as tx:
+            await repository.lock_brand(tx, caller.brand_id)
+            creator = await _lock_creator(tx, caller)
+            old = await repository.lock_key(tx, caller.brand_id, key_id, modes=visible_modes(caller))
+            if old is None:
+                raise KeyNotFound
+            if old.rotated_to is not None:
+                raise KeyRotated(f"It was replaced by {old.rotated_to}.", rotated_to=old.rotated_to)
+            if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
+                raise KeyNotActive
+            wanted = {
+                "name": old.name,
+                "kind": old.kind,
+                "mode": old.mode,
+                "role": old.role,
+                "scopes": old.scopes,
+                "rotated_from": key_id,
+                "member_id": old.member_id,
+                "expires_at": domain.successor_end(
+                    asked=expires_at,
+                    created_at=old.created_at,
+                    ends=old.expires_at,
+                    caller_ends=creator.expires_at,
+                    now=now,
                 ),
-                Power(
-                    mode=wanted["mode"],
-                    role=wanted["role"],
-                    scopes=scopes,
-                    expires_at=wanted.get("expires_at"),
-                ),
-            )
-            if reason is not None:
-                raise KeyTooPowerful(f"Not possible: {reason}.")
-            values, token = new_key_row(
-                wanted, brand_id=caller.brand_id, scopes=scopes, now=now, actor=caller.actor
-            )
-            row = await repository.insert_key(tx, values)
-            tx.publish(events.api_key_changed(row, at=now))
-            await audit.record(
-                tx,
-                brand_id=caller.brand_id,
-                at=now,
-                actor=caller.actor,
-                action="key.create",
-                subject=f"key:{row.key_id}",
-                before=None,
-                after=row,
-            )
-        return row, token
+            }
+            scopes = _checked_scopes(wanted, now)
+            new, token = await _create(tx, caller, creator, wanted, scopes=scopes, now=now)
+            changes: dict[str, Any] = {"rotated_to": new.key_id}
+            if overlap_s > 0:
+                changes["expires_at"] = domain.overlap_end(ends=old.expires_at, overlap_s=overlap_s, now=now)
+            else:
+                changes["revoked_at"] = now
+            await _change(tx, caller, old, changes, action="key.rotate", now=now)
+        return new, token
 
     async def page(self, caller: Principal, *, after: str, limit: int) -> list[Any]:
         async with self._database.read(caller.brand_id) as session:
@@ -117,26 +148,77 @@ class Keys:
             if before is None:
                 raise KeyNotFound
             if before.revoked_at is not None:
-                return before
+                return await repository.key(tx, caller.brand_id, key_id, modes=visible_modes(caller))
             if domain.manages(kind=before.kind, role=before.role, scopes=before.scopes):
                 heirs = domain.heir_modes(before.mode)
                 if not await repository.has_other_owner_key(
                     tx, caller.brand_id, key_id, modes=heirs, now=now
                 ):
                     raise LastOwnerKey(f"It is the brand's last {before.mode} key with the role 'owner'.")
-            after = await repository.revoke_key(tx, caller.brand_id, key_id, at=now)
-            tx.publish(events.api_key_changed(after, at=now))
-            await audit.record(
-                tx,
-                brand_id=caller.brand_id,
-                at=now,
-                actor=caller.actor,
-                action="key.revoke",
-                subject=f"key:{key_id}",
-                before=before,
-                after=after,
-            )
-        return after
+            await _change(tx, caller, before, {"revoked_at": now}, action="key.revoke", now=now)
+            return await repository.key(tx, caller.brand_id, key_id, modes=visible_modes(caller))
+
+
+async def _lock_creator(tx: WriteSession, caller: Principal) -> Any:
+    """So that it cannot be revoked meanwhile."""
+    creator = await repository.lock_key(tx, caller.brand_id, caller.key_id, modes=(caller.mode,))
+    if creator is None or creator.revoked_at is not None:
+        raise KeyNotFound("The creating key is gone.")
+    return creator
+
+
+async def _create(
+    tx: WriteSession,
+    caller: Principal,
+    creator: Any,
+    wanted: Mapping[str, Any],
+    *,
+    scopes: frozenset[str],
+    now: datetime,
+) -> tuple[Any, Token]:
+    """KeyTooPowerful."""
+    reason = domain.excess(
+        Power(
+            mode=caller.mode,
+            role=creator.role,
+            scopes=frozenset(creator.scopes),
+            expires_at=creator.expires_at,
+        ),
+        Power(mode=wanted["mode"], role=wanted["role"], scopes=scopes, expires_at=wanted.get("expires_at")),
+    )
+    if reason is not None:
+        raise KeyTooPowerful(f"Not possible: {reason}.")
+    values, token = new_key_row(wanted, brand_id=caller.brand_id, scopes=scopes, now=now, actor=caller.actor)
+    row = await repository.insert_key(tx, values)
+    tx.publish(events.api_key_changed(row, at=now))
+    await audit.record(
+        tx,
+        brand_id=caller.brand_id,
+        at=now,
+        actor=caller.actor,
+        action="key.create",
+        subject=f"key:{row.key_id}",
+        before=None,
+        after=row,
+    )
+    return row, token
+
+
+async def _change(
+    tx: WriteSession, caller: Principal, before: Any, changes: dict[str, Any], *, action: str, now: datetime
+) -> None:
+    after = await repository.update_key(tx, caller.brand_id, before.key_id, changes)
+    tx.publish(events.api_key_changed(after, at=now))
+    await audit.record(
+        tx,
+        brand_id=caller.brand_id,
+        at=now,
+        actor=caller.actor,
+        action=action,
+        subject=f"key:{before.key_id}",
+        before=before,
+        after=after,
+    )
 
 
 def _checked_scopes(wanted: Mapping[str, Any], now: datetime) -> frozenset[str]:

@@ -33,6 +33,11 @@ class SecretsSettings(BaseSettings):
     token_keys: SecretStr = Field(
         description="Key ring for platform tokens: key-id:base64 of 32 bytes, comma separated, first is current."
     )
+    bootstrap_token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Whoever knows it may make the first brand of this server, once. Without it only the operator can.",
+    )
     sandbox_url: str = Field(
         "http://127.0.0.1:8090",
         description="Where the sandbox is, for connections in mode sandbox without a base_url.",
@@ -40,6 +45,11 @@ class SecretsSettings(BaseSettings):
     sandbox_hosts: str = Field(
         "", description="Hosts beside loopback that a sandbox connection may name, comma separated."
     )
+
+    @property
+    def bootstrap(self) -> str | None:
+        """The token itself; None where none is configured."""
+        return self.bootstrap_token.get_secret_value() if self.bootstrap_token else None
 
 
 @dataclass(frozen=True, slots=True)

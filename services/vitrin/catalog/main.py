@@ -8,8 +8,10 @@ from fastapi import FastAPI
 
 from vitrin import catalog
 from vitrin.catalog.api import imports_router, items_router, offers_router
+from vitrin.catalog.fetch_loop import FetchLoop, fetcher
 from vitrin.catalog.import_loop import ImportLoop
 from vitrin.catalog.rpc import CatalogServicer
+from vitrin.catalog.service_fetches import FetchService
 from vitrin.catalog.service_imports import ImportService
 from vitrin.catalog.service_items import ItemService
 from vitrin.catalog.service_places import BrandSource, BrandWords, Places
@@ -23,12 +25,14 @@ from vitrin.kit.access import (
     access_handler,
     brand_defaults,
 )
+from vitrin.kit.access.uses import KeyUses, told_to_accounts
 from vitrin.kit.clock import Clock, system_clock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.session import ReadSession
 from vitrin.kit.grpc.client import channel as grpc_channel
 from vitrin.kit.grpc.server import GrpcServer
 from vitrin.kit.http.app import Readiness, create_app
+from vitrin.kit.idempotency import Once
 from vitrin.kit.ids import BrandId
 from vitrin.kit.ops.desk import MessageDesk
 from vitrin.kit.ops.messages import router as messages_router
@@ -39,6 +43,8 @@ SERVICE: Final = "catalog"
 VERSION: Final = "0.1.0"
 IMPORTS_AT_ONCE: Final = 2
 """Of different brands: a large file of one does not hold up the brand next door."""
+FETCHES_AT_ONCE: Final = 2
+"""Of different brands, beside the imports: a slow server holds up no file that is here."""
 
 
 async def run(
@@ -68,16 +74,34 @@ async def run(
     brands = brand_source(directory)
     places = Places(brands=brands, clock=clock)
     staged = [asyncio.Event() for _ in range(IMPORTS_AT_ONCE)]
+    addresses = [asyncio.Event() for _ in range(FETCHES_AT_ONCE)]
     if runtime.is_worker:
         loops = import_loops(
             settings, database=runtime.worker, places=places, brands=brands, clock=clock, staged=staged
         )
         for number, loop in enumerate(loops):
             runtime.loop(f"imports-{number}", loop.run)
+        outbound = fetcher(settings.imports, settings.outbound.policy)
+        runtime.closing(outbound.close)
+        for number, wake in enumerate(addresses):
+            fetching = FetchLoop(
+                database=runtime.worker,
+                outbound=outbound,
+                clock=clock,
+                settings=settings.imports,
+                owner=f"{settings.process.instance}/fetch-{number}",
+                wake=wake,
+                staged=staged,
+            )
+            runtime.loop(f"fetches-{number}", fetching.run)
     if runtime.is_api:
 
         def upload_staged() -> None:
             for event in staged:
+                event.set()
+
+        def address_given() -> None:
+            for event in addresses:
                 event.set()
 
         app = build_app(
@@ -91,8 +115,19 @@ async def run(
             items=ItemService(database=runtime.app, places=places, clock=clock),
             imports=ImportService(database=runtime.app),
             uploads=UploadService(database=runtime.app, places=places, clock=clock, wake=upload_staged),
+            fetches=FetchService(
+                database=runtime.app,
+                places=places,
+                clock=clock,
+                policy=settings.outbound.policy,
+                wake=address_given,
+            ),
             desk=MessageDesk(database=runtime.worker, clock=clock),
+            once=Once(runtime.app, clock),
         )
+        uses = KeyUses(told_to_accounts(AccessServiceStub(accounts)), clock)
+        app.state.key_uses = uses
+        runtime.loop("key_uses", uses.run)
         runtime.http(app, settings.http)
         servicers = [CatalogServicer(runtime.worker).add_to, runtime.snapshots.add_to]
         runtime.grpc(GrpcServer(settings.grpc, servicers, token))
@@ -140,7 +175,9 @@ def build_app(
     items: ItemService,
     imports: ImportService,
     uploads: UploadService,
+    fetches: FetchService,
     desk: MessageDesk,
+    once: Once,
 ) -> FastAPI:
     limits = settings.imports
     return create_app(
@@ -156,7 +193,9 @@ def build_app(
             "items": items,
             "imports": imports,
             "uploads": uploads,
+            "fetches": fetches,
             "message_desk": desk,
+            "once": once,
         },
         body_limits={
             "/v1/items:batch": limits.batch_bytes_max,

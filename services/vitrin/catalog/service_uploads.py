@@ -3,12 +3,12 @@
 import asyncio
 import hashlib
 import hmac
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
 from vitrin.catalog import repository_imports as repository
-from vitrin.catalog.errors import FormatUnknown, UploadIncomplete
+from vitrin.catalog.errors import FormatUnknown, UploadIncomplete, UploadRepeated
 from vitrin.catalog.importing import ImportFormat
 from vitrin.catalog.service_places import Places
 from vitrin.kit.clock import Clock
@@ -30,6 +30,11 @@ class Announced:
     sha256: bytes | None = None
 
 
+Finish = Callable[[ImportId, bytes, Callable[[], Awaitable[None]]], Awaitable[None]]
+"""Gets the import, the SHA-256 of its file, and what stages it. Not staging it throws the file away: it is a repetition
+of one that was staged already."""
+
+
 class UploadService:
     def __init__(
         self, *, database: AppDatabase, places: Places, clock: Clock, wake: Callable[[], None]
@@ -48,9 +53,10 @@ class UploadService:
         requested_format: str,
         file_name: Callable[[], str],
         announced: Announced,
-    ) -> ImportId:
-        """Staged when it returns. Whatever goes wrong before, the import ends as `aborted` with nothing applied.
-        `file_name` is asked at the end: a form names it on the way.
+        finish: Finish,
+    ) -> None:
+        """Stored and verified, then `finish` decides. Whatever goes wrong, or if it does not stage the file, the import
+        ends as `aborted` with nothing applied. `file_name` is asked at the end: a form names it on the way.
 
         Raises FormatUnknown, UploadIncomplete, and what the stream raises.
         """
@@ -70,14 +76,22 @@ class UploadService:
         try:
             received, digest = await self._store(brand, import_id, chunks)
             _verify(announced, received, digest)
-            await self._stage(
-                brand, import_id, digest, end_proven=announced.sha256 is not None, file_name=file_name()
-            )
+            staged = False
+
+            async def stage() -> None:
+                nonlocal staged
+                proven = announced.sha256 is not None
+                await self._stage(brand, import_id, digest, end_proven=proven, file_name=file_name())
+                staged = True
+
+            await finish(import_id, digest, stage)
         except BaseException as error:
             await asyncio.shield(self._abort(brand, import_id, error))
             raise
-        self._wake()
-        return import_id
+        if staged:
+            self._wake()
+        else:
+            await self._abort(brand, import_id, UploadRepeated())
 
     async def _store(
         self, brand: BrandId, import_id: ImportId, chunks: AsyncIterable[bytes]
@@ -131,7 +145,7 @@ class UploadService:
                 problem={
                     "code": getattr(error, "code", UploadIncomplete.code),
                     "message": getattr(error, "detail", "the connection ended before the file did"),
-                    "fix": UploadIncomplete.fix,
+                    "fix": error.fix if isinstance(error, UploadRepeated) else UploadIncomplete.fix,
                 },
                 now=self._clock(),
             )

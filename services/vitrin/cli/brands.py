@@ -1,5 +1,6 @@
 """`vitrin brand`: create, list, show."""
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -35,7 +36,8 @@ def create(
     time_zone: Annotated[str, typer.Option("--time-zone", help="IANA time zone.")] = "UTC",
     as_json: AsJson = False,
 ) -> None:
-    """Create a brand and its first owner keys, which are shown once. Needs the operator token."""
+    """Create a brand and its first owner keys, which are shown once. Needs the operator token, or for the first brand
+    of a server its bootstrap token (ACCOUNTS_BOOTSTRAP_TOKEN)."""
     output = Output(as_json=as_json)
     body = {
         "name": name,
@@ -89,15 +91,17 @@ def show(
 
 
 def create_brand(body: dict[str, str]) -> dict[str, Any]:
-    """`{brand, keys: [{mode, role, key}]}`; the operator token is the environment's or the local one."""
+    """`{brand, keys: [{mode, role, key}]}`; with the operator token (the environment's or the local one), or the
+    bootstrap token of a server that has no brand yet."""
     from vitrin.cli.client import ServiceClient
     from vitrin.cli.settings import operator_token
 
-    token = operator_token()
-    if token is None:
+    token = operator_token() or os.environ.get("ACCOUNTS_BOOTSTRAP_TOKEN")
+    if not token:
         raise CliFailure(
             "no operator token",
-            fix="set VITRIN_OPERATOR_TOKEN to the one that accounts was started with",
+            fix="set VITRIN_OPERATOR_TOKEN to the one that accounts was started with; for the first brand of a server"
+            " ACCOUNTS_BOOTSTRAP_TOKEN will do",
             code="operator_token_missing",
             exit_code=Exit.UNAUTHORISED,
         )

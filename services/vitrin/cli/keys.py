@@ -1,4 +1,4 @@
-"""`vitrin key`: create, list, revoke."""
+"""`vitrin key`: create, list, rotate, revoke."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -18,6 +18,8 @@ COLUMNS = {
     "role": "role",
     "scopes": "scopes",
     "created_at": "created",
+    "last_used_at": "last used",
+    "expires_at": "expires",
     "revoked_at": "revoked",
 }
 
@@ -72,6 +74,29 @@ def list_(key: Key = None, as_json: AsJson = False) -> None:
     output.table(keys, columns=COLUMNS)
     if as_json:
         output.json({"data": keys})
+
+
+@app.command()
+def rotate(
+    *,
+    key_id: Annotated[str, typer.Argument(help="Id of the key, as `vitrin key list` shows it.")],
+    overlap_s: Annotated[
+        int, typer.Option("--overlap-s", help="Seconds that the old key still works; 0: it stops at once.")
+    ] = 86_400,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replace a key by one of the same power; both work until the overlap is over."""
+    from vitrin.cli.client import with_key
+
+    output = Output(as_json=as_json)
+    with with_key("accounts", key) as accounts:
+        answer = accounts.post(f"/v1/api-keys/{key_id}:rotate", {"overlap_s": overlap_s})
+    if as_json:
+        output.json(answer)
+    else:
+        output.record(answer)
+        output.note("The key is shown this once: keep it now.")
 
 
 @app.command()

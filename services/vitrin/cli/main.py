@@ -6,11 +6,13 @@ from collections.abc import Sequence
 import typer
 
 from vitrin.cli import (
+    audit,
     brands,
     connections,
     imports,
     keys,
     messages,
+    people,
     removals,
     republish,
     running,
@@ -35,6 +37,8 @@ running.register(app)
 app.add_typer(brands.app, name="brand")
 app.add_typer(keys.app, name="key")
 app.add_typer(connections.app, name="connection")
+people.register(app)
+audit.register(app)
 imports.register(app)
 republish.register(app)
 watching.register(app)

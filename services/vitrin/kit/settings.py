@@ -111,6 +111,12 @@ class HttpSettings(_Group):
     port: int = Field(0, ge=0, le=65_535, description="Port to listen on; 0 lets the system choose.")
     body_bytes_max: int = Field(10 * MEBIBYTE, ge=1, description="Largest request body in bytes.")
     page_items_max: int = Field(500, ge=1, description="Largest page of a list.")
+    rate_requests_max: int = Field(
+        12_000, ge=1, description="Requests of one API key in this process before it is told to wait."
+    )
+    rate_window_s: int = Field(
+        60, ge=1, le=86_400, description="Time over which that quota is refilled, evenly."
+    )
     shutdown_grace_s: int = Field(10, ge=0, description="Time for open requests to end.")
 
     @classmethod

@@ -11,12 +11,13 @@ from vitrin.kit.access.http import require
 from vitrin.kit.access.principal import Principal
 from vitrin.kit.errors import FieldError, Malformed
 from vitrin.kit.http.paging import CursorInvalid, decode_cursor, encode_cursor
+from vitrin.kit.idempotency import IdempotentRoute
 from vitrin.notify import schemas, schemas_payloads
 from vitrin.notify.domain.kinds import KINDS
 from vitrin.notify.service.endpoints import Endpoints
 from vitrin.notify.service.reading import Events
 
-router = APIRouter(prefix="/v1", tags=["webhooks"])
+router = APIRouter(prefix="/v1", tags=["webhooks"], route_class=IdempotentRoute)
 
 
 async def _reader(principal: Annotated[Principal, Depends(require("webhooks:read"))]) -> Principal:

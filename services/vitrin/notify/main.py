@@ -12,12 +12,14 @@ from fastapi import FastAPI
 
 from vitrin import notify
 from vitrin.kit.access import ACCESS_TOPICS, KeyDirectory, ReplicaDirectory, access_handler
+from vitrin.kit.access.uses import KeyUses, told_to_accounts
 from vitrin.kit.clock import Clock, system_clock
 from vitrin.kit.crypto import TokenCipher
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
 from vitrin.kit.grpc.client import channel as grpc_channel
 from vitrin.kit.grpc.server import GrpcServer
 from vitrin.kit.http.app import Readiness, create_app
+from vitrin.kit.idempotency import Once
 from vitrin.kit.ops.desk import MessageDesk
 from vitrin.kit.ops.messages import router as messages_router
 from vitrin.kit.outbound import Outbound
@@ -145,6 +147,8 @@ async def run(
         runtime.loop("watching", worker.watching.run)
     if runtime.is_api:
         directory = ReplicaDirectory(runtime.app, access, AccessServiceStub(accounts), clock)
+        uses = KeyUses(told_to_accounts(AccessServiceStub(accounts)), clock)
+        runtime.loop("key_uses", uses.run)
         app = build_app(
             settings,
             app=runtime.app,
@@ -153,6 +157,7 @@ async def run(
             waker=waker,
             clock=clock,
             readiness=readiness,
+            key_uses=uses,
         )
         runtime.http(app, settings.http)
         runtime.grpc(GrpcServer(settings.grpc, [runtime.snapshots.add_to], token))
@@ -168,8 +173,9 @@ def build_app(
     waker: Waker,
     clock: Clock,
     readiness: Mapping[str, Readiness],
+    key_uses: KeyUses | None = None,
 ) -> FastAPI:
-    """Raises KeyRingInvalid."""
+    """Raises KeyRingInvalid. `key_uses`: who is told that a key was used."""
     secrets = Secrets(TokenCipher.parse(settings.webhooks.secret_keys.get_secret_value()))
     made = create_app(
         title="Vitrin notify",
@@ -181,10 +187,12 @@ def build_app(
         state={
             "operator_token": settings.process.operator,
             "access": access,
+            "key_uses": key_uses,
             "endpoints": Endpoints(
                 database=app, clock=clock, secrets=secrets, policy=settings.outbound.policy
             ),
             "events": Events(database=app, storing=Storing(waker=waker, clock=clock), clock=clock),
+            "once": Once(app, clock),
             "message_desk": MessageDesk(database=worker, clock=clock),
         },
     )

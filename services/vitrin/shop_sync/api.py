@@ -12,6 +12,7 @@ from vitrin.kit.access.http import require
 from vitrin.kit.access.outgoing import Stop, stop_for
 from vitrin.kit.access.principal import Principal
 from vitrin.kit.http.paging import CursorInvalid, decode_cursor, encode_cursor
+from vitrin.kit.idempotency import IdempotentRoute
 from vitrin.protos.catalog.v1.events_pb2 import ItemContent
 from vitrin.shop_sync import schemas
 from vitrin.shop_sync.domain import sync
@@ -28,7 +29,7 @@ from vitrin.shop_sync.service.reading import Reading, View
 
 ITEM_ID_CHARS_MAX = 512
 WINDOW_S_MAX = 14 * 24 * 3600
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=IdempotentRoute)
 
 Reader = Annotated[Principal, Depends(require("sync:read"))]
 Writer = Annotated[Principal, Depends(require("sync:write"))]

@@ -9,13 +9,14 @@ from sqlalchemy import Row
 from vitrin.kit.access.http import require
 from vitrin.kit.access.principal import Principal
 from vitrin.kit.http.paging import decode_cursor, encode_cursor
+from vitrin.kit.idempotency import IdempotentRoute
 from vitrin.shop_sync import schemas_removals as schemas
 from vitrin.shop_sync.api import timed_position
 from vitrin.shop_sync.domain.guard import Decision, Kind, Policy
 from vitrin.shop_sync.domain.words import platform_name
 from vitrin.shop_sync.service.removals import APPROVE_SCOPE, Removals
 
-router = APIRouter(prefix="/v1", tags=["removals"])
+router = APIRouter(prefix="/v1", tags=["removals"], route_class=IdempotentRoute)
 
 Reader = Annotated[Principal, Depends(require("sync:read"))]
 Approver = Annotated[Principal, Depends(require(APPROVE_SCOPE))]

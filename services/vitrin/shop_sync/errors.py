@@ -1,6 +1,6 @@
-"""Errors of shop_sync's HTTP door. VitrinError <- NotFound, Conflict, Refused <- these."""
+"""Errors of shop_sync's HTTP door. VitrinError <- NotFound, Conflict, Forbidden, Refused <- these."""
 
-from vitrin.kit.errors import Conflict, NotFound, Refused
+from vitrin.kit.errors import Conflict, Forbidden, NotFound, Refused
 
 
 class ChannelNotFound(NotFound):
@@ -41,6 +41,11 @@ class RemovalNotFound(NotFound):
 class RemovalDecided(Conflict):
     code, title = "removal_decided", "The request needs no decision any more"
     fix = "Look at it with GET /v1/removals/{id}; what leaves next makes a new request."
+
+
+class ApprovalNeedsOtherPerson(Forbidden):
+    code, title = "approval_needs_other_person", "Whoever caused a removal may not approve it"
+    fix = "Ask somebody else with the scope 'sync:approve', or reject it. The brand's setting asks for this."
 
 
 class RemovalGrown(Conflict):

@@ -12,12 +12,14 @@ from vitrin import shop_sync
 from vitrin.events import topics
 from vitrin.kit.access import ACCESS_TOPICS, ReplicaDirectory
 from vitrin.kit.access.outgoing import Outgoing
+from vitrin.kit.access.uses import KeyUses, told_to_accounts
 from vitrin.kit.clock import Clock, system_clock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.grpc.client import channel as grpc_channel
 from vitrin.kit.grpc.server import GrpcServer
 from vitrin.kit.http.app import Readiness, create_app
 from vitrin.kit.http_client import PlatformHttp
+from vitrin.kit.idempotency import Once
 from vitrin.kit.ops.desk import MessageDesk
 from vitrin.kit.ops.messages import router as messages_router
 from vitrin.kit.runtime import Role, Runtime
@@ -180,7 +182,9 @@ async def run(
         runtime.loop("removals", worker.releasing.run)
     if runtime.is_api:
         directory = ReplicaDirectory(runtime.app, access, AccessServiceStub(accounts), clock)
-        state = {"access": directory, **_use_cases(settings, runtime, waker)}
+        uses = KeyUses(told_to_accounts(AccessServiceStub(accounts)), clock)
+        runtime.loop("key_uses", uses.run)
+        state = {"access": directory, "key_uses": uses, **_use_cases(settings, runtime, waker)}
         runtime.http(_app(settings, readiness, state), settings.http)
         runtime.grpc(GrpcServer(settings.grpc, [runtime.snapshots.add_to], token))
     await runtime.run(stop)
@@ -194,6 +198,7 @@ def _use_cases(settings: ShopSyncSettings, runtime: Runtime, waker: Waker) -> di
         "reading": Reading(database=runtime.app, waker=waker, clock=clock, stuck_after=stuck_after),
         "removals": Removals(database=runtime.app, clock=clock),
         "message_desk": MessageDesk(database=runtime.worker, clock=clock),
+        "once": Once(runtime.app, clock),
     }
 
 

@@ -2,16 +2,15 @@
 
 import asyncio
 import gzip
-import ssl
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 import pytest
 
-from tests.kit.outbound.certificates import Authority
+from tests.support.certificates import Authority
+from tests.support.web import ok, redirect, web
 from vitrin.kit.metrics import exposition
 from vitrin.kit.outbound import (
     AddressNotPublic,
@@ -35,55 +34,6 @@ from vitrin.kit.outbound.addresses import Address
 
 LOCAL = OutboundPolicy.parse("127.0.0.0/8,shop.test,other.test")
 QUICK = Timeouts(connect_s=5, read_s=5, total_s=10)
-
-
-@dataclass
-class Web:
-    """An HTTP server on loopback that answers each path with bytes as they stand here, and remembers requests."""
-
-    port: int = 0
-    answers: dict[str, bytes] = field(default_factory=dict)
-    requests: list[str] = field(default_factory=list)
-    scripts: dict[str, Callable[[asyncio.StreamWriter], Awaitable[None]]] = field(default_factory=dict)
-
-    def url(self, path: str, host: str = "127.0.0.1", scheme: str = "http") -> str:
-        return f"{scheme}://{host}:{self.port}{path}"
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            length = next(
-                (int(ln[15:]) for ln in head.lower().split("\r\n") if ln.startswith("content-length:")), 0
-            )
-            self.requests.append(head + (await reader.readexactly(length)).decode())
-            path = head.split(" ")[1].split("?")[0]
-            if path in self.scripts:
-                await self.scripts[path](writer)
-            else:
-                writer.write(self.answers[path])
-                await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            pass
-        finally:
-            writer.close()
-
-
-@asynccontextmanager
-async def web(tls: ssl.SSLContext | None = None) -> AsyncIterator[Web]:
-    made = Web()
-    running = await asyncio.start_server(made.serve, "127.0.0.1", 0, ssl=tls)
-    made.port = running.sockets[0].getsockname()[1]
-    async with running:
-        yield made
-
-
-def ok(body: bytes, *headers: str) -> bytes:
-    lines = ["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", *headers]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-
-def to(location: str, status: int = 302) -> bytes:
-    return f"HTTP/1.1 {status} Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
 
 
 class Names:
@@ -132,7 +82,7 @@ async def test_a_call_and_its_reply() -> None:
         assert "cookie" not in first
 
 
-async def test_a_private_address_is_not_connected_to() -> None:
+async def test_a_private_address_is_not_connected_redirect() -> None:
     names = Names(
         inner_example=[["10.0.0.1"]], half_example=[["8.8.8.8", "127.0.0.1"]], loop_example=[["::1"]]
     )
@@ -184,8 +134,8 @@ async def test_the_next_address_is_tried() -> None:
 async def test_redirects_are_checked_and_counted() -> None:
     names = Names(shop_test=[["127.0.0.1"]], inner_example=[["10.9.9.9"]])
     async with web() as server, out(resolver=names) as client:
-        server.answers["/1"] = to("2?x=1")
-        server.answers["/2"] = to(server.url("/3", host="shop.test"), 307)
+        server.answers["/1"] = redirect("2?x=1")
+        server.answers["/2"] = redirect(server.url("/3", host="shop.test"), 307)
         server.answers["/3"] = ok(b"end")
         headers = {"Authorization": "Bearer hush", "X-Kept": "1", "Content-Type": "text/plain"}
         reply = await client.request(
@@ -200,7 +150,7 @@ async def test_redirects_are_checked_and_counted() -> None:
             await client.request("GET", server.url("/1"), redirects_max=1)
         unfollowed = await client.request("POST", server.url("/1"), redirects_max=0)
         assert (unfollowed.status, unfollowed.headers["location"]) == (302, "2?x=1")
-        server.answers["/loop"] = to("/loop")
+        server.answers["/loop"] = redirect("/loop")
         with pytest.raises(RedirectRefused, match="more than 5 times"):
             await client.request("GET", server.url("/loop"))
 
@@ -219,7 +169,7 @@ async def test_redirects_are_checked_and_counted() -> None:
 )
 async def test_redirects_to_where_nobody_may_be_sent(location: str, code: str) -> None:
     async with web() as server, out() as client:
-        server.answers["/"] = to(location)
+        server.answers["/"] = redirect(location)
         with pytest.raises(RedirectRefused) as refused:
             await client.request("GET", server.url("/"))
         assert refused.value.extra.get("refused") == code
@@ -230,7 +180,7 @@ async def test_a_redirect_to_a_name_that_leads_inside() -> None:
     names = Names(inner_example=[["10.9.9.9"]])
     policy = OutboundPolicy.parse("127.0.0.1", https_only=False)
     async with web() as server, out(policy, resolver=names) as client:
-        server.answers["/"] = to("http://inner.example/")
+        server.answers["/"] = redirect("http://inner.example/")
         with pytest.raises(AddressNotPublic):
             await client.request("GET", server.url("/"))
 
@@ -238,9 +188,9 @@ async def test_a_redirect_to_a_name_that_leads_inside() -> None:
 async def test_a_post_becomes_a_get_as_browsers_do_it() -> None:
     async with web() as server, out() as client:
         server.answers |= {
-            "/303": to("/end", 303),
-            "/301": to("/end", 301),
-            "/308": to("/end", 308),
+            "/303": redirect("/end", 303),
+            "/301": redirect("/end", 301),
+            "/308": redirect("/end", 308),
             "/end": ok(b""),
         }
         for path in ("/303", "/301", "/308"):
@@ -256,7 +206,7 @@ async def test_certificates_hold_for_the_name_not_for_the_address() -> None:
     authority = Authority()
     names = Names(shop_test=[["127.0.0.1"]], other_test=[["127.0.0.1"]])
     async with web(authority.server("shop.test")) as server:
-        server.answers |= {"/": ok(b"safe"), "/down": to(server.url("/", host="shop.test"))}
+        server.answers |= {"/": ok(b"safe"), "/down": redirect(server.url("/", host="shop.test"))}
         async with out(resolver=names, tls=authority.client()) as client:
             reply = await client.request("GET", server.url("/", host="shop.test", scheme="https"))
             assert reply.body == b"safe"

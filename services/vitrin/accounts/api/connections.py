@@ -10,9 +10,10 @@ from vitrin.accounts.schemas import Connection, ConnectionCreate, ConnectionPatc
 from vitrin.kit.clock import Clock
 from vitrin.kit.errors import Malformed
 from vitrin.kit.http import CursorInvalid, decode_cursor, encode_cursor
+from vitrin.kit.idempotency import IdempotentRoute
 from vitrin.kit.ids import ConnectionId
 
-router = APIRouter(prefix="/v1/connections", tags=["connections"])
+router = APIRouter(prefix="/v1/connections", tags=["connections"], route_class=IdempotentRoute)
 
 
 def _shown(request: Request, row: Any) -> Connection:

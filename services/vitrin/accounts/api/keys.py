@@ -3,11 +3,12 @@
 from fastapi import APIRouter, Request
 
 from vitrin.accounts.api.parts import PAGE_ITEMS, Cursor, Limit, Reader, Writer, keys_of, page_limit
-from vitrin.accounts.schemas import Key, KeyCreate, NewKey, Page
+from vitrin.accounts.schemas import Key, KeyCreate, KeyRotation, NewKey, Page
 from vitrin.kit.http import decode_cursor, encode_cursor
+from vitrin.kit.idempotency import IdempotentRoute
 from vitrin.kit.ids import KeyId
 
-router = APIRouter(prefix="/v1/api-keys", tags=["api keys"])
+router = APIRouter(prefix="/v1/api-keys", tags=["api keys"], route_class=IdempotentRoute)
 
 
 @router.post("", status_code=201)
@@ -33,6 +34,17 @@ async def list_keys(
 @router.get("/{key_id}")
 async def read_key(request: Request, caller: Reader, key_id: str) -> Key:
     return Key.of(await keys_of(request).get(caller, KeyId(key_id)))
+
+
+@router.post("/{key_id}:rotate", status_code=201)
+async def rotate_key(request: Request, caller: Reader, key_id: str, body: KeyRotation) -> NewKey:
+    """A new key with the same name and power, shown this once. The old one goes on working for `overlap_s`, then stops
+    in every service within a second. 409 `key_rotated` when it was rotated already, `key_not_active` when it has ended.
+    Needs `accounts:write`, except for a person's own key, which may rotate itself."""
+    row, token = await keys_of(request).rotate(
+        caller, KeyId(key_id), overlap_s=body.overlap_s, expires_at=body.expires_at
+    )
+    return NewKey.shown(row, token)
 
 
 @router.delete("/{key_id}")

@@ -14,9 +14,10 @@ from vitrin.accounts.service_brands import OPERATOR
 from vitrin.kit.access import Principal
 from vitrin.kit.access.http import require
 from vitrin.kit.access.outgoing import HOUSE
+from vitrin.kit.idempotency import IdempotentRoute
 from vitrin.kit.ops.access import operator_only
 
-router = APIRouter(prefix="/v1", tags=["outgoing"])
+router = APIRouter(prefix="/v1", tags=["outgoing"], route_class=IdempotentRoute)
 Switcher = Annotated[Principal, Depends(require("sync:write"))]
 """Owner, editor and approver keys have this scope."""
 

@@ -13,8 +13,9 @@ from vitrin.catalog.repository_read import ItemFilter
 from vitrin.catalog.requests import batch_entries, json_object
 from vitrin.catalog.service_items import ItemService
 from vitrin.kit.http import CursorInvalid, decode_cursor, encode_cursor
+from vitrin.kit.idempotency import IdempotentRoute
 
-router = APIRouter(prefix="/v1", tags=["items"])
+router = APIRouter(prefix="/v1", tags=["items"], route_class=IdempotentRoute)
 
 
 def items_of(request: Request) -> ItemService:
@@ -93,7 +94,7 @@ def _position(cursor: str | None) -> str | None:
 )
 async def batch_items(request: Request, principal: Writer) -> Response:
     """Fields that are left out stay as they are, null clears. A refused entry does not hold up the others. Applied in
-    transactions of 1,000 entries; sending the same batch again is harmless."""
+    transactions of 1,000 entries (with an `Idempotency-Key` in one); sending the same batch again is harmless."""
     entries = batch_entries(await request.body())
     results = await items_of(request).batch_items(principal.brand_id, principal.actor, entries)
     return answer(schemas.results_document(results))

@@ -7,8 +7,9 @@ from vitrin.catalog import schemas
 from vitrin.catalog.api.common import Writer, answer
 from vitrin.catalog.api.items import items_of
 from vitrin.catalog.requests import batch_entries
+from vitrin.kit.idempotency import IdempotentRoute
 
-router = APIRouter(prefix="/v1", tags=["offers"])
+router = APIRouter(prefix="/v1", tags=["offers"], route_class=IdempotentRoute)
 
 
 @router.post(

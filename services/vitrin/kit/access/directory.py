@@ -95,6 +95,8 @@ def admit(token: Token, known: Known | None, now: datetime) -> Principal:
         role=key.role,
         scopes=key.scopes,
         brand_has_live_connection=known.brand.has_live_connection,
+        brand_approval_needs_other_person=known.brand.approval_needs_other_person,
+        member_id=key.member_id,
     )
 
 

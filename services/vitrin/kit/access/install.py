@@ -29,7 +29,8 @@ def install_access(op: "Operations") -> None:
             language text not null,
             time_zone text not null,
             has_live_connection boolean not null,
-            deleted boolean not null
+            deleted boolean not null,
+            approval_needs_other_person boolean not null default false
         )
         """
     )
@@ -45,7 +46,8 @@ def install_access(op: "Operations") -> None:
             scopes text[] not null,
             role text not null,
             revoked_at timestamptz,
-            expires_at timestamptz
+            expires_at timestamptz,
+            member_id text not null default ''
         )
         """
     )
@@ -60,6 +62,15 @@ def install_access(op: "Operations") -> None:
         f"create policy lookup on access_brands for select to {app}"
         " using (brand_id in (select brand_id from access_keys"
         f" where key_id = nullif(current_setting('{LOOKUP_KEY}', true), '')))"
+    )
+
+
+def install_people(op: "Operations") -> None:
+    """What the replica knows of people, for a service whose replica is older than they are."""
+    op.execute("alter table access_keys add column if not exists member_id text not null default ''")
+    op.execute(
+        "alter table access_brands"
+        " add column if not exists approval_needs_other_person boolean not null default false"
     )
 
 

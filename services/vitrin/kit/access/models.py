@@ -19,6 +19,7 @@ brands = Table(
     Column("time_zone", Text, nullable=False),
     Column("has_live_connection", Boolean, nullable=False),
     Column("deleted", Boolean, nullable=False),
+    Column("approval_needs_other_person", Boolean, nullable=False),
 )
 
 keys = Table(
@@ -34,6 +35,7 @@ keys = Table(
     Column("role", Text, nullable=False),
     Column("revoked_at", DateTime(timezone=True)),
     Column("expires_at", DateTime(timezone=True)),
+    Column("member_id", Text, nullable=False),
 )
 
 outgoing = Table(

@@ -15,8 +15,11 @@ class Principal:
     role: str
     scopes: frozenset[str]
     brand_has_live_connection: bool = False
+    brand_approval_needs_other_person: bool = False
+    member_id: str = ""
+    """Of the person whose own key it is; empty for the key of a program."""
 
     @property
     def actor(self) -> str:
-        """How the audit log names it."""
-        return f"key:{self.key_id}"
+        """How the audit log names it: a person whatever key it has, else the key."""
+        return f"member:{self.member_id}" if self.member_id else f"key:{self.key_id}"

@@ -29,6 +29,7 @@ class KeyRecord:
     role: str
     revoked_at: datetime | None
     expires_at: datetime | None
+    member_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,7 @@ class BrandDefaults:
     language: str
     time_zone: str
     has_live_connection: bool
+    approval_needs_other_person: bool
 
 
 def brand_row(message: events_pb2.BrandChanged) -> dict[str, Any]:
@@ -60,6 +62,7 @@ def brand_row(message: events_pb2.BrandChanged) -> dict[str, Any]:
         "time_zone": message.time_zone,
         "has_live_connection": message.has_live_connection,
         "deleted": message.deleted,
+        "approval_needs_other_person": message.approval_needs_other_person,
     }
 
 
@@ -78,6 +81,7 @@ def key_row(message: events_pb2.ApiKeyChanged) -> dict[str, Any]:
         "role": message.role,
         "revoked_at": from_us(message.revoked_at_us),
         "expires_at": from_us(message.expires_at_us),
+        "member_id": message.member_id,
     }
 
 
@@ -93,6 +97,7 @@ def key_record(row: Any) -> KeyRecord:
         role=row.role,
         revoked_at=row.revoked_at,
         expires_at=row.expires_at,
+        member_id=str(row.member_id or ""),
     )
 
 
@@ -107,4 +112,5 @@ def defaults_record(row: Any) -> BrandDefaults:
         language=row.language,
         time_zone=row.time_zone,
         has_live_connection=row.has_live_connection,
+        approval_needs_other_person=row.approval_needs_other_person,
     )

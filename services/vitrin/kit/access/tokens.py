@@ -49,6 +49,11 @@ def new_token(kind: KeyKind, mode: KeyMode) -> Token:
     return Token(kind, mode, KeyId(key_id), secret.replace("_", "-"))
 
 
+def looks_like_a_key(text: str) -> bool:
+    """Of the form of an API key; whether there is such a key is another question."""
+    return _TOKEN.fullmatch(text) is not None
+
+
 def parse_token(text: str) -> Token:
     """Raises KeyMalformed, without repeating the text."""
     found = _TOKEN.fullmatch(text)

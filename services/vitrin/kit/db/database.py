@@ -11,6 +11,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction, create_async_engine
 
 from vitrin.kit.clock import Clock
+from vitrin.kit.db.checkout import replace_dead_connections
+from vitrin.kit.db.joining import joined_by_others, session_of
 from vitrin.kit.db.session import ReadSession, WriteSession, driver_connection, set_scope
 from vitrin.kit.db.urls import Role, role_url
 from vitrin.kit.ids import BrandId
@@ -25,7 +27,7 @@ CONNECTION_STATES: Final = ("08", "57P")
 
 
 def _engine(url: URL, *, settings: DatabaseSettings, connections_max: int, application: str) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=connections_max,
         max_overflow=0,
@@ -38,6 +40,8 @@ def _engine(url: URL, *, settings: DatabaseSettings, connections_max: int, appli
             f" -c idle_in_transaction_session_timeout={settings.idle_transaction_timeout_ms}",
         },
     )
+    replace_dead_connections(engine)
+    return engine
 
 
 class _Database:
@@ -127,14 +131,34 @@ class AppDatabase(_Database):
 
     @asynccontextmanager
     async def read(self, brand: BrandId) -> AsyncIterator[ReadSession]:
+        whole = session_of(self, brand)
+        if whole is not None:
+            yield whole
+            return
         async with self._read(brand, ()) as session:
             yield session
 
     @asynccontextmanager
     async def write(self, brand: BrandId) -> AsyncIterator[WriteSession]:
-        """Committed on a clean exit, before the caller answers; rolled back on an exception."""
+        """Committed on a clean exit, before the caller answers; rolled back on an exception. Inside `whole` it is a
+        savepoint of that, which can be repeated by itself."""
+        whole = session_of(self, brand)
+        if whole is not None:
+            try:
+                async with whole.savepoint():
+                    yield whole
+            except PsycopgError as error:
+                raise _as_sqlalchemy(error) from error
+            return
         async with self._write(brand, ()) as session:
             yield session
+
+    @asynccontextmanager
+    async def whole(self, brand: BrandId) -> AsyncIterator[WriteSession]:
+        """One transaction, which every `read` and `write` of this brand joins that the block awaits."""
+        async with self._write(brand, ()) as session:
+            with joined_by_others(self, brand, session):
+                yield session
 
     @asynccontextmanager
     async def lookup(self) -> AsyncIterator[ReadSession]:

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from vitrin.kit import metrics
 from vitrin.kit.http.middleware import BodyLimit, Observe, PossiblePath, RequestId
 from vitrin.kit.http.problems import MEDIA_TYPE, install_problem_handlers
+from vitrin.kit.http.rate_limit import Quota, RateFields
 from vitrin.kit.logs import get_logger
 from vitrin.kit.settings import HttpSettings
 
@@ -47,6 +48,21 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 }
 
 
+RATE_LIMITED_ANSWER: dict[str, Any] = {
+    "description": "`rate_limited`: the API key has used up its quota in this process. Every answer to a key says in"
+    " RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers) how much of it is left.",
+    "headers": {
+        "Retry-After": {"description": "Seconds until the next request.", "schema": {"type": "integer"}},
+        "RateLimit-Policy": {"description": "q requests in w seconds.", "schema": {"type": "string"}},
+        "RateLimit": {
+            "description": "r requests are left; all of them are back in t seconds.",
+            "schema": {"type": "string"},
+        },
+    },
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
+
 def create_app(
     *,
     title: str,
@@ -69,6 +85,7 @@ def create_app(
         middleware=[
             Middleware(RequestId),
             Middleware(Observe, service=settings.service),
+            Middleware(RateFields),
             Middleware(PossiblePath),
             Middleware(BodyLimit, bytes_max=settings.body_bytes_max, limits=body_limits or {}),
         ],
@@ -80,6 +97,7 @@ def create_app(
     for name, value in state.items():
         setattr(app.state, name, value)
     app.state.http_settings = settings
+    app.state.quota = Quota(requests_max=settings.rate_requests_max, window_s=settings.rate_window_s)
     _describe_problems(app)
     return app
 
@@ -146,6 +164,8 @@ def _describe_problems(app: FastAPI) -> None:
             for operation in operations.values():
                 operation["responses"].pop("422", None)
                 operation["responses"]["default"] = answer
+                if {"ApiKey": []} in operation.get("security", []):
+                    operation["responses"]["429"] = RATE_LIMITED_ANSWER
         app.openapi_schema = document
         return document
 

@@ -31,7 +31,7 @@ _INSERT_QUEUE: Final = text(
 _FROM: Final = "from webhook_endpoints e join webhook_queues q on q.endpoint_id = e.endpoint_id"
 _GET: Final = text(f"select {_SHOWN} {_FROM} where e.brand_id = :brand_id and e.endpoint_id = :endpoint_id")
 _LOCK: Final = text(
-    "select 1 from webhook_endpoints where brand_id = :brand_id and endpoint_id = :endpoint_id for update"
+    "select 1 from webhook_queues where brand_id = :brand_id and endpoint_id = :endpoint_id for update"
 )
 _LIST: Final = text(
     f"select {_SHOWN} {_FROM} where e.brand_id = :brand_id"
@@ -94,7 +94,7 @@ async def get(tx: ReadSession, brand: BrandId, endpoint: UUID) -> Row[Any] | Non
 
 
 async def lock(tx: WriteSession, brand: BrandId, endpoint: UUID) -> Row[Any] | None:
-    """Locked first, then read: what another transaction has just changed is seen."""
+    """Its queue is locked, as by whoever saves an outcome; then it is read: what was just changed is seen."""
     if await tx.one_or_none(_LOCK, {"brand_id": brand, "endpoint_id": endpoint}) is None:
         return None
     return await get(tx, brand, endpoint)

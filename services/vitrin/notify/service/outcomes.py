@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import WorkerDatabase
+from vitrin.kit.db.repeat import repeated
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.ids import new_uuid
 from vitrin.kit.logs import get_logger
@@ -48,18 +49,22 @@ class Outcomes:
 
     async def save(self, claim: Claim, tried: Tried) -> int:
         """Failures in a row of the endpoint, afterwards. A delivery that was dropped meanwhile stays dropped."""
-        now = self._clock()
+        return await repeated(lambda: self._save(claim, tried))
+
+    async def _save(self, claim: Claim, tried: Tried) -> int:
+        """Locks the queue before the delivery, as everybody does who locks both: several are saved at once, and whoever
+        disables the endpoint takes all of its deliveries."""
+        now, failures, since = self._clock(), 0, None
         async with self._database.write([claim.brand_id]) as tx:
-            await self._move(tx, claim, tried, now)
             if tried.outcome.delivered:
                 await work.well(tx, claim)
-                return 0
-            if tried.outcome.code == "too_old":
-                return claim.failures
-            failures, since = await work.unwell(tx, claim, tried.at)
+            elif tried.outcome.code != "too_old":
+                failures, since = await work.unwell(tx, claim, tried.at)
+            await self._move(tx, claim, tried, now)
             if tried.outcome.code == "gone":
                 await self._disable(tx, claim, code="gone", reason=tried.outcome.detail, now=now)
             elif is_dead(failures=failures, failing_since=since, now=now, disable_after=self._disable_after):
+                assert since is not None
                 said = f"{since.astimezone(UTC):%Y-%m-%d %H:%M} UTC; the last: {tried.outcome.detail}"
                 await self._disable(
                     tx, claim, code="failing", reason=f"Nothing but failures since {said}", now=now

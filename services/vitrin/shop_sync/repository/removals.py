@@ -115,6 +115,10 @@ _LATER: Final = text(
     "update removal_work set due_at = :due_at, waits = coalesce(cast(:waits as boolean), waits)"
     " where brand_id = :brand_id and request_id = :request_id"
 )
+_HAS_CAUSE: Final = text(
+    "select exists (select 1 from removal_items where brand_id = :brand_id and request_id = :request_id"
+    " and actor = :actor and state <> 'back')"
+)
 _CLAIM: Final = text("select pg_try_advisory_xact_lock(hashtextextended(:key, 0))")
 _WORK_DUE: Final = text(
     "select due_at from removal_work where request_id = :request_id and brand_id = :brand_id"
@@ -275,6 +279,12 @@ async def items_of(
 ) -> Sequence[Row[Any]]:
     params = {"brand_id": brand, "request_id": request_id, "after": after, "limit": limit}
     return await tx.all(_ITEMS, params)
+
+
+async def has_cause(tx: ReadSession, brand: BrandId, request_id: UUID, actor: str) -> bool:
+    """Whether one of the request's items is there because of this actor."""
+    params = {"brand_id": brand, "request_id": request_id, "actor": actor}
+    return bool(await tx.scalar(_HAS_CAUSE, params))
 
 
 async def end(

@@ -16,7 +16,13 @@ from vitrin.kit.ids import BrandId, new_uuid
 from vitrin.shop_sync import events
 from vitrin.shop_sync.domain import guard
 from vitrin.shop_sync.domain.guard import Decision, Kind, Policy
-from vitrin.shop_sync.errors import ChannelClosed, RemovalDecided, RemovalGrown, RemovalNotFound
+from vitrin.shop_sync.errors import (
+    ApprovalNeedsOtherPerson,
+    ChannelClosed,
+    RemovalDecided,
+    RemovalGrown,
+    RemovalNotFound,
+)
 from vitrin.shop_sync.repository import guard as memory
 from vitrin.shop_sync.repository import removals
 
@@ -67,6 +73,7 @@ class Removals:
         items_max: int | None = None,
     ) -> Row[Any]:
         """The worker carries it out. The same decision again changes nothing; a rejection may be taken back.
+        Where the brand wants another person to approve, whoever caused one of the items may only reject.
         `items_max`: as many as the approver looked at; nothing is decided when more wait by now."""
         brand = principal.brand_id
         async with self._database.write(brand) as tx:
@@ -85,6 +92,9 @@ class Removals:
                 raise RemovalDecided(f"It was {request.state} before.", state=request.state)
             if request.channel_state == "closed":
                 raise ChannelClosed
+            asks_another = decision == "approved" and principal.brand_approval_needs_other_person
+            if asks_another and await removals.has_cause(tx, brand, request_id, principal.actor):
+                raise ApprovalNeedsOtherPerson
             now, before = self._clock(), request.state
             if before == "rejected":
                 await removals.revive(tx, brand, request_id)

@@ -14,6 +14,7 @@ from vitrin.kit.db.migration import (
     partition_by_day,
     role,
 )
+from vitrin.kit.idempotency.install import install_idempotency
 
 revision = "notify_0001"
 down_revision = None
@@ -171,6 +172,7 @@ def upgrade() -> None:
     install_snapshots(operations)
     install_access(operations)
     install_outgoing(operations)
+    install_idempotency(operations)
     for statement in (*_ENDPOINTS, *_TOLD, *_EVENTS):
         operations.execute(statement)
     app, worker = role(operations, "app"), role(operations, "worker")

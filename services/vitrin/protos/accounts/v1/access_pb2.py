@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from vitrin.protos.accounts.v1 import events_pb2 as vitrin_dot_protos_dot_accounts_dot_v1_dot_events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&vitrin/protos/accounts/v1/access.proto\x12\x19vitrin.protos.accounts.v1\x1a&vitrin/protos/accounts/v1/events.proto\"!\n\x0f\x43heckKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\"\x90\x01\n\x10\x43heckKeyResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\x35\n\x03key\x18\x02 \x01(\x0b\x32(.vitrin.protos.accounts.v1.ApiKeyChanged\x12\x36\n\x05\x62rand\x18\x03 \x01(\x0b\x32\'.vitrin.protos.accounts.v1.BrandChanged\"(\n\x14\x43heckOutgoingRequest\x12\x10\n\x08\x62rand_id\x18\x01 \x01(\t\"U\n\x15\x43heckOutgoingResponse\x12<\n\x08switches\x18\x01 \x03(\x0b\x32*.vitrin.protos.accounts.v1.OutgoingChanged2\xe8\x01\n\rAccessService\x12\x63\n\x08\x43heckKey\x12*.vitrin.protos.accounts.v1.CheckKeyRequest\x1a+.vitrin.protos.accounts.v1.CheckKeyResponse\x12r\n\rCheckOutgoing\x12/.vitrin.protos.accounts.v1.CheckOutgoingRequest\x1a\x30.vitrin.protos.accounts.v1.CheckOutgoingResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&vitrin/protos/accounts/v1/access.proto\x12\x19vitrin.protos.accounts.v1\x1a&vitrin/protos/accounts/v1/events.proto\"!\n\x0f\x43heckKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\"\x90\x01\n\x10\x43heckKeyResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\x35\n\x03key\x18\x02 \x01(\x0b\x32(.vitrin.protos.accounts.v1.ApiKeyChanged\x12\x36\n\x05\x62rand\x18\x03 \x01(\x0b\x32\'.vitrin.protos.accounts.v1.BrandChanged\"(\n\x14\x43heckOutgoingRequest\x12\x10\n\x08\x62rand_id\x18\x01 \x01(\t\"U\n\x15\x43heckOutgoingResponse\x12<\n\x08switches\x18\x01 \x03(\x0b\x32*.vitrin.protos.accounts.v1.OutgoingChanged\">\n\x06KeyUse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x10\n\x08\x62rand_id\x18\x02 \x01(\t\x12\x12\n\nused_at_us\x18\x03 \x01(\x03\"C\n\x10ReportUseRequest\x12/\n\x04uses\x18\x01 \x03(\x0b\x32!.vitrin.protos.accounts.v1.KeyUse\"\x13\n\x11ReportUseResponse2\xd0\x02\n\rAccessService\x12\x63\n\x08\x43heckKey\x12*.vitrin.protos.accounts.v1.CheckKeyRequest\x1a+.vitrin.protos.accounts.v1.CheckKeyResponse\x12r\n\rCheckOutgoing\x12/.vitrin.protos.accounts.v1.CheckOutgoingRequest\x1a\x30.vitrin.protos.accounts.v1.CheckOutgoingResponse\x12\x66\n\tReportUse\x12+.vitrin.protos.accounts.v1.ReportUseRequest\x1a,.vitrin.protos.accounts.v1.ReportUseResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKOUTGOINGREQUEST']._serialized_end=331
   _globals['_CHECKOUTGOINGRESPONSE']._serialized_start=333
   _globals['_CHECKOUTGOINGRESPONSE']._serialized_end=418
-  _globals['_ACCESSSERVICE']._serialized_start=421
-  _globals['_ACCESSSERVICE']._serialized_end=653
+  _globals['_KEYUSE']._serialized_start=420
+  _globals['_KEYUSE']._serialized_end=482
+  _globals['_REPORTUSEREQUEST']._serialized_start=484
+  _globals['_REPORTUSEREQUEST']._serialized_end=551
+  _globals['_REPORTUSERESPONSE']._serialized_start=553
+  _globals['_REPORTUSERESPONSE']._serialized_end=572
+  _globals['_ACCESSSERVICE']._serialized_start=575
+  _globals['_ACCESSSERVICE']._serialized_end=911
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,11 @@ class AccessServiceStub:
                 request_serializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.CheckOutgoingRequest.SerializeToString,
                 response_deserializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.CheckOutgoingResponse.FromString,
                 _registered_method=True)
+        self.ReportUse = channel.unary_unary(
+                '/vitrin.protos.accounts.v1.AccessService/ReportUse',
+                request_serializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.ReportUseRequest.SerializeToString,
+                response_deserializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.ReportUseResponse.FromString,
+                _registered_method=True)
 
 
 class AccessServiceServicer:
@@ -63,6 +68,13 @@ class AccessServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportUse(self, request, context):
+        """Told by every process about once a minute; a report that is lost is made up for by the key's next use.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AccessServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -75,6 +87,11 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     servicer.CheckOutgoing,
                     request_deserializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.CheckOutgoingRequest.FromString,
                     response_serializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.CheckOutgoingResponse.SerializeToString,
+            ),
+            'ReportUse': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportUse,
+                    request_deserializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.ReportUseRequest.FromString,
+                    response_serializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.ReportUseResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -132,6 +149,33 @@ class AccessService:
             '/vitrin.protos.accounts.v1.AccessService/CheckOutgoing',
             vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.CheckOutgoingRequest.SerializeToString,
             vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.CheckOutgoingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportUse(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrin.protos.accounts.v1.AccessService/ReportUse',
+            vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.ReportUseRequest.SerializeToString,
+            vitrin_dot_protos_dot_accounts_dot_v1_dot_access__pb2.ReportUseResponse.FromString,
             options,
             channel_credentials,
             insecure,

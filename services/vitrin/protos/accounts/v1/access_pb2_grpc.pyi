@@ -35,6 +35,8 @@ class AccessServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AccessServiceAsyncStub: ...
     CheckKey: _grpc.UnaryUnaryMultiCallable[_access_pb2.CheckKeyRequest, _access_pb2.CheckKeyResponse]
     CheckOutgoing: _grpc.UnaryUnaryMultiCallable[_access_pb2.CheckOutgoingRequest, _access_pb2.CheckOutgoingResponse]
+    ReportUse: _grpc.UnaryUnaryMultiCallable[_access_pb2.ReportUseRequest, _access_pb2.ReportUseResponse]
+    """Told by every process about once a minute; a report that is lost is made up for by the key's next use."""
 
 @_typing.type_check_only
 class AccessServiceAsyncStub(AccessServiceStub):
@@ -43,6 +45,8 @@ class AccessServiceAsyncStub(AccessServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CheckKey: _aio.UnaryUnaryMultiCallable[_access_pb2.CheckKeyRequest, _access_pb2.CheckKeyResponse]  # type: ignore[assignment]
     CheckOutgoing: _aio.UnaryUnaryMultiCallable[_access_pb2.CheckOutgoingRequest, _access_pb2.CheckOutgoingResponse]  # type: ignore[assignment]
+    ReportUse: _aio.UnaryUnaryMultiCallable[_access_pb2.ReportUseRequest, _access_pb2.ReportUseResponse]  # type: ignore[assignment]
+    """Told by every process about once a minute; a report that is lost is made up for by the key's next use."""
 
 class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
     """Asked only by services whose replica is older than the age rule allows."""
@@ -60,5 +64,13 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.CheckOutgoingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.CheckOutgoingResponse, _abc.Awaitable[_access_pb2.CheckOutgoingResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ReportUse(
+        self,
+        request: _access_pb2.ReportUseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.ReportUseResponse, _abc.Awaitable[_access_pb2.ReportUseResponse]]:
+        """Told by every process about once a minute; a report that is lost is made up for by the key's next use."""
 
 def add_AccessServiceServicer_to_server(servicer: AccessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

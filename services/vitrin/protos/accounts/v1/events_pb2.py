@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&vitrin/protos/accounts/v1/events.proto\x12\x19vitrin.protos.accounts.v1\"\xea\x01\n\x0c\x42randChanged\x12\x10\n\x08\x62rand_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04slug\x18\x04 \x01(\t\x12\x16\n\x0estorefront_url\x18\x05 \x01(\t\x12\x18\n\x10\x64\x65\x66\x61ult_currency\x18\x06 \x01(\t\x12\x16\n\x0e\x64\x65\x66\x61ult_market\x18\x07 \x01(\t\x12\x10\n\x08language\x18\x08 \x01(\t\x12\x11\n\ttime_zone\x18\t \x01(\t\x12\x1b\n\x13has_live_connection\x18\n \x01(\x08\x12\x0f\n\x07\x64\x65leted\x18\x0b \x01(\x08\"\x87\x02\n\rApiKeyChanged\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x10\n\x08\x62rand_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x30\n\x04kind\x18\x04 \x01(\x0e\x32\".vitrin.protos.accounts.v1.KeyKind\x12\x30\n\x04mode\x18\x05 \x01(\x0e\x32\".vitrin.protos.accounts.v1.KeyMode\x12\x13\n\x0bsecret_hash\x18\x06 \x01(\x0c\x12\x0e\n\x06scopes\x18\x07 \x03(\t\x12\x0c\n\x04role\x18\x08 \x01(\t\x12\x15\n\rrevoked_at_us\x18\t \x01(\x03\x12\x15\n\rexpires_at_us\x18\n \x01(\x03\"\xb0\x03\n\x11\x43onnectionChanged\x12\x15\n\rconnection_id\x18\x01 \x01(\t\x12\x10\n\x08\x62rand_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x10\n\x08platform\x18\x04 \x01(\t\x12\x37\n\x04mode\x18\x05 \x01(\x0e\x32).vitrin.protos.accounts.v1.ConnectionMode\x12\x10\n\x08\x62\x61se_url\x18\x06 \x01(\t\x12S\n\x0c\x65xternal_ids\x18\x07 \x03(\x0b\x32=.vitrin.protos.accounts.v1.ConnectionChanged.ExternalIdsEntry\x12\r\n\x05state\x18\x08 \x01(\t\x12\x0e\n\x06market\x18\t \x01(\t\x12\x10\n\x08language\x18\n \x01(\t\x12\x13\n\x0bid_template\x18\x0b \x01(\t\x12\x0f\n\x07\x64\x65leted\x18\x0c \x01(\x08\x12\x12\n\nlast_error\x18\r \x01(\t\x12\x10\n\x08\x63urrency\x18\x0e \x01(\t\x1a\x32\n\x10\x45xternalIdsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8d\x01\n\x0fOutgoingChanged\x12\x10\n\x08\x62rand_id\x18\x01 \x01(\t\x12\x10\n\x08platform\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x0f\n\x07stopped\x18\x04 \x01(\x08\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x06 \x01(\t\x12\x15\n\rchanged_at_us\x18\x07 \x01(\x03*R\n\x07KeyKind\x12\x18\n\x14KEY_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fKEY_KIND_SECRET\x10\x01\x12\x18\n\x14KEY_KIND_PUBLISHABLE\x10\x02*I\n\x07KeyMode\x12\x18\n\x14KEY_MODE_UNSPECIFIED\x10\x00\x12\x11\n\rKEY_MODE_LIVE\x10\x01\x12\x11\n\rKEY_MODE_TEST\x10\x02*h\n\x0e\x43onnectionMode\x12\x1f\n\x1b\x43ONNECTION_MODE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43ONNECTION_MODE_SANDBOX\x10\x01\x12\x18\n\x14\x43ONNECTION_MODE_LIVE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&vitrin/protos/accounts/v1/events.proto\x12\x19vitrin.protos.accounts.v1\"\x8f\x02\n\x0c\x42randChanged\x12\x10\n\x08\x62rand_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04slug\x18\x04 \x01(\t\x12\x16\n\x0estorefront_url\x18\x05 \x01(\t\x12\x18\n\x10\x64\x65\x66\x61ult_currency\x18\x06 \x01(\t\x12\x16\n\x0e\x64\x65\x66\x61ult_market\x18\x07 \x01(\t\x12\x10\n\x08language\x18\x08 \x01(\t\x12\x11\n\ttime_zone\x18\t \x01(\t\x12\x1b\n\x13has_live_connection\x18\n \x01(\x08\x12\x0f\n\x07\x64\x65leted\x18\x0b \x01(\x08\x12#\n\x1b\x61pproval_needs_other_person\x18\x0c \x01(\x08\"\x9a\x02\n\rApiKeyChanged\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x10\n\x08\x62rand_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x30\n\x04kind\x18\x04 \x01(\x0e\x32\".vitrin.protos.accounts.v1.KeyKind\x12\x30\n\x04mode\x18\x05 \x01(\x0e\x32\".vitrin.protos.accounts.v1.KeyMode\x12\x13\n\x0bsecret_hash\x18\x06 \x01(\x0c\x12\x0e\n\x06scopes\x18\x07 \x03(\t\x12\x0c\n\x04role\x18\x08 \x01(\t\x12\x15\n\rrevoked_at_us\x18\t \x01(\x03\x12\x15\n\rexpires_at_us\x18\n \x01(\x03\x12\x11\n\tmember_id\x18\x0b \x01(\t\"\xb0\x03\n\x11\x43onnectionChanged\x12\x15\n\rconnection_id\x18\x01 \x01(\t\x12\x10\n\x08\x62rand_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x10\n\x08platform\x18\x04 \x01(\t\x12\x37\n\x04mode\x18\x05 \x01(\x0e\x32).vitrin.protos.accounts.v1.ConnectionMode\x12\x10\n\x08\x62\x61se_url\x18\x06 \x01(\t\x12S\n\x0c\x65xternal_ids\x18\x07 \x03(\x0b\x32=.vitrin.protos.accounts.v1.ConnectionChanged.ExternalIdsEntry\x12\r\n\x05state\x18\x08 \x01(\t\x12\x0e\n\x06market\x18\t \x01(\t\x12\x10\n\x08language\x18\n \x01(\t\x12\x13\n\x0bid_template\x18\x0b \x01(\t\x12\x0f\n\x07\x64\x65leted\x18\x0c \x01(\x08\x12\x12\n\nlast_error\x18\r \x01(\t\x12\x10\n\x08\x63urrency\x18\x0e \x01(\t\x1a\x32\n\x10\x45xternalIdsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8d\x01\n\x0fOutgoingChanged\x12\x10\n\x08\x62rand_id\x18\x01 \x01(\t\x12\x10\n\x08platform\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x0f\n\x07stopped\x18\x04 \x01(\x08\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x06 \x01(\t\x12\x15\n\rchanged_at_us\x18\x07 \x01(\x03*R\n\x07KeyKind\x12\x18\n\x14KEY_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fKEY_KIND_SECRET\x10\x01\x12\x18\n\x14KEY_KIND_PUBLISHABLE\x10\x02*I\n\x07KeyMode\x12\x18\n\x14KEY_MODE_UNSPECIFIED\x10\x00\x12\x11\n\rKEY_MODE_LIVE\x10\x01\x12\x11\n\rKEY_MODE_TEST\x10\x02*h\n\x0e\x43onnectionMode\x12\x1f\n\x1b\x43ONNECTION_MODE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43ONNECTION_MODE_SANDBOX\x10\x01\x12\x18\n\x14\x43ONNECTION_MODE_LIVE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,20 +33,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CONNECTIONCHANGED_EXTERNALIDSENTRY']._loaded_options = None
   _globals['_CONNECTIONCHANGED_EXTERNALIDSENTRY']._serialized_options = b'8\001'
-  _globals['_KEYKIND']._serialized_start=1151
-  _globals['_KEYKIND']._serialized_end=1233
-  _globals['_KEYMODE']._serialized_start=1235
-  _globals['_KEYMODE']._serialized_end=1308
-  _globals['_CONNECTIONMODE']._serialized_start=1310
-  _globals['_CONNECTIONMODE']._serialized_end=1414
+  _globals['_KEYKIND']._serialized_start=1207
+  _globals['_KEYKIND']._serialized_end=1289
+  _globals['_KEYMODE']._serialized_start=1291
+  _globals['_KEYMODE']._serialized_end=1364
+  _globals['_CONNECTIONMODE']._serialized_start=1366
+  _globals['_CONNECTIONMODE']._serialized_end=1470
   _globals['_BRANDCHANGED']._serialized_start=70
-  _globals['_BRANDCHANGED']._serialized_end=304
-  _globals['_APIKEYCHANGED']._serialized_start=307
-  _globals['_APIKEYCHANGED']._serialized_end=570
-  _globals['_CONNECTIONCHANGED']._serialized_start=573
-  _globals['_CONNECTIONCHANGED']._serialized_end=1005
-  _globals['_CONNECTIONCHANGED_EXTERNALIDSENTRY']._serialized_start=955
-  _globals['_CONNECTIONCHANGED_EXTERNALIDSENTRY']._serialized_end=1005
-  _globals['_OUTGOINGCHANGED']._serialized_start=1008
-  _globals['_OUTGOINGCHANGED']._serialized_end=1149
+  _globals['_BRANDCHANGED']._serialized_end=341
+  _globals['_APIKEYCHANGED']._serialized_start=344
+  _globals['_APIKEYCHANGED']._serialized_end=626
+  _globals['_CONNECTIONCHANGED']._serialized_start=629
+  _globals['_CONNECTIONCHANGED']._serialized_end=1061
+  _globals['_CONNECTIONCHANGED_EXTERNALIDSENTRY']._serialized_start=1011
+  _globals['_CONNECTIONCHANGED_EXTERNALIDSENTRY']._serialized_end=1061
+  _globals['_OUTGOINGCHANGED']._serialized_start=1064
+  _globals['_OUTGOINGCHANGED']._serialized_end=1205
 # @@protoc_insertion_point(module_scope)

@@ -87,6 +87,7 @@ class BrandChanged(_message.Message):
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     HAS_LIVE_CONNECTION_FIELD_NUMBER: _builtins.int
     DELETED_FIELD_NUMBER: _builtins.int
+    APPROVAL_NEEDS_OTHER_PERSON_FIELD_NUMBER: _builtins.int
     brand_id: _builtins.str
     version: _builtins.int
     name: _builtins.str
@@ -101,6 +102,7 @@ class BrandChanged(_message.Message):
     """IANA"""
     has_live_connection: _builtins.bool
     deleted: _builtins.bool
+    approval_needs_other_person: _builtins.bool
     def __init__(
         self,
         *,
@@ -115,10 +117,11 @@ class BrandChanged(_message.Message):
         time_zone: _builtins.str = ...,
         has_live_connection: _builtins.bool = ...,
         deleted: _builtins.bool = ...,
+        approval_needs_other_person: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_id", b"brand_id", "default_currency", b"default_currency", "default_market", b"default_market", "deleted", b"deleted", "has_live_connection", b"has_live_connection", "language", b"language", "name", b"name", "slug", b"slug", "storefront_url", b"storefront_url", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval_needs_other_person", b"approval_needs_other_person", "brand_id", b"brand_id", "default_currency", b"default_currency", "default_market", b"default_market", "deleted", b"deleted", "has_live_connection", b"has_live_connection", "language", b"language", "name", b"name", "slug", b"slug", "storefront_url", b"storefront_url", "time_zone", b"time_zone", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -140,6 +143,7 @@ class ApiKeyChanged(_message.Message):
     ROLE_FIELD_NUMBER: _builtins.int
     REVOKED_AT_US_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_US_FIELD_NUMBER: _builtins.int
+    MEMBER_ID_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     brand_id: _builtins.str
     version: _builtins.int
@@ -151,6 +155,8 @@ class ApiKeyChanged(_message.Message):
     """0: not revoked"""
     expires_at_us: _builtins.int
     """0: never"""
+    member_id: _builtins.str
+    """of a person's own key; empty for the key of a program"""
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -166,10 +172,11 @@ class ApiKeyChanged(_message.Message):
         role: _builtins.str = ...,
         revoked_at_us: _builtins.int = ...,
         expires_at_us: _builtins.int = ...,
+        member_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_id", b"brand_id", "expires_at_us", b"expires_at_us", "key_id", b"key_id", "kind", b"kind", "mode", b"mode", "revoked_at_us", b"revoked_at_us", "role", b"role", "scopes", b"scopes", "secret_hash", b"secret_hash", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_id", b"brand_id", "expires_at_us", b"expires_at_us", "key_id", b"key_id", "kind", b"kind", "member_id", b"member_id", "mode", b"mode", "revoked_at_us", b"revoked_at_us", "role", b"role", "scopes", b"scopes", "secret_hash", b"secret_hash", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,8 +4,8 @@ changed."""
 
 from alembic import op
 
-revision = "accounts_0005_webhook_scopes"
-down_revision = "accounts_0004"
+revision = "accounts_webhook_scopes"
+down_revision = "accounts_people"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,43 @@
+"""Manners that every door of every service has."""
+
+from collections.abc import Iterator
+
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+
+from vitrin.accounts.api import ROUTERS
+from vitrin.accounts.api.people import welcome_router
+from vitrin.catalog.api import imports_router, items_router, offers_router
+from vitrin.kit.idempotency import HEADER_PARAMETER
+from vitrin.kit.ops.access import operator_only
+from vitrin.notify.api import router as notify_router
+from vitrin.shop_sync import api, api_removals
+
+OF_A_KEY = (
+    *(
+        router for router in ROUTERS if router is not welcome_router
+    ),  # an invitation is accepted once by itself
+    items_router,
+    offers_router,
+    imports_router,
+    api.router,
+    api_removals.router,
+    notify_router,
+)
+
+
+def posts(routers: tuple[APIRouter, ...]) -> Iterator[APIRoute]:
+    for router in routers:
+        for route in router.routes:
+            if isinstance(route, APIRoute) and "POST" in route.methods:
+                yield route
+
+
+def test_every_post_of_an_api_key_takes_an_idempotency_key() -> None:
+    found = 0
+    for route in posts(OF_A_KEY):
+        if operator_only in [one.dependency for one in route.dependencies]:
+            continue
+        found += 1
+        assert (route.openapi_extra or {}).get("parameters", []).count(HEADER_PARAMETER) == 1, route.path
+    assert found >= 10
