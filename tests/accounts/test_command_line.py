@@ -39,6 +39,8 @@ async def test_a_person_comes_works_and_leaves(
     did = (await document("audit", "--actor", f"member:{member}", "--limit", "3"))["data"]
     assert [entry["action"] for entry in did] == ["key.rotate", "key.create", "key.create"]
     assert "key.rotate" in await said("audit", "--object", f"key:{import_key['id']}")
+    brand = await document("brand", "change", "--approval-needs-other-person", "--key", own)
+    assert (brand["id"], brand["approval_needs_other_person"]) == (shop.id, True)
     assert "viewer now" in await said("member", "role", member, "viewer")
     left = await said("member", "remove", member)
     assert "1 own keys revoked" in left

@@ -1,4 +1,4 @@
-"""`vitrin brand`: create, list, show."""
+"""`vitrin brand`: create, list, show, change."""
 
 import os
 from typing import Annotated, Any
@@ -84,6 +84,36 @@ def show(
     with with_key("accounts", key) as accounts:
         chosen = brand_id or next(accounts.pages("/v1/brands"))["id"]
         brand = accounts.get(f"/v1/brands/{chosen}")
+    if as_json:
+        output.json(brand)
+    else:
+        output.record(brand)
+
+
+@app.command()
+def change(
+    *,
+    name: Annotated[str | None, typer.Option(help="New name.")] = None,
+    storefront_url: Annotated[str | None, typer.Option("--storefront-url", help="Where its shop is.")] = None,
+    approval: Annotated[
+        bool | None,
+        typer.Option(
+            "--approval-needs-other-person/--author-may-approve",
+            help="Whether whoever caused what waits for an approval may approve it.",
+        ),
+    ] = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change the key's brand; what is left out stays."""
+    from vitrin.cli.client import with_key
+
+    output = Output(as_json=as_json)
+    wanted = {"name": name, "storefront_url": storefront_url, "approval_needs_other_person": approval}
+    body = {field: value for field, value in wanted.items() if value is not None}
+    with with_key("accounts", key) as accounts:
+        chosen = next(accounts.pages("/v1/brands"))["id"]
+        brand = accounts.call("PATCH", f"/v1/brands/{chosen}", json=body)
     if as_json:
         output.json(brand)
     else:
