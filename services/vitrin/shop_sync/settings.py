@@ -32,6 +32,12 @@ class DispatchSettings(BaseSettings):
     verdict_timeout_s: int = Field(
         600, ge=1, description="Longest wait for a verdict before looking at what the platform shows."
     )
+    shown_within_ms: int | None = Field(
+        None,
+        ge=10,
+        le=86_400_000,
+        description="What was accepted and is not shown after this time is sent again (unset: the platform's own).",
+    )
     stuck_after_min: int = Field(
         15,
         ge=1,

@@ -26,6 +26,11 @@ def next_read_back(now: datetime, tries: int) -> datetime:
     return now + timedelta(seconds=_doubling(READ_BACK_FIRST_S, READ_BACK_LONGEST_S, tries))
 
 
+def looked_for_s(looks: int) -> float:
+    """How long since the acceptance, at the least, when the `looks`-th look was due; calls that failed count too."""
+    return sum(_doubling(READ_BACK_FIRST_S, READ_BACK_LONGEST_S, tries) for tries in range(looks))
+
+
 def next_try(now: datetime, failures: int, *, jitter: float, retry_after_s: float | None = None) -> datetime:
     """After a failure: what the platform asked for (an hour at most: its header may mean something else), or doubling
     with up to 50 % of jitter."""

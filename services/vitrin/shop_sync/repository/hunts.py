@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from vitrin.kit.db.session import WriteSession
+from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.delivery.bisect import from_record
 from vitrin.kit.ids import BrandId
 from vitrin.shop_sync.domain import sync
@@ -30,6 +30,9 @@ _READY: Final = text(
 )
 _LOCK: Final = text(
     f"select {_COLUMNS} from hunts where hunt_id = :hunt_id and brand_id = :brand_id for update"
+)
+_OF_ATTEMPT: Final = text(
+    f"select {_COLUMNS} from hunts where brand_id = :brand_id and attempt_id = :attempt_id"
 )
 _END: Final = text("delete from hunts where hunt_id = :hunt_id and brand_id = :brand_id")
 _END_ALL: Final = text("delete from hunts where brand_id = :brand_id and channel_id = :channel_id")
@@ -78,6 +81,12 @@ async def ready(tx: WriteSession, channel: Channel) -> StoredHunt | None:
 
 async def lock(tx: WriteSession, brand: BrandId, hunt: UUID) -> StoredHunt | None:
     row = await tx.one_or_none(_LOCK, {"brand_id": brand, "hunt_id": hunt})
+    return _stored(row) if row else None
+
+
+async def of_attempt(tx: ReadSession, brand: BrandId, attempt: UUID) -> StoredHunt | None:
+    """The hunt whose call this is."""
+    row = await tx.one_or_none(_OF_ATTEMPT, {"brand_id": brand, "attempt_id": attempt})
     return _stored(row) if row else None
 
 

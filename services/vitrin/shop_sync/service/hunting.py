@@ -7,6 +7,7 @@ The order of writes is: the hunt, then its items; the hunt's row goes last.
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import Final
 
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.session import WriteSession
@@ -14,15 +15,19 @@ from vitrin.kit.delivery import bisect
 from vitrin.kit.delivery.bisect import Hunt, Step
 from vitrin.kit.ids import new_uuid
 from vitrin.kit.logs import get_logger
+from vitrin.platforms.base import Outcome
 from vitrin.shop_sync.domain import sync
 from vitrin.shop_sync.domain.sync import Facts, Reason
-from vitrin.shop_sync.domain.values import Attempt, Channel, ChannelItem, StoredHunt
-from vitrin.shop_sync.domain.words import batch_refused
+from vitrin.shop_sync.domain.values import Attempt, Channel, ChannelItem, Claim, StoredHunt
+from vitrin.shop_sync.domain.words import FAILED_WITHOUT_WORDS, batch_refused, refused_without_words
 from vitrin.shop_sync.repository import hunts, items
 from vitrin.shop_sync.service import metrics
-from vitrin.shop_sync.service.outcomes import Outcomes
+from vitrin.shop_sync.service.outcomes import Outcomes, Verdicts
 from vitrin.shop_sync.service.recording import Recorder
 
+LONE_REFUSALS: Final = 3
+"""So often a platform must fail an item alone, without a word, before the item is to blame: it may be unwell."""
+REFUSED: Final = Outcome.REFUSED
 _log = get_logger("vitrin.shop_sync.hunting")
 
 
@@ -31,33 +36,107 @@ class Hunting:
         self._outcomes = outcomes
         self._clock = clock
 
+    async def answered(
+        self,
+        channel: Channel,
+        claim: Claim,
+        attempt: Attempt,
+        verdicts: Verdicts,
+        *,
+        stored: StoredHunt | None,
+    ) -> int:
+        """Store the verdicts of a call. Who was failed without a word may be so for the sake of another, or because the
+        platform was unwell: it is sent again in smaller batches, and blamed when it was failed alone LONE_REFUSALS
+        times. `stored`: the hunt whose call it was. Answers how many items stay in flight."""
+        wordless = frozenset(
+            name
+            for name, verdict in verdicts.by_id.items()
+            if verdict.outcome is REFUSED and not verdict.reasons
+        )
+        if not wordless or not verdicts.final:
+            took_all = all(verdict.outcome is Outcome.ACCEPTED for verdict in verdicts.by_id.values())
+            if stored is not None and verdicts.final and took_all:
+                await self.taken(channel, stored, attempt)
+            return await self._outcomes.verdicts(channel, attempt, verdicts)
+        spoken = {name: verdict for name, verdict in verdicts.by_id.items() if name not in wordless}
+        if spoken:
+            await self._outcomes.verdicts(channel, attempt, replace(verdicts, by_id=spoken, final=False))
+        if stored is not None:
+            alone = await self._narrow(channel, stored, attempt, FAILED_WITHOUT_WORDS)
+        else:
+            alone = await self._begin_wordless(channel, attempt, wordless)
+        if alone:
+            await self._outcomes.back_off(channel, claim, failures=alone)
+        left = await self._outcomes.decide(channel, attempt, lambda row: None)
+        await self._outcomes.close(channel, attempt, unknown=left > 0)
+        return left
+
+    async def _begin_wordless(self, channel: Channel, attempt: Attempt, wordless: Collection[str]) -> int:
+        """Answers how often the only suspect was refused alone."""
+
+        async def create(tx: WriteSession) -> StoredHunt:
+            flying = await items.sent(tx, channel.brand_id, attempt.attempt_id)
+            suspects = sorted(row[0] for row in flying if row[1] in wordless)
+            hunt = bisect.start(
+                suspects,
+                FAILED_WITHOUT_WORDS.code,
+                alone_min=LONE_REFUSALS,
+                was_whole=len(suspects) == attempt.items,
+            ).hunt
+            return await self._create(tx, channel, attempt, hunt, FAILED_WITHOUT_WORDS, prices=False)
+
+        stored = await self._outcomes.transaction(channel.brand_id, create)
+        note = batch_refused(attempt.items, FAILED_WITHOUT_WORDS.message)
+
+        def suspect(row: ChannelItem) -> Facts | None:
+            if (row.platform_item_id or "") not in wordless:
+                return None
+            return sync.suspected(row.facts, stored.hunt_id, note)
+
+        await self._outcomes.decide(channel, attempt, suspect)
+        self._tell(channel, attempt, FAILED_WITHOUT_WORDS)
+        return stored.hunt.alone
+
     async def begin(self, channel: Channel, attempt: Attempt, reason: Reason, *, prices: bool) -> None:
         """An ordinary batch was refused as a whole. A batch of one is its own culprit, without a hunt."""
         if attempt.items == 1:
             await self._outcomes.decide(channel, attempt, lambda row: sync.refused(row.facts, (reason,)))
             await self._outcomes.close(channel, attempt)
             return
-        stored = await self._outcomes.transaction(
-            channel.brand_id, lambda tx: self._create(tx, channel, attempt, reason, prices=prices)
-        )
+
+        async def create(tx: WriteSession) -> StoredHunt:
+            flying = await items.sent(tx, channel.brand_id, attempt.attempt_id)
+            hunt = bisect.start(sorted(row[0] for row in flying), reason.code).hunt
+            return await self._create(tx, channel, attempt, hunt, reason, prices=prices)
+
+        stored = await self._outcomes.transaction(channel.brand_id, create)
         note = batch_refused(attempt.items, reason.message)
         await self._outcomes.decide(
             channel, attempt, lambda row: sync.suspected(row.facts, stored.hunt_id, note)
         )
         await self._outcomes.close(channel, attempt)
+        self._tell(channel, attempt, reason)
+
+    def _tell(self, channel: Channel, attempt: Attempt, reason: Reason) -> None:
         metrics.HUNTS.labels(channel.platform).inc()
         _log.warning("batch_refused", channel=str(channel.channel_id), items=attempt.items, code=reason.code)
 
     async def _create(
-        self, tx: WriteSession, channel: Channel, attempt: Attempt, reason: Reason, *, prices: bool
+        self,
+        tx: WriteSession,
+        channel: Channel,
+        attempt: Attempt,
+        hunt: Hunt,
+        reason: Reason,
+        *,
+        prices: bool,
     ) -> StoredHunt:
-        flying = await items.sent(tx, channel.brand_id, attempt.attempt_id)
         now = self._clock()
         stored = StoredHunt(
             hunt_id=new_uuid(),
             brand_id=channel.brand_id,
             channel_id=channel.channel_id,
-            hunt=bisect.start(sorted(row[0] for row in flying), reason.code).hunt,
+            hunt=hunt,
             reasons=(reason,),
             items=attempt.items,
             prices=prices,
@@ -129,17 +208,25 @@ class Hunting:
 
     async def refused(self, channel: Channel, stored: StoredHunt, attempt: Attempt, reason: Reason) -> None:
         """The platform refused the probe, again without a name: the others are released."""
+        await self._narrow(channel, stored, attempt, reason)
+        await self._outcomes.close(channel, attempt)
 
-        async def narrow(tx: WriteSession) -> None:
+    async def _narrow(self, channel: Channel, stored: StoredHunt, attempt: Attempt, reason: Reason) -> int:
+        """Answers how often the only suspect was refused alone."""
+
+        async def narrow(tx: WriteSession) -> int:
             found = await self._under_way(tx, channel, stored, attempt)
             if found is None:
-                return
+                return 0
             current, rows = found
             step = bisect.refused(current.hunt, reason.code)
-            await self._blame(tx, channel, current=current, step=step, rows=rows, reason=reason)
+            last = refused_without_words(LONE_REFUSALS) if current.hunt.alone_min else reason
+            await self._blame(tx, channel, current=current, step=step, rows=rows, reason=last)
+            return step.hunt.alone
 
-        await self._outcomes.transaction(channel.brand_id, narrow)
+        alone = await self._outcomes.transaction(channel.brand_id, narrow)
         await self._wait_again(channel, attempt, stored, reason)
+        return alone
 
     async def too_large(self, channel: Channel, stored: StoredHunt, attempt: Attempt, reason: Reason) -> None:
         """Says nothing about guilt, but for an item that is too large alone."""
@@ -154,6 +241,7 @@ class Hunting:
 
         await self._outcomes.transaction(channel.brand_id, shrink)
         await self._wait_again(channel, attempt, stored, reason)
+        await self._outcomes.close(channel, attempt)
 
     async def _blame(
         self,
@@ -175,11 +263,13 @@ class Hunting:
     ) -> None:
         note = batch_refused(stored.items, reason.message)
 
-        def again(row: ChannelItem) -> Facts:
+        def again(row: ChannelItem) -> Facts | None:
+            flight = row.facts.in_flight
+            if flight is None or flight.unknown:
+                return None
             return sync.requeue(row.facts, (note,) if row.facts.hunt_id == stored.hunt_id else ())
 
         await self._outcomes.decide(channel, attempt, again)
-        await self._outcomes.close(channel, attempt)
 
     async def _under_way(
         self, tx: WriteSession, channel: Channel, stored: StoredHunt, attempt: Attempt

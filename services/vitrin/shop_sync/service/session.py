@@ -72,8 +72,10 @@ class Session:
             claim=claim,
             database=database,
             outcomes=outcomes,
+            hunting=hunting,
             attention=attention,
             verdict_timeout=pace.verdict_timeout,
+            shown_within=pace.shown_within,
             clock=clock,
         )
         self._looked_last = False

@@ -1,0 +1,16 @@
+"""What was accepted and is not shown is sent again, so often."""
+
+from alembic import op
+
+revision = "shop_sync_0006"
+down_revision = "shop_sync_0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("alter table channel_items add column resends smallint not null default 0")
+
+
+def downgrade() -> None:
+    op.execute("alter table channel_items drop column resends")
