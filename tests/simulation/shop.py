@@ -340,9 +340,8 @@ class Shop:
             if facts.in_flight is None and (
                 facts.confirmed == flight.hashes or (flight.deletes and not facts.exposed)
             ):
-                row.read_back_tries, row.read_back_at = 0, None
-                if not flight.deletes and not facts.seen:
-                    row.read_back_at = schedule.next_read_back(now, 0)
+                row.read_back_tries = 0
+                row.read_back_at = None if facts.seen else schedule.next_read_back(now, 0)
             self.move(row, facts, now)
             left += facts.in_flight is not None
             if sync.may_follow(facts):

@@ -28,7 +28,8 @@ from vitrin.platforms.base import (
     SendResult,
     Verdict,
 )
-from vitrin.shop_sync.domain import batching, schedule, sync
+from vitrin.shop_sync.domain import arrival, batching, schedule, sync
+from vitrin.shop_sync.domain.arrival import Look
 from vitrin.shop_sync.domain.sync import GONE, Facts, Lane, Reason
 from vitrin.shop_sync.domain.values import Attempt, ChannelItem, StoredHunt
 from vitrin.shop_sync.domain.words import LOST_ANSWER, NOT_THERE, VERDICT_OVERDUE
@@ -40,6 +41,7 @@ LOOK_FIRST: Final = timedelta(seconds=1)
 LOOKS_MAX: Final = 3
 PRICES_IN_A_ROW_MAX: Final = 4
 IDLE_S: Final = 600.0
+WITHIN_S: Final = 300.0
 _UNWELL: Final = {FailureKind.TRANSIENT, FailureKind.NOT_SENT, FailureKind.UNKNOWN_OUTCOME}
 
 
@@ -249,7 +251,9 @@ class Worker(Hunting):
         except PlatformFailure as failure:
             yield from self._failed(batch, failure)
             return
-        if batch.hunt is not None and all(one.outcome is Outcome.ACCEPTED for one in result.verdicts):
+        took_all = all(one.outcome is Outcome.ACCEPTED for one in result.verdicts)
+        last_word = result.handle is None or batch.hunt is None or not batch.hunt.hunt.alone_min
+        if batch.hunt is not None and took_all and last_word:
             yield DB_S
             self._hunt_taken(batch.hunt, batch.attempt)
         left = yield from self._verdicts(batch.attempt, result.verdicts, final=result.handle is None)
@@ -302,6 +306,12 @@ class Worker(Hunting):
             )
             self.shop.gate = replace(gate, send_after=until, failures=gate.failures + 1)
 
+    def _rest(self, failures: int) -> Steps:
+        yield DB_S
+        until = schedule.next_try(self.now, failures, jitter=self.jitter.random())
+        gate = self.shop.gate
+        self.shop.gate = replace(gate, send_after=until, failures=gate.failures + 1)
+
     def _smaller(self, attempt: Attempt) -> Steps:
         yield DB_S
         half = len(batching.halves(range(attempt.items))[0])
@@ -318,6 +328,9 @@ class Worker(Hunting):
         self.shop.decide_attempt(attempt, lambda row: sync.unknown(row.facts, reason), self.now)
         yield DB_S
         self.shop.close(attempt, unknown=True, now=self.now, look_first=LOOK_FIRST)
+
+    def _close(self, attempt: Attempt, *, unknown: bool) -> None:
+        self.shop.close(attempt, unknown=unknown, now=self.now, look_first=LOOK_FIRST)
 
     def _verdicts(self, attempt: Attempt, verdicts: Sequence[Verdict], *, final: bool) -> Steps:
         by_id = {one.platform_item_id: one for one in verdicts}
@@ -379,7 +392,7 @@ class Worker(Hunting):
             )
         else:
             if result.done:
-                yield from self._verdicts(attempt, result.verdicts, final=True)
+                yield from self._answered(attempt, result.verdicts)
                 unknown = all(one.outcome is Outcome.UNKNOWN for one in result.verdicts)
                 if unknown and attempt.items > 1:
                     yield from self._smaller(attempt)
@@ -434,7 +447,7 @@ class Worker(Hunting):
         asked = {
             row.item_id: row.facts.confirmed
             for row in self.shop.rows.values()
-            if row.read_back_at is not None and row.read_back_at <= self.now
+            if row.read_back_at is not None and row.read_back_at <= self.now and row.facts.in_flight is None
         }
         try:
             seen: Mapping[str, Attributes | None] = yield from self._http(
@@ -448,12 +461,24 @@ class Worker(Hunting):
         yield DB_S
         for item, confirmed in asked.items():
             row = self.shop.rows[item]
-            if row.facts.in_flight is not None or row.facts.confirmed != confirmed or confirmed is None:
-                continue
-            if seen[item] is not None and seen[item] == self.shop.sent[item]:
-                row.read_back_at = None
-                self.shop.move(row, sync.seen(row.facts), self.now)
-            else:
-                row.read_back_tries = min(row.read_back_tries + 1, 1000)
-                row.read_back_at = schedule.next_read_back(self.now, row.read_back_tries)
-                self.shop.move(row, row.facts, self.now)
+            if row.facts.in_flight is None and row.facts.confirmed == confirmed:
+                self._read_back_row(row, seen[item])
+
+    def _read_back_row(self, row: ChannelItem, shown: Attributes | None) -> None:
+        before = row.facts
+        if not arrival.is_open(before):
+            row.read_back_at = None
+            self.shop.move(row, before, self.now)
+            return
+        look = Look(present=shown is not None, right=shown == self.shop.sent.get(row.item_id))
+        if arrival.is_right(before, look):
+            row.read_back_at = None
+            self.shop.move(row, arrival.looked(before, look, looks=0, within_s=WITHIN_S), self.now)
+            return
+        row.read_back_tries = looks = min(row.read_back_tries + 1, 1000)
+        after = arrival.looked(before, look, looks=looks, within_s=WITHIN_S)
+        row.read_back_at = None
+        if arrival.is_open(after):
+            row.read_back_at = arrival.next_look(after, self.now, looks=looks, within_s=WITHIN_S)
+        assert after.resends <= arrival.RESENDS_MAX
+        self.shop.move(row, after, self.now)

@@ -87,7 +87,7 @@ def looked(facts: Facts, look: Look, *, looks: int, within_s: float) -> Facts:
 
 def not_seen(facts: Facts, *, looks: int) -> Facts:
     """Nobody saw it yet (or nobody could look)."""
-    if looks < NOT_SHOWN_TRIES or facts.note:
+    if looks < NOT_SHOWN_TRIES or facts.note or facts.refused == facts.confirmed:
         return facts
     return sync.not_seen(facts, NOT_SHOWN_YET)
 

@@ -66,7 +66,7 @@ class Hunting:
         else:
             alone = await self._begin_wordless(channel, attempt, wordless)
         if alone:
-            await self._outcomes.back_off(channel, claim, failures=alone)
+            await self._outcomes.back_off(channel, claim, failures=alone - 1)
         left = await self._outcomes.decide(channel, attempt, lambda row: None)
         await self._outcomes.close(channel, attempt, unknown=left > 0)
         return left
