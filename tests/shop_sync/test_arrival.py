@@ -152,6 +152,7 @@ def test_an_item_that_is_invalid_now_is_not_sent_whole() -> None:
     done = resent(broken, OTHER)
     assert done.confirmed == OLD
     assert settle(looked(done, OTHER)).state is State.INVALID
+    assert looked(broken, replace(OTHER, offer_right=True)) == broken
     silent = sync.hold(accepted(), (NO_TITLE,))
     assert looked(silent, OTHER) == silent
     assert looked(silent, ABSENT).confirmed is None

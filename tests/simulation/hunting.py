@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from tests.simulation.clockwork import Steps
@@ -11,12 +11,13 @@ from tests.simulation.shop import BRAND, CHANNEL, Shop
 from tests.simulation.spine import DB_S
 from vitrin.kit.delivery import bisect
 from vitrin.platforms.base import Outcome, Verdict
-from vitrin.shop_sync.domain import sync
+from vitrin.shop_sync.domain import schedule, sync
 from vitrin.shop_sync.domain.sync import Facts, Reason
 from vitrin.shop_sync.domain.values import Attempt, ChannelItem, StoredHunt
 from vitrin.shop_sync.domain.words import FAILED_WITHOUT_WORDS, batch_refused, refused_without_words
 
-LONE_REFUSALS: Final = 3
+LONE_REFUSALS: Final = 4
+ALONE_AGAIN: Final = timedelta(seconds=30)
 
 
 class Hunting(ABC):
@@ -46,12 +47,11 @@ class Hunting(ABC):
         yield from self._verdicts(attempt, spoken, final=False)
         yield DB_S
         if stored is not None:
-            note, alone = batch_refused(stored.items, ""), 0
+            note = batch_refused(stored.items, "")
             found = self._under_way(stored, attempt)
             if found is not None:
                 current, rows = found
                 step = bisect.refused(current.hunt, "wordless")
-                alone = step.hunt.alone
                 self._blame(current, step, rows, refused_without_words(LONE_REFUSALS))
             hunt_id = stored.hunt_id
         else:
@@ -59,7 +59,6 @@ class Hunting(ABC):
             step = bisect.start(
                 names, "wordless", alone_min=LONE_REFUSALS, was_whole=len(names) == attempt.items
             )
-            alone = step.hunt.alone
             hunt_id = self._hunt(attempt, step.hunt, FAILED_WITHOUT_WORDS, prices=False).hunt_id
             note = batch_refused(attempt.items, "")
         yield DB_S
@@ -72,16 +71,11 @@ class Hunting(ABC):
             return sync.requeue(row.facts, (note,) if row.facts.hunt_id == hunt_id else ())
 
         left = self.shop.decide_attempt(attempt, again, self.now)
-        if alone:
-            yield from self._rest(alone - 1)
         yield DB_S
         self._close(attempt, unknown=left > 0)
 
     @abstractmethod
     def _verdicts(self, attempt: Attempt, verdicts: Sequence[Verdict], *, final: bool) -> Steps: ...
-
-    @abstractmethod
-    def _rest(self, failures: int) -> Steps: ...
 
     @abstractmethod
     def _close(self, attempt: Attempt, *, unknown: bool) -> None: ...
@@ -109,6 +103,7 @@ class Hunting(ABC):
             attempt_id=attempt.attempt_id,
             created_at=self.now,
             updated_at=self.now,
+            due_at=schedule.alone_again(self.now, hunt.alone, first=ALONE_AGAIN),
         )
         self.shop.hunts[stored.hunt_id] = stored
         self.shop.hunts_begun += 1
@@ -116,7 +111,7 @@ class Hunting(ABC):
 
     def _next_probe(self) -> tuple[StoredHunt, list[ChannelItem]] | None:
         stored = self.shop.ready_hunt()
-        if stored is None:
+        if stored is None or (stored.due_at is not None and stored.due_at > self.now):
             return None
         rows = self.shop.of_hunt(stored.hunt_id)
         hunt = _without(stored.hunt, rows)
@@ -187,7 +182,8 @@ class Hunting(ABC):
             del self.shop.hunts[current.hunt_id]
             return
         kept = bisect.from_record(step.hunt.to_record())
-        self.shop.hunts[current.hunt_id] = replace(current, hunt=kept)
+        due_at = schedule.alone_again(self.now, kept.alone, first=ALONE_AGAIN)
+        self.shop.hunts[current.hunt_id] = replace(current, hunt=kept, due_at=due_at)
 
 
 def _without(hunt: bisect.Hunt, rows: Mapping[str, ChannelItem]) -> bisect.Hunt:

@@ -90,8 +90,8 @@ Step = Change | Trouble | Crash | Stall | BrokerLost | HouseStop | Decide
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """A platform. `quota`: calls per minute that it takes of each endpoint; `documented`: what we believe. `silent`: what
-    it drops of a batch it calls accepted. `wordless`: what it dislikes fails the whole batch later, without a word."""
+    """A platform. `quota`: calls per minute that it takes of each endpoint; `documented`: what we believe. `silent`:
+    drops of what it calls accepted are not told. `wordless`: what it dislikes fails the whole batch later."""
 
     asynchronous: bool
     partial_update: bool

@@ -325,7 +325,9 @@ class Shop:
         return {row.item_id: row for row in self.rows.values() if row.facts.hunt_id == hunt_id}
 
     def ready_hunt(self) -> StoredHunt | None:
-        return next((one for one in self.hunts.values() if one.attempt_id not in self.attempts), None)
+        """Those that need not wait before those that do."""
+        ready = [one for one in self.hunts.values() if one.attempt_id not in self.attempts]
+        return min(ready, key=lambda one: one.due_at or one.created_at, default=None)
 
     def decide_attempt(
         self, attempt: Attempt, decision: Callable[[ChannelItem], Facts | None], now: datetime

@@ -13,7 +13,7 @@ from uuid import UUID
 from tests.simulation.clockwork import Clockwork, Nap, Steps
 from tests.simulation.hunting import Hunting
 from tests.simulation.platform import Endpoint, Platform, Reply
-from tests.simulation.shop import BRAND, CHANNEL, Attributes, Shop
+from tests.simulation.shop import BRAND, CHANNEL, OFFER_FIELDS, Attributes, Shop
 from tests.simulation.spine import DB_S, moment
 from vitrin.kit.delivery import bisect
 from vitrin.kit.delivery.breaker import Breaker, Health
@@ -31,7 +31,7 @@ from vitrin.platforms.base import (
 from vitrin.shop_sync.domain import arrival, batching, schedule, sync
 from vitrin.shop_sync.domain.arrival import Look
 from vitrin.shop_sync.domain.sync import GONE, Facts, Lane, Reason
-from vitrin.shop_sync.domain.values import Attempt, ChannelItem, StoredHunt
+from vitrin.shop_sync.domain.values import Attempt, ChannelItem, Due, StoredHunt
 from vitrin.shop_sync.domain.words import LOST_ANSWER, NOT_THERE, VERDICT_OVERDUE
 
 WINDOW_S: Final = 60.0
@@ -103,21 +103,24 @@ class Worker(Hunting):
         limiter = self.limiters["send"]
         return {one: max(resting_s, limiter.wait_s(one, self.clock.now_s)) for one in Priority}
 
-    def _waiting(self) -> tuple[bool, bool, bool]:
+    def _waiting(self) -> Due:
         lanes = {row.settled.lane for row in self.shop.rows.values()}
-        hunts = self.shop.ready_hunt() is not None
-        return Lane.OFFER in lanes, bool(lanes & {Lane.CONTENT, Lane.BACKLOG}), hunts
+        hunt = self.shop.ready_hunt()
+        return Due(
+            prices_at=self.now if Lane.OFFER in lanes else None,
+            content_at=self.now if lanes & {Lane.CONTENT, Lane.BACKLOG} else None,
+            hunt_at=None if hunt is None else hunt.due_at or self.now,
+        )
 
     def _send_at(self) -> datetime | None:
-        prices, content, hunts = self._waiting()
-        waits = self._waits()
-        lanes = [
-            *([waits[Priority.FAST]] if prices else []),
-            *([waits[Priority.SLOW]] if content or hunts else []),
-        ]
-        if not lanes:
-            return None
-        return schedule.send_at(self.now, self.shop.gate.send_after) + timedelta(seconds=min(lanes))
+        due, waits = self._waiting(), self._waits()
+        gate, slow_at = schedule.send_at(self.now, self.shop.gate.send_after), due.slow_at(self.now)
+        times = []
+        if due.prices_at is not None:
+            times.append(gate + timedelta(seconds=waits[Priority.FAST]))
+        if slow_at is not None:
+            times.append(max(gate, slow_at) + timedelta(seconds=waits[Priority.SLOW]))
+        return min(times, default=None)
 
     def _due_at(self) -> datetime | None:
         times = [one.due_at for one in self.shop.attempts.values()]
@@ -140,11 +143,12 @@ class Worker(Hunting):
         if any(self._is_orphan(one) for one in attempts):
             return None
         self.looked_last = False
-        waits, (prices, content, hunts) = self._waits(), self._waiting()
+        waits, due = self._waits(), self._waiting()
+        slow = waits[Priority.SLOW] <= 0
         stored, rows = self._next(
-            prices=prices and waits[Priority.FAST] <= 0,
-            content=content and waits[Priority.SLOW] <= 0,
-            hunts=hunts and waits[Priority.SLOW] <= 0,
+            prices=due.prices_at is not None and waits[Priority.FAST] <= 0,
+            content=due.content_at is not None and slow,
+            hunts=due.hunt_at is not None and due.hunt_at <= self.now and slow,
         )
         return self._begin(stored, rows) if rows else None
 
@@ -200,7 +204,7 @@ class Worker(Hunting):
         if stored is not None:
             hunt = replace(stored.hunt, probe_max=count)
             under_way = replace(bisect.sent(hunt), probe_max=stored.hunt.probe_max)
-            stored = replace(stored, hunt=under_way, attempt_id=attempt.attempt_id, calls=stored.calls + 1)
+            stored = replace(stored, hunt=under_way, attempt_id=attempt.attempt_id, due_at=None)
             self.shop.hunts[stored.hunt_id] = stored
         self.shop.gate = replace(self.shop.gate, send_after=self.now + WINDOW)
         return Batch(attempt, made[:count], stored, prices)
@@ -305,12 +309,6 @@ class Worker(Hunting):
                 self.now, gate.failures, jitter=self.jitter.random(), retry_after_s=failure.retry_after_s
             )
             self.shop.gate = replace(gate, send_after=until, failures=gate.failures + 1)
-
-    def _rest(self, failures: int) -> Steps:
-        yield DB_S
-        until = schedule.next_try(self.now, failures, jitter=self.jitter.random())
-        gate = self.shop.gate
-        self.shop.gate = replace(gate, send_after=until, failures=gate.failures + 1)
 
     def _smaller(self, attempt: Attempt) -> Steps:
         yield DB_S
@@ -470,7 +468,9 @@ class Worker(Hunting):
             row.read_back_at = None
             self.shop.move(row, before, self.now)
             return
-        look = Look(present=shown is not None, right=shown == self.shop.sent.get(row.item_id))
+        sent = self.shop.sent.get(row.item_id, {})
+        offer_right = all((shown or {}).get(name) == sent.get(name) for name in OFFER_FIELDS)
+        look = Look(present=shown is not None, right=shown == sent, offer_right=offer_right)
         if arrival.is_right(before, look):
             row.read_back_at = None
             self.shop.move(row, arrival.looked(before, look, looks=0, within_s=WITHIN_S), self.now)

@@ -34,7 +34,7 @@ from tests.simulation.spine import (
     relay,
 )
 from tests.simulation.verdict import AT_REST, wrong
-from tests.simulation.worker import Worker
+from tests.simulation.worker import WITHIN_S, Worker
 from vitrin.platforms.base import Operation, OperationKind
 from vitrin.shop_sync.domain import arrival, guard, sync
 from vitrin.shop_sync.domain.guard import Judgement, Policy
@@ -332,7 +332,8 @@ class World:
             return True
         looks = row.read_back_at is not None and self.platform.traits.read_back
         if looks and row.settled.state in {State.REMOVED, State.INVALID, State.HELD}:
-            return not arrival.is_open(row.facts) or row.facts.want is Want.PRESENT
+            overdue = arrival.is_overdue(row.facts, looks=row.read_back_tries, within_s=WITHIN_S)
+            return overdue or not arrival.is_open(row.facts)
         return row.settled.state in AT_REST
 
     def _is_lost(self, row: ChannelItem) -> bool:

@@ -36,10 +36,12 @@ DOUBTED: Final = bytes(16)
 @dataclass(frozen=True, slots=True)
 class Look:
     """What a look showed of an item. `right`: just as it was sent. `problems`: why the platform's review hides it.
-    `differences`: field, sent and shown, of what is there in another form."""
+    `offer_right`: price and stock at least are. `differences`: field, sent and shown, of what is there in another
+    form."""
 
     present: bool
     right: bool
+    offer_right: bool = False
     problems: tuple[Reason, ...] = ()
     differences: tuple[tuple[str, str, str], ...] = ()
 
@@ -102,8 +104,9 @@ def _told(facts: Facts) -> bool:
 
 
 def next_look(facts: Facts, now: datetime, *, looks: int, within_s: float) -> datetime:
-    """After a look that did not show it right; rarely once nothing is sent again."""
-    if facts.resends >= RESENDS_MAX and is_overdue(facts, looks=looks, within_s=within_s):
+    """After a look that did not show it right; rarely where nothing more will be sent (a review may take its time)."""
+    reviewed = facts.refused is not None and facts.refused == facts.confirmed and not _told(facts)
+    if not reviewed and is_overdue(facts, looks=looks, within_s=within_s):
         return now + GIVEN_UP_LOOK
     return schedule.next_read_back(now, looks)
 
@@ -126,7 +129,9 @@ def _again(facts: Facts, look: Look) -> Facts:
 def _held(facts: Facts, look: Look) -> Facts:
     if not look.present and facts.desired in (None, facts.confirmed):
         return replace(facts, confirmed=None, desired=None, seen=False)
-    if facts.desired != facts.confirmed or facts.confirmed is None or facts.resends >= RESENDS_MAX:
+    if look.offer_right or facts.desired != facts.confirmed or facts.confirmed is None:
+        return facts
+    if facts.resends >= RESENDS_MAX:
         return facts
     doubted = Hashes(facts.confirmed.content, DOUBTED)
     return replace(facts, confirmed=doubted, seen=False, resends=facts.resends + 1)

@@ -40,6 +40,11 @@ def next_try(now: datetime, failures: int, *, jitter: float, retry_after_s: floa
     return now + timedelta(seconds=wait_s * (1 + jitter / 2))
 
 
+def alone_again(now: datetime, refusals: int, *, first: timedelta) -> datetime | None:
+    """After an item was failed alone so often, without a word: `first`, then twice as long; None for never."""
+    return now + first * 2 ** (refusals - 1) if refusals else None
+
+
 def send_at(now: datetime, gate: datetime | None) -> datetime:
     """After silence the first change goes at once; the window that it opened holds back what follows."""
     return now if gate is None else max(now, gate)

@@ -1,6 +1,7 @@
 """Hunts for the culprits of batches that were refused as a whole: a row lives as long as the hunt."""
 
 import json
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,18 +14,21 @@ from vitrin.shop_sync.domain import sync
 from vitrin.shop_sync.domain.values import Channel, StoredHunt
 
 _COLUMNS: Final = (
-    "hunt_id, brand_id, channel_id, record, reasons, items, prices, calls, attempt_id, created_at, updated_at"
+    "hunt_id, brand_id, channel_id, record, reasons, items, prices, calls, attempt_id, created_at, updated_at,"
+    " due_at"
 )
 _INSERT: Final = text(
     f"insert into hunts ({_COLUMNS}) values (:hunt_id, :brand_id, :channel_id, cast(:record as jsonb),"
-    " cast(:reasons as jsonb), :items, :prices, :calls, :attempt_id, :created_at, :updated_at)"
+    " cast(:reasons as jsonb), :items, :prices, :calls, :attempt_id, :created_at, :updated_at, :due_at)"
 )
 _UPDATE: Final = text(
     "update hunts set record = cast(:record as jsonb), reasons = cast(:reasons as jsonb), calls = :calls,"
-    " attempt_id = :attempt_id, updated_at = :updated_at where hunt_id = :hunt_id and brand_id = :brand_id"
+    " attempt_id = :attempt_id, updated_at = :updated_at, due_at = :due_at"
+    " where hunt_id = :hunt_id and brand_id = :brand_id"
 )
 _READY: Final = text(
     f"select {_COLUMNS} from hunts h where h.brand_id = :brand_id and h.channel_id = :channel_id"
+    " and (h.due_at is null or h.due_at <= :now)"
     " and not exists (select 1 from attempts a where a.attempt_id = h.attempt_id)"
     " order by created_at limit 1 for update of h"
 )
@@ -51,6 +55,7 @@ def _params(stored: StoredHunt) -> dict[str, Any]:
         "attempt_id": stored.attempt_id,
         "created_at": stored.created_at,
         "updated_at": stored.updated_at,
+        "due_at": stored.due_at,
     }
 
 
@@ -73,9 +78,10 @@ async def end(tx: WriteSession, stored: StoredHunt) -> None:
     await tx.execute(_END, {"hunt_id": stored.hunt_id, "brand_id": stored.brand_id})
 
 
-async def ready(tx: WriteSession, channel: Channel) -> StoredHunt | None:
-    """The oldest hunt of the channel without a call under way, locked."""
-    row = await tx.one_or_none(_READY, {"brand_id": channel.brand_id, "channel_id": channel.channel_id})
+async def ready(tx: WriteSession, channel: Channel, *, now: datetime) -> StoredHunt | None:
+    """The oldest hunt of the channel without a call under way that need not wait, locked."""
+    params = {"brand_id": channel.brand_id, "channel_id": channel.channel_id, "now": now}
+    row = await tx.one_or_none(_READY, params)
     return _stored(row) if row else None
 
 

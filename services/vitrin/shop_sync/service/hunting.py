@@ -7,6 +7,7 @@ The order of writes is: the hunt, then its items; the hunt's row goes last.
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 
 from vitrin.kit.clock import Clock
@@ -16,34 +17,31 @@ from vitrin.kit.delivery.bisect import Hunt, Step
 from vitrin.kit.ids import new_uuid
 from vitrin.kit.logs import get_logger
 from vitrin.platforms.base import Outcome
-from vitrin.shop_sync.domain import sync
+from vitrin.shop_sync.domain import schedule, sync
 from vitrin.shop_sync.domain.sync import Facts, Reason
-from vitrin.shop_sync.domain.values import Attempt, Channel, ChannelItem, Claim, StoredHunt
+from vitrin.shop_sync.domain.values import Attempt, Channel, ChannelItem, StoredHunt
 from vitrin.shop_sync.domain.words import FAILED_WITHOUT_WORDS, batch_refused, refused_without_words
 from vitrin.shop_sync.repository import hunts, items
 from vitrin.shop_sync.service import metrics
 from vitrin.shop_sync.service.outcomes import Outcomes, Verdicts
 from vitrin.shop_sync.service.recording import Recorder
 
-LONE_REFUSALS: Final = 3
+LONE_REFUSALS: Final = 4
 """So often a platform must fail an item alone, without a word, before the item is to blame: it may be unwell."""
 REFUSED: Final = Outcome.REFUSED
 _log = get_logger("vitrin.shop_sync.hunting")
 
 
 class Hunting:
-    def __init__(self, *, outcomes: Outcomes, clock: Clock) -> None:
+    """`alone_again`: so long until what was failed alone without a word is tried again; then twice as long."""
+
+    def __init__(self, *, outcomes: Outcomes, alone_again: timedelta, clock: Clock) -> None:
         self._outcomes = outcomes
+        self._alone_again = alone_again
         self._clock = clock
 
     async def answered(
-        self,
-        channel: Channel,
-        claim: Claim,
-        attempt: Attempt,
-        verdicts: Verdicts,
-        *,
-        stored: StoredHunt | None,
+        self, channel: Channel, attempt: Attempt, verdicts: Verdicts, *, stored: StoredHunt | None
     ) -> int:
         """Store the verdicts of a call. Who was failed without a word may be so for the sake of another, or because the
         platform was unwell: it is sent again in smaller batches, and blamed when it was failed alone LONE_REFUSALS
@@ -62,18 +60,14 @@ class Hunting:
         if spoken:
             await self._outcomes.verdicts(channel, attempt, replace(verdicts, by_id=spoken, final=False))
         if stored is not None:
-            alone = await self._narrow(channel, stored, attempt, FAILED_WITHOUT_WORDS)
+            await self._narrow(channel, stored, attempt, FAILED_WITHOUT_WORDS)
         else:
-            alone = await self._begin_wordless(channel, attempt, wordless)
-        if alone:
-            await self._outcomes.back_off(channel, claim, failures=alone - 1)
+            await self._begin_wordless(channel, attempt, wordless)
         left = await self._outcomes.decide(channel, attempt, lambda row: None)
         await self._outcomes.close(channel, attempt, unknown=left > 0)
         return left
 
-    async def _begin_wordless(self, channel: Channel, attempt: Attempt, wordless: Collection[str]) -> int:
-        """Answers how often the only suspect was refused alone."""
-
+    async def _begin_wordless(self, channel: Channel, attempt: Attempt, wordless: Collection[str]) -> None:
         async def create(tx: WriteSession) -> StoredHunt:
             flying = await items.sent(tx, channel.brand_id, attempt.attempt_id)
             suspects = sorted(row[0] for row in flying if row[1] in wordless)
@@ -95,7 +89,6 @@ class Hunting:
 
         await self._outcomes.decide(channel, attempt, suspect)
         self._tell(channel, attempt, FAILED_WITHOUT_WORDS)
-        return stored.hunt.alone
 
     async def begin(self, channel: Channel, attempt: Attempt, reason: Reason, *, prices: bool) -> None:
         """An ordinary batch was refused as a whole. A batch of one is its own culprit, without a hunt."""
@@ -144,6 +137,7 @@ class Hunting:
             attempt_id=attempt.attempt_id,
             created_at=now,
             updated_at=now,
+            due_at=schedule.alone_again(now, hunt.alone, first=self._alone_again),
         )
         await hunts.create(tx, stored)
         return stored
@@ -155,7 +149,7 @@ class Hunting:
 
         What changed since is no part of it any more; a call whose answer was lost counts for nothing.
         """
-        stored = await hunts.ready(tx, channel)
+        stored = await hunts.ready(tx, channel, now=self._clock())
         if stored is None:
             return None
         rows = {row.item_id: row for row in await items.lock_hunt(tx, channel, stored.hunt_id)}
@@ -186,6 +180,7 @@ class Hunting:
             attempt_id=attempt.attempt_id,
             calls=stored.calls + 1,
             updated_at=self._clock(),
+            due_at=None,
         )
         await hunts.save(tx, fresh)
 
@@ -211,22 +206,18 @@ class Hunting:
         await self._narrow(channel, stored, attempt, reason)
         await self._outcomes.close(channel, attempt)
 
-    async def _narrow(self, channel: Channel, stored: StoredHunt, attempt: Attempt, reason: Reason) -> int:
-        """Answers how often the only suspect was refused alone."""
-
-        async def narrow(tx: WriteSession) -> int:
+    async def _narrow(self, channel: Channel, stored: StoredHunt, attempt: Attempt, reason: Reason) -> None:
+        async def narrow(tx: WriteSession) -> None:
             found = await self._under_way(tx, channel, stored, attempt)
             if found is None:
-                return 0
+                return
             current, rows = found
             step = bisect.refused(current.hunt, reason.code)
             last = refused_without_words(LONE_REFUSALS) if current.hunt.alone_min else reason
             await self._blame(tx, channel, current=current, step=step, rows=rows, reason=last)
-            return step.hunt.alone
 
-        alone = await self._outcomes.transaction(channel.brand_id, narrow)
+        await self._outcomes.transaction(channel.brand_id, narrow)
         await self._wait_again(channel, attempt, stored, reason)
-        return alone
 
     async def too_large(self, channel: Channel, stored: StoredHunt, attempt: Attempt, reason: Reason) -> None:
         """Says nothing about guilt, but for an item that is too large alone."""
@@ -304,7 +295,9 @@ class Hunting:
         if step.hunt.is_over and not any(row.facts.hunt_id for row in rows):
             await hunts.end(tx, current)
             return
-        await hunts.save(tx, replace(current, hunt=step.hunt, updated_at=self._clock()))
+        now = self._clock()
+        due_at = schedule.alone_again(now, step.hunt.alone, first=self._alone_again)
+        await hunts.save(tx, replace(current, hunt=step.hunt, updated_at=now, due_at=due_at))
 
 
 def _without(hunt: Hunt, present: Collection[str]) -> Step:

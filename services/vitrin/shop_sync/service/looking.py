@@ -72,7 +72,7 @@ class Looker:
             if result.done:
                 by_id = {verdict.platform_item_id: verdict for verdict in result.verdicts}
                 verdicts = Verdicts(by_id=by_id, final=True, read_back=catalog.capabilities.read_back)
-                await self._hunting.answered(channel, self._claim, attempt, verdicts, stored=stored)
+                await self._hunting.answered(channel, attempt, verdicts, stored=stored)
                 if all(verdict.outcome is Outcome.UNKNOWN for verdict in result.verdicts):
                     await self._outcomes.send_smaller(channel, self._claim, attempt)
                 return

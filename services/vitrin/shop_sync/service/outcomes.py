@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
+import orjson
+
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.repeat import repeated
@@ -184,23 +186,16 @@ class Outcomes:
         if failure.kind not in {FailureKind.AUTH, FailureKind.PERMISSION}:
             await self.back_off(channel, claim, retry_after_s=failure.retry_after_s)
 
-    async def back_off(
-        self,
-        channel: Channel,
-        claim: Claim,
-        *,
-        retry_after_s: float | None = None,
-        failures: int | None = None,
-    ) -> None:
-        """The channel sends nothing until the platform's time is over, or a doubling one: by its failures in a row, or
-        by `failures`."""
+    async def back_off(self, channel: Channel, claim: Claim, *, retry_after_s: float | None = None) -> None:
+        """The channel sends nothing until the platform's time is over, or a doubling one."""
 
         async def wait(tx: WriteSession) -> None:
             gate = await work.lock(tx, claim)
             if gate is not None:
                 jitter = random.random()  # noqa: S311
-                many = gate.failures if failures is None else failures
-                until = schedule.next_try(self._clock(), many, jitter=jitter, retry_after_s=retry_after_s)
+                until = schedule.next_try(
+                    self._clock(), gate.failures, jitter=jitter, retry_after_s=retry_after_s
+                )
                 await work.set_gate(
                     tx, channel.channel_id, replace(gate, send_after=until, failures=gate.failures + 1)
                 )
@@ -260,7 +255,7 @@ class Outcomes:
     ) -> None:
         """What was accepted and looked at: shown (or gone), refused by a review, not shown yet, or to be sent again
         after `within_s`."""
-        expected = {item_id: (platform_id, confirmed) for item_id, platform_id, confirmed, _ in asked}
+        expected = {item_id: (named, confirmed, sent) for item_id, named, confirmed, sent in asked}
 
         async def store(tx: WriteSession) -> None:
             now = self._clock()
@@ -268,9 +263,10 @@ class Outcomes:
             rows = await items.lock(tx, [channel.brand_id], keys)
             recorder = Recorder({channel.channel_id: channel}, now)
             for row in rows.values():
-                platform_id, confirmed = expected[row.item_id]
+                platform_id, confirmed, attributes = expected[row.item_id]
                 if row.platform_item_id == platform_id and (pack(row.facts.confirmed) or b"") == confirmed:
-                    _read_back_row(recorder, row, seen.get(platform_id), now, within_s=within_s)
+                    look = _look(seen.get(platform_id), attributes)
+                    _read_back_row(recorder, row, look, now, within_s=within_s)
             await recorder.flush(tx)
 
         await self.transaction(channel.brand_id, store)
@@ -281,14 +277,13 @@ def reason_of(failure: PlatformFailure) -> Reason:
 
 
 def _read_back_row(
-    recorder: Recorder, row: ChannelItem, shown: Seen | None, now: datetime, *, within_s: float
+    recorder: Recorder, row: ChannelItem, look: Look | None, now: datetime, *, within_s: float
 ) -> None:
     before = row.facts
     if not arrival.is_open(before):
         row.read_back_at = None
         recorder.move(row, before)
         return
-    look = None if shown is None else _look(shown)
     if look is not None and arrival.is_right(before, look):
         lag_ms = recorder.measure(row, "seen")
         row.flight = None
@@ -310,10 +305,15 @@ def _read_back_row(
         recorder.not_shown(row, "given_up")
 
 
-def _look(shown: Seen) -> Look:
+def _look(shown: Seen | None, attributes: bytes) -> Look | None:
+    """`attributes`: as they were sent."""
+    if shown is None:
+        return None
+    offer = orjson.loads(attributes)["offer"] if attributes else {}
     return Look(
         present=shown.present,
         right=shown.matches,
+        offer_right=not any(one.name in offer for one in shown.differences),
         problems=reasons_of(shown.problems),
         differences=tuple((one.name, one.sent, one.seen) for one in shown.differences),
     )

@@ -50,6 +50,7 @@ class Pace:
     window: timedelta
     batch_items_max: int
     verdict_timeout: timedelta
+    alone_again: timedelta
     shown_within: timedelta | None = None
 
 
@@ -95,10 +96,11 @@ class Sender:
 
         The claim's gate and the channel are those of this transaction. None: nothing to send, or not now."""
         waits = waits_of(catalog)
+        hunts = due.hunt_at is not None and due.hunt_at <= self._clock()
         may = Due(
             prices_at=due.prices_at if waits.fast_s <= 0 else None,
             content_at=due.content_at if waits.slow_s <= 0 else None,
-            hunt_at=due.hunt_at if waits.slow_s <= 0 else None,
+            hunt_at=due.hunt_at if hunts and waits.slow_s <= 0 else None,
         )
         stored, rows = await self._next(tx, channel, catalog, gate=gate, may=may)
         if not rows:
@@ -229,7 +231,7 @@ class Sender:
             final=result.handle is None,
             read_back=batch.catalog.capabilities.read_back,
         )
-        left = await self._hunting.answered(channel, self._claim, attempt, verdicts, stored=batch.hunt)
+        left = await self._hunting.answered(channel, attempt, verdicts, stored=batch.hunt)
         if result.handle is None or left == 0:
             return
         due_at = schedule.next_poll(self._clock(), 0)

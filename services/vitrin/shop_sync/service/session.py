@@ -64,7 +64,7 @@ class Session:
         self._outcomes = outcomes
         self._clock = clock
         attention = Attention(outcomes=outcomes, catalogs=catalogs)
-        hunting = Hunting(outcomes=outcomes, clock=clock)
+        hunting = Hunting(outcomes=outcomes, alone_again=pace.alone_again, clock=clock)
         self._sender = Sender(
             claim=claim, outcomes=outcomes, hunting=hunting, attention=attention, pace=pace, clock=clock
         )
