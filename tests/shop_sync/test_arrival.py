@@ -158,6 +158,12 @@ def test_an_item_that_is_invalid_now_is_not_sent_whole() -> None:
     assert looked(silent, ABSENT).confirmed is None
 
 
+def test_how_long_it_was_looked_for() -> None:
+    assert [round(schedule.looked_for_s(looks), 1) for looks in (0, 1, 2, 4)] == [0.0, 0.1, 0.3, 1.5]
+    assert schedule.looked_for_s(13) == pytest.approx(709.5)
+    assert schedule.looked_for_s(1_000) == pytest.approx(409.5 + 988 * 300)
+
+
 def test_when_the_next_look_is() -> None:
     facts = accepted()
     assert arrival.next_look(facts, NOW, looks=3, within_s=WITHIN_S) == NOW + timedelta(seconds=0.8)

@@ -119,11 +119,11 @@ async def test_pinterest_fails_every_batch_with_one_item_and_says_nothing(shop: 
     reasons = await shop.rows(
         "select reasons->0->>'message' as message from channel_items where brand_id = :brand and item_id = '006'"
     )
-    assert reasons[0].message == "The platform refused the item, also 3 times alone, and gave no reason."
+    assert reasons[0].message == "The platform refused the item, also 4 times alone, and gave no reason."
     batches = await sent_items(shop, "pinterest")
-    assert batches.count(["006"]) == 3
+    assert batches.count(["006"]) == 4
     with_it = [ids for ids in batches if "006" in ids]
-    assert len(with_it) <= 1 + 4 + 3
+    assert len(with_it) <= 1 + 4 + 4
     others = [name for ids in batches if "006" not in ids for name in ids]
     assert sorted(others) == [name for name in items if name != "006"]
     assert await shop.rows("select 1 from hunts where brand_id = :brand") == []
@@ -139,3 +139,17 @@ async def test_a_single_item_that_is_failed_without_a_word_is_tried_again_before
     async with shop.dispatching():
         await pinterest.until({"000": "live"})
     assert len(await sent_items(shop, "pinterest")) == 3
+
+
+async def test_who_was_only_in_a_batch_with_a_culprit_is_sent_again_without_it(shop: Shop) -> None:
+    items = names(4)
+    await shop.fault(kind="fail_batch", platform="pinterest", count=1)
+    await shop.fault(kind="refuse_items", platform="pinterest", item_ids=["002"], count=1)
+    await seeded(shop, items, set())
+    pinterest = await shop.connect("pinterest")
+    async with shop.dispatching():
+        await pinterest.until({name: "rejected" if name == "002" else "live" for name in items})
+    assert await pinterest.codes("002") != ["platform_refused"]
+    first, *later = await sent_items(shop, "pinterest")
+    assert sorted(first) == items
+    assert [sorted(ids) for ids in later] == [["000", "001", "003"]]

@@ -155,8 +155,11 @@ class Hunting(ABC):
         found = self._under_way(stored, attempt)
         if found is not None:
             current, rows = found
-            decided = bisect.too_large if too_large else bisect.refused
-            self._blame(current, decided(current.hunt, reason.code), rows, reason)
+            if too_large:
+                step = bisect.too_large(current.hunt, reason.code)
+            else:
+                step = bisect.refused(replace(current.hunt, alone_min=0), reason.code)
+            self._blame(current, step, rows, reason)
         note = batch_refused(stored.items, reason.message)
 
         def again(row: ChannelItem) -> Facts:

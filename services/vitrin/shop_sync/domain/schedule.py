@@ -7,6 +7,8 @@ POLL_FIRST_S: Final = 0.05
 POLL_LONGEST_S: Final = 5.0
 READ_BACK_FIRST_S: Final = 0.1
 READ_BACK_LONGEST_S: Final = 300.0
+READ_BACK_GROWS: Final = 30
+"""After so many looks the pause is certainly the longest."""
 BACKOFF_FIRST_S: Final = 0.5
 BACKOFF_LONGEST_S: Final = 60.0
 RETRY_AFTER_LONGEST_S: Final = 3600.0
@@ -28,7 +30,9 @@ def next_read_back(now: datetime, tries: int) -> datetime:
 
 def looked_for_s(looks: int) -> float:
     """How long since the acceptance, at the least, when the `looks`-th look was due; calls that failed count too."""
-    return sum(_doubling(READ_BACK_FIRST_S, READ_BACK_LONGEST_S, tries) for tries in range(looks))
+    growing = min(looks, READ_BACK_GROWS)
+    pauses_s = (_doubling(READ_BACK_FIRST_S, READ_BACK_LONGEST_S, tries) for tries in range(growing))
+    return sum(pauses_s) + (looks - growing) * READ_BACK_LONGEST_S
 
 
 def next_try(now: datetime, failures: int, *, jitter: float, retry_after_s: float | None = None) -> datetime:

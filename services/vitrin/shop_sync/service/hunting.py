@@ -202,7 +202,7 @@ class Hunting:
         await self._outcomes.transaction(channel.brand_id, take)
 
     async def refused(self, channel: Channel, stored: StoredHunt, attempt: Attempt, reason: Reason) -> None:
-        """The platform refused the probe, again without a name: the others are released."""
+        """The platform refused the probe at its door, again without a name: the others are released."""
         await self._narrow(channel, stored, attempt, reason)
         await self._outcomes.close(channel, attempt)
 
@@ -212,8 +212,12 @@ class Hunting:
             if found is None:
                 return
             current, rows = found
-            step = bisect.refused(current.hunt, reason.code)
-            last = refused_without_words(LONE_REFUSALS) if current.hunt.alone_min else reason
+            if reason is FAILED_WITHOUT_WORDS:
+                step = bisect.refused(current.hunt, reason.code)
+                last = refused_without_words(LONE_REFUSALS)
+            else:
+                # What is refused at the door is refused for sure.
+                step, last = bisect.refused(replace(current.hunt, alone_min=0), reason.code), reason
             await self._blame(tx, channel, current=current, step=step, rows=rows, reason=last)
 
         await self._outcomes.transaction(channel.brand_id, narrow)

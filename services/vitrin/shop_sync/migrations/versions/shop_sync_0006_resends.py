@@ -2,7 +2,7 @@
 
 from alembic import op
 
-revision = "shop_sync_0006"
+revision = "shop_sync_0006_resends"
 down_revision = "shop_sync_0005"
 branch_labels = None
 depends_on = None
