@@ -55,20 +55,20 @@ def _batches(events: Sequence[Event]) -> Iterator[list[Event]]:
 
 def _row(batch: Sequence[Event], created_at: datetime) -> dict[str, Any]:
     message = OutboxBatch()
+    brand_id = batch[0].brand_id
     for event in batch:
-        message.events.add(
-            key=event.key,
-            type=event.type,
-            event_id=event.event_id.bytes,
-            brand_id=event.brand_id.bytes,
-            occurred_at_us=to_us(event.occurred_at),
-            received_at_us=to_us(event.received_at),
-            payload=event.payload,
-        )
+        entry = message.events.add()
+        entry.key = event.key
+        entry.type = event.type
+        entry.event_id = event.event_id
+        entry.brand_id = brand_id.bytes
+        entry.occurred_at_us = to_us(event.occurred_at)
+        entry.received_at_us = to_us(event.received_at)
+        entry.payload = event.payload
     return {
         "created_at": created_at,
-        "shard": shard_of(batch[0].brand_id),
-        "brand_id": batch[0].brand_id,
+        "shard": shard_of(brand_id),
+        "brand_id": brand_id,
         "topic": batch[0].topic,
         "events": len(batch),
         "payload": message.SerializeToString(),
