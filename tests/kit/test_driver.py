@@ -1,5 +1,8 @@
 """How a transaction opens and ends on the wire, on the real PostgreSQL; what libpq's own trace shows of it."""
 
+import asyncio
+import re
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID
@@ -7,7 +10,7 @@ from uuid import UUID
 import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from psycopg import InterfaceError, connect
+from psycopg import connect
 from pydantic import SecretStr
 from sqlalchemy import create_engine, pool, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -76,11 +79,24 @@ async def save(database: AppDatabase, brand: BrandId, event: Event) -> None:
         tx.publish(event)
 
 
+def asked(trace: Path) -> list[str]:
+    """What we sent by its first words, "wait" for each Sync. libpq's lines: `time F length kind "name" "text"`."""
+    found = []
+    for line in trace.read_text().splitlines():
+        _, sender, _, kind, *rest = line.split("\t")
+        if sender == "F" and kind in {"Parse", "Query"}:
+            words = re.search(r"(begin; select \w+|begin|commit|(select|insert into) \w+)", rest[0])
+            found.append(words[0] if words else rest[0])
+        elif sender == "F" and kind == "Sync":
+            found.append("wait")
+    return found
+
+
 async def process_id(session: ReadSession) -> int:
     return (await driver_connection(session.connection)).info.backend_pid
 
 
-async def test_a_change_with_its_event_takes_two_trips(
+async def test_a_change_with_its_event_takes_three_trips(
     database: AppDatabase, brand: BrandId, tmp_path: Path
 ) -> None:
     with (tmp_path / "trace").open("wb") as trace:
@@ -90,10 +106,60 @@ async def test_a_change_with_its_event_takes_two_trips(
             await tx.execute(INSERT, {"brand": brand, "name": "mug"})
             tx.publish(a_change(brand))
         driver.pgconn.untrace()
-    sent = [line.split("\t") for line in (tmp_path / "trace").read_text().splitlines() if "\tF\t" in line]
-    asked = [fields[4].split('"')[3].split()[0] for fields in sent if fields[3] == "Parse"]
-    assert asked == ["begin", "select", "insert", "insert", "select", "commit"]
-    assert [fields[3] for fields in sent].count("Sync") == 2
+    assert asked(tmp_path / "trace") == [
+        "begin; select set_config",
+        "insert into things",
+        "wait",
+        "insert into outbox",
+        "select pg_notify",
+        "commit",
+        "wait",
+    ]
+
+
+async def test_in_a_pipeline_of_ones_own_it_takes_two(
+    database: AppDatabase, brand: BrandId, tmp_path: Path
+) -> None:
+    with (tmp_path / "trace").open("wb") as trace:
+        async with database.write(brand) as tx:
+            driver = await driver_connection(tx.connection)
+            driver.pgconn.trace(trace.fileno())
+            async with driver.pipeline():
+                await driver.execute("insert into things (brand_id, name) values (%s, 'mug')", (brand,))
+                tx.publish(a_change(brand))
+        driver.pgconn.untrace()
+    assert asked(tmp_path / "trace") == [
+        "begin",
+        "select set_config",
+        "insert into things",
+        "wait",
+        "insert into outbox",
+        "select pg_notify",
+        "commit",
+        "wait",
+    ]
+
+
+async def test_an_idle_transaction_is_ended_also_after_its_first_statement(
+    settings: DatabaseSettings, embedded_postgres: EmbeddedPostgres, brand: BrandId
+) -> None:
+    hasty = settings.model_copy(update={"idle_transaction_timeout_ms": 50})
+    database = AppDatabase(settings=hasty, service=SERVICE, clock=system_clock)
+    with pytest.raises(DBAPIError, match="idle-in-transaction"):
+        await stall(database, embedded_postgres.url, brand)
+    await database.close()
+
+
+async def stall(database: AppDatabase, server: str, brand: BrandId) -> None:
+    """A process that sleeps in its transaction, until PostgreSQL has ended it (10 s at most)."""
+    async with database.write(brand) as tx:
+        await tx.execute(INSERT, {"brand": brand, "name": "mug"})
+        ours, end = await process_id(tx), time.monotonic() + 10
+        with connect(server, autocommit=True) as admin:
+            query = "select 1 from pg_stat_activity where pid = %s"
+            while admin.execute(query, (ours,)).fetchone() and time.monotonic() < end:
+                await asyncio.sleep(0.02)
+        await tx.all(NAMES)
 
 
 async def test_a_transaction_that_asks_nothing_sends_nothing(
@@ -127,10 +193,10 @@ async def test_whatever_comes_first_is_within_the_scope(database: AppDatabase, b
         assert await session.connection.scalar(text("select count(*) from things")) == 5
     async with database.read(BrandId(new_uuid())) as session:
         assert await session.all(NAMES) == []
-    async with database.write(brand) as tx:
-        driver = await driver_connection(tx.connection)
-        with pytest.raises(InterfaceError, match="cannot open a transaction"):
-            driver.cursor().copy("copy things from stdin")
+    async with database.read(brand) as session:
+        driver = await driver_connection(session.connection)
+        async with driver.cursor() as cursor, cursor.copy("copy (select name from things) to stdout") as copy:
+            assert sorted([row[0] async for row in copy.rows()]) == ["cup", "jug", "mug", "pot", "urn"]
 
 
 async def test_a_first_statement_that_is_refused_raises_itself_and_leaves_nothing(

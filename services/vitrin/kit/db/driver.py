@@ -1,23 +1,22 @@
-"""The psycopg connection beneath a session: it opens each transaction in the trip of the first statement.
+"""The psycopg connection beneath a session: BEGIN and the scope go out together, before the first statement.
 
-To wait for BEGIN, and then for the scope, would cost two trips to the server in every transaction, more than most
-statements that follow.
+To wait for each of them would be a trip to the server of its own in every transaction. (In a pipeline with the first
+statement they would cost none, but the Flush with which psycopg ends a pipeline makes PostgreSQL forget the time-out of
+idle transactions until the next statement; only who opens a pipeline himself gets that.)
 """
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Self, cast
 
-from psycopg import AsyncConnection, AsyncCursor, InterfaceError
+from psycopg import AsyncConnection, AsyncCopy, AsyncCursor
 from psycopg.pq import PipelineStatus
 from sqlalchemy.ext.asyncio import AsyncConnection as SqlalchemyConnection
 
 from vitrin.kit.ids import BrandId
 
-_NOTHING: Final = nullcontext()
-_SCOPE: Final = "select set_config('app.brand', %s, true), set_config('app.brands', %s, true)"
-_SCOPE_READ: Final = f"{_SCOPE}, set_config('transaction_read_only', 'on', true)"
+_READ_ONLY: Final = ", set_config('transaction_read_only', 'on', true)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +28,13 @@ class Scope:
     brands: Sequence[BrandId]
     read_only: bool
 
-    async def begin(self, cursor: AsyncCursor[Any]) -> None:
-        await cursor.execute("begin")
-        await cursor.execute(
-            _SCOPE_READ if self.read_only else _SCOPE,
-            (str(self.brand) if self.brand else "", "{" + ",".join(map(str, self.brands)) + "}"),
+    def statement(self) -> str:
+        """Literals, since parameters would need a trip of their own; `hex` is what only a UUID has."""
+        brand = self.brand.hex if self.brand else ""
+        brands = ",".join(brand.hex for brand in self.brands)
+        return (
+            f"select set_config('app.brand', '{brand}', true), set_config('app.brands', '{{{brands}}}', true)"
+            f"{_READ_ONLY if self.read_only else ''}"
         )
 
 
@@ -47,41 +48,35 @@ class DriverConnection(AsyncConnection[Any]):
     async def open(cls, conninfo: str = "", **options: Any) -> Self:
         return await cls.connect(conninfo, autocommit=True, cursor_factory=ScopedCursor, **options)
 
+    async def begin(self) -> None:
+        """Once per transaction. Where it fails, no statement follows."""
+        if self.unopened is None:
+            return
+        statements = ["begin", self.unopened.statement()]
+        if self.pgconn.pipeline_status == PipelineStatus.OFF:
+            statements = ["; ".join(statements)]
+        for statement in statements:
+            await AsyncCursor(self).execute(statement, prepare=False)
+        self.unopened = None
+
 
 class ScopedCursor(AsyncCursor[Any]):
-    """What is wrong with the first statement is raised by it, as ever: its pipeline ends before it returns."""
-
     async def execute(self, *statement: Any, **options: Any) -> Self:
-        async with self._opened():
-            return await super().execute(*statement, **options)
+        await self._begin()
+        return await super().execute(*statement, **options)
 
     async def executemany(self, *statement: Any, **options: Any) -> None:
-        async with self._opened():
-            await super().executemany(*statement, **options)
-
-    def copy(self, *statement: Any, **options: Any) -> Any:
-        if self._driver.unopened is not None:
-            raise InterfaceError(
-                "COPY cannot open a transaction: it goes into no pipeline. Execute a statement first"
-            )
-        return super().copy(*statement, **options)
-
-    @property
-    def _driver(self) -> DriverConnection:
-        return cast(DriverConnection, self.connection)
-
-    def _opened(self) -> AbstractAsyncContextManager[None]:
-        return _NOTHING if self._driver.unopened is None else self._open()
+        await self._begin()
+        await super().executemany(*statement, **options)
 
     @asynccontextmanager
-    async def _open(self) -> AsyncIterator[None]:
-        driver = self._driver
-        scope, driver.unopened = driver.unopened, None
-        assert scope is not None
-        piped = driver.pgconn.pipeline_status == PipelineStatus.ON
-        async with _NOTHING if piped else driver.pipeline():
-            await scope.begin(driver.cursor())
-            yield
+    async def copy(self, *statement: Any, **options: Any) -> AsyncIterator[AsyncCopy]:
+        await self._begin()
+        async with super().copy(*statement, **options) as copy:
+            yield copy
+
+    async def _begin(self) -> None:
+        await cast(DriverConnection, self.connection).begin()
 
 
 async def driver_connection(connection: SqlalchemyConnection) -> DriverConnection:
