@@ -1,4 +1,4 @@
-"""People in the whole house: own keys in every service, an approval by somebody else, leaving; and doors with manners."""
+"""People in the whole house: own keys in every service, an approval by somebody else, leaving; doors with manners."""
 
 from typing import Any
 
