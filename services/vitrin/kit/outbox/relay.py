@@ -8,6 +8,7 @@ broker lacks, or has in another shape than declared, is held: its rows wait, tho
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
@@ -22,19 +23,19 @@ from vitrin.kit.consumer.lock import GroupLock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.listen import notifications
 from vitrin.kit.db.urls import libpq_url, role_url
-from vitrin.kit.kafka.client import DELIVERY_TIMEOUT_MS, BrokerUnavailable, Probe, TopicInfo, partition_of
+from vitrin.kit.kafka.client import DELIVERY_TIMEOUT_MS, BrokerUnavailable, Probe, TopicInfo
 from vitrin.kit.kafka.hints import HintSender
-from vitrin.kit.kafka.producer import Ack, OrderedProducer, Record
+from vitrin.kit.kafka.producer import Ack, OrderedProducer
 from vitrin.kit.logs import get_logger
 from vitrin.kit.metrics import counter, gauge
 from vitrin.kit.outbox import decisions, store
 from vitrin.kit.outbox.decisions import LeaseTimes
+from vitrin.kit.outbox.records import records_of
 from vitrin.kit.outbox.resending import IN_FULL, resending
 from vitrin.kit.outbox.store import OutboxRow
 from vitrin.kit.outbox.wake import NOTIFY_CHANNEL, Wake
 from vitrin.kit.settings import DatabaseSettings, KafkaSettings
 from vitrin.kit.state import jobs
-from vitrin.protos.kit.v1.outbox_pb2 import OutboxBatch
 
 POLL_S: Final = 0.2
 """How often it looks while there is traffic: a NOTIFY may have been held back."""
@@ -238,17 +239,17 @@ class Relay:
             self._lease_until_s = float("-inf")
             await self._keep_leases()
             return True
-        records = [_records(row, self._service, self._topics[row.topic].partitions) for row in rows]
+        records = [records_of(row, self._service, self._topics[row.topic].partitions) for row in rows]
         acks = await self._producer.produce(
             [record for batch in records for record in batch],
             until_s=LEASE.hand_over_until_s(self._lease_until_s),
         )
         done = decisions.acknowledged(rows, [len(batch) for batch in records], acks)
-        await self._hints.sent(ack for ack in acks if ack is not None)
-        await self._mark(done, [ack for ack in acks if ack is not None])
-        for ack in acks:
-            if ack is not None:
-                EVENTS_SENT.labels(topic=ack.topic).inc()
+        arrived = {ack for ack in acks if ack is not None}
+        await self._hints.sent(arrived)
+        await self._mark(done, arrived)
+        for topic, events in Counter(ack.topic for ack in acks if ack is not None).items():
+            EVENTS_SENT.labels(topic=topic).inc(events)
         if len(done) < len(rows):
             FAILURES.labels(topic=rows[len(done)].topic).inc()
             self._ticked_at_s = float("-inf")
@@ -271,7 +272,7 @@ class Relay:
                 self._seen.add((shard, topic))
         return [row for row in rows if row.topic not in self._held]
 
-    async def _mark(self, rows: Sequence[OutboxRow], acks: Sequence[Ack]) -> None:
+    async def _mark(self, rows: Sequence[OutboxRow], acks: Iterable[Ack]) -> None:
         groups = decisions.marks(rows)
         if not groups:
             return
@@ -312,23 +313,3 @@ class Relay:
         with suppress(Error):
             await self._name_lock.release()
         await self._hints.close()
-
-
-def _records(row: OutboxRow, service: str, partitions: int) -> list[Record]:
-    return [
-        Record(
-            topic=row.topic,
-            key=event.key,
-            value=event.payload,
-            headers=(
-                ("id", event.event_id),
-                ("type", event.type.encode()),
-                ("brand", event.brand_id),
-                ("occurred", str(event.occurred_at_us).encode()),
-                ("received", str(event.received_at_us).encode()),
-                ("producer", service.encode()),
-            ),
-            partition=partition_of(event.key, partitions),
-        )
-        for event in OutboxBatch.FromString(row.payload).events
-    ]
