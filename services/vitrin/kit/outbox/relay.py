@@ -143,7 +143,7 @@ class Relay:
                     else []
                 )
             return bool(rows) and await self._send(rows)
-        except (SQLAlchemyError, BrokerUnavailable, OSError) as error:
+        except (SQLAlchemyError, Error, BrokerUnavailable, OSError) as error:
             log.warning("relay_waits", service=self._service, reason=str(error).splitlines()[0])
             self._ticked_at_s = float("-inf")
             self._probe.forget()
@@ -279,20 +279,14 @@ class Relay:
         async with self._database.write() as tx:
             # A lost mark is a repeat, which consumers absorb; nothing else may commit this way.
             await tx.execute(text("set local synchronous_commit = off"))
-            for (shard, topic), group in groups.items():
-                marked = await store.mark(
-                    tx,
-                    group,
-                    topic_id=self._topics[topic].topic_id,
-                    owner=self._owner,
-                    fence=self._fences[shard],
-                    sent_at=self._clock(),
-                )
-                if not marked:
-                    self._lease_until_s = float("-inf")
-                    log.warning("lease_lost", shard=shard, service=self._service)
             ids = {topic: info.topic_id for topic, info in self._topics.items()}
+            marked = await store.mark(
+                tx, groups, topic_ids=ids, owner=self._owner, fences=self._fences, sent_at=self._clock()
+            )
             await store.remember_ends(tx, decisions.ends(acks, ids))
+        for shard in {shard for shard, _ in groups} - set(marked):
+            self._lease_until_s = float("-inf")
+            log.warning("lease_lost", shard=shard, service=self._service)
 
     async def _listen(self) -> None:
         """A NOTIFY of another process of this service wakes the relay."""
