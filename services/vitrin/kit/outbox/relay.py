@@ -257,7 +257,10 @@ class Relay:
         if not LEASE.may_produce(time.monotonic(), self._lease_until_s):
             self._lease_until_s = float("-inf")  # asked for anew before the next batch
             return
-        records = [records_of(row, self._service, self._topics[row.topic].partitions) for row in rows]
+        # Marked with the incarnation that was known before they were sent: a newer one, which the other lane may find
+        # meanwhile, does not have them.
+        topics = {row.topic: self._topics[row.topic] for row in rows}
+        records = [records_of(row, self._service, topics[row.topic].partitions) for row in rows]
         acks = await self._producer.produce(
             [record for batch in records for record in batch],
             until_s=LEASE.hand_over_until_s(self._lease_until_s),
@@ -265,7 +268,8 @@ class Relay:
         done = decisions.acknowledged(rows, [len(batch) for batch in records], acks)
         arrived = {ack for ack in acks if ack is not None}
         await self._hints.sent(arrived)
-        await self._mark(done, arrived, fences)
+        ids = {name: info.topic_id for name, info in topics.items()}
+        await self._mark(done, arrived, fences=fences, topic_ids=ids)
         for topic, events in Counter(ack.topic for ack in acks if ack is not None).items():
             EVENTS_SENT.labels(topic=topic).inc(events)
         if len(done) < len(rows):
@@ -289,18 +293,24 @@ class Relay:
                 self._seen.add((shard, topic))
         return [row for row in rows if row.topic not in self._held]
 
-    async def _mark(self, rows: Sequence[OutboxRow], acks: Iterable[Ack], fences: Mapping[int, int]) -> None:
+    async def _mark(
+        self,
+        rows: Sequence[OutboxRow],
+        acks: Iterable[Ack],
+        *,
+        fences: Mapping[int, int],
+        topic_ids: Mapping[str, UUID],
+    ) -> None:
         groups = decisions.marks(rows)
         if not groups:
             return
         async with self._database.write() as tx:
             # A lost mark is a repeat, which consumers absorb; nothing else may commit this way.
             await tx.execute(text("set local synchronous_commit = off"))
-            ids = {topic: info.topic_id for topic, info in self._topics.items()}
             marked = await store.mark(
-                tx, groups, topic_ids=ids, owner=self._owner, fences=fences, sent_at=self._clock()
+                tx, groups, topic_ids=topic_ids, owner=self._owner, fences=fences, sent_at=self._clock()
             )
-            await store.remember_ends(tx, decisions.ends(acks, ids))
+            await store.remember_ends(tx, decisions.ends(acks, topic_ids))
         for shard in {shard for shard, _ in groups} - set(marked):
             self._lease_until_s = float("-inf")
             log.warning("lease_lost", shard=shard, service=self._service)
