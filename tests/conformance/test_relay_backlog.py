@@ -83,10 +83,12 @@ async def test_a_shard_with_a_backlog_leaves_the_others_their_share(
     async with spine.worker.read() as session:
         rows = await store.unsent(session, shards=list(range(writer.SHARDS)))
         alone = await store.unsent(session, shards=[2])
+        shared = await store.unsent(session, shards=[2], claims=store.CLAIM_EVENTS_MAX // 10)
         without = await store.unsent(session, shards=[2, 5], without=[topics.ITEM])
     assert Counter(row.shard for row in rows) == {2: store.CLAIM_ROWS_MAX // 2, 5: 3}
     assert [row.id for row in rows] == sorted(row.id for row in rows)
     assert len(alone) == store.CLAIM_ROWS_MAX
+    assert shared == alone[:10]
     assert [row.id for row in rows if row.shard == 2] == [
         row.id for row in alone[: store.CLAIM_ROWS_MAX // 2]
     ]

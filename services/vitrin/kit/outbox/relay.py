@@ -146,7 +146,8 @@ class Relay:
             await self._keep_leases()
             await self._tick()
             lanes = decisions.lanes(self._fences, count=LANES if self._has_backlog else 1)
-            outcomes = await asyncio.gather(*map(self._carry, lanes), return_exceptions=True)
+            carrying = [self._carry(lane, claims=len(lanes)) for lane in lanes]
+            outcomes = await asyncio.gather(*carrying, return_exceptions=True)
             rows = 0
             for outcome in outcomes:
                 if isinstance(outcome, BaseException):
@@ -243,10 +244,10 @@ class Relay:
             whole_state=wanted.state,
         )
 
-    async def _carry(self, fences: Mapping[int, int]) -> int:
+    async def _carry(self, fences: Mapping[int, int], *, claims: int) -> int:
         """Claim, produce and mark rows of these shards; how many were claimed."""
         async with self._database.read() as session:
-            claimed = await store.unsent(session, shards=list(fences), without=self._held)
+            claimed = await store.unsent(session, shards=list(fences), without=self._held, claims=claims)
         rows = await self._writable(claimed)
         if rows:
             await self._send(rows, fences)

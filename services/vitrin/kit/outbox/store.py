@@ -16,7 +16,7 @@ LEASE_S: Final = 15.0
 CLAIM_ROWS_MAX: Final = 1_000
 CLAIM_EVENTS_MAX: Final = 5_000
 CLAIM_BYTES_MAX: Final = 8_000_000
-"""What is claimed at once must be produced well within a lease, and fit into the producer's memory (32 MB)."""
+"""What is claimed at once must be produced well within a lease; and a kill makes at most so many repeats."""
 
 # Leases are compared on the database's own clock: it is the only one that all relays share.
 _LEASE = text(
@@ -142,10 +142,11 @@ async def release(tx: WriteSession, *, owner: str) -> None:
 
 
 async def unsent(
-    session: ReadSession, *, shards: Sequence[int], without: Collection[str] = ()
+    session: ReadSession, *, shards: Sequence[int], without: Collection[str] = (), claims: int = 1
 ) -> list[OutboxRow]:
     """Oldest unsent rows, in order per shard: by the flag, never 'everything after the largest id I saw' (that loses
-    rows). `without`: topics that cannot be written now; the others do not wait for them. Errors are psycopg's own."""
+    rows). `without`: topics that cannot be written now; the others do not wait for them. `claims`: how many are made at
+    once, and share the events and bytes. Errors are psycopg's own."""
     driver = await driver_connection(session.connection)
     found = await driver.execute(
         _CLAIM,
@@ -153,8 +154,8 @@ async def unsent(
             "shards": list(shards),
             "without": sorted(without),
             "rows_max": CLAIM_ROWS_MAX,
-            "events_max": CLAIM_EVENTS_MAX,
-            "bytes_max": CLAIM_BYTES_MAX,
+            "events_max": CLAIM_EVENTS_MAX // claims,
+            "bytes_max": CLAIM_BYTES_MAX // claims,
         },
         binary=True,
     )
