@@ -10,7 +10,7 @@ import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
 from tests.support.brokers import Broker
-from vitrin.kit.kafka.batches import Batch, Record, hand_over, headers, pack, wake_up
+from vitrin.kit.kafka.batches import Batch, Record, hand_over, headers, pack, require_partition, wake_up
 from vitrin.kit.kafka.client import REQUEST_BYTES_MAX, drop_producer, make_consumer, make_producer
 from vitrin.kit.kafka.producer import OrderedProducer
 from vitrin.kit.settings import KafkaSettings
@@ -134,6 +134,7 @@ def sent(client: Any, settings: KafkaSettings, records: list[Record], *, like: B
     if like is not None:
         batch.records.set_producer_state(like.producer_id, like.producer_epoch, like.base_sequence, False)
         batch.retry()
+    require_partition(client, batch.topic_partition)
     hand_over(client, batch)
     wake_up(client)
     return batch

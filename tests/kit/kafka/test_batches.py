@@ -7,12 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kafka import TopicPartition
-from kafka.errors import KafkaTimeoutError, NotEnoughReplicasError
+from kafka.errors import IllegalStateError, KafkaTimeoutError, NotEnoughReplicasError
 from kafka.producer.record_accumulator import RecordAccumulator
 from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 from kafka.record.util import decode_varint
 
-from vitrin.kit.kafka.batches import BATCH_BYTES, Batch, Record, header, headers, joined_headers, pack, varint
+from vitrin.kit.kafka.batches import (
+    BATCH_BYTES,
+    Batch,
+    Record,
+    hand_over,
+    header,
+    headers,
+    joined_headers,
+    pack,
+    varint,
+)
 
 NOW_MS = 1_700_000_000_123
 PRODUCER = (77, 3)
@@ -177,3 +187,20 @@ def test_a_split_batch_is_acknowledged_by_all_its_parts_only(batch: Batch) -> No
     first.complete_exceptionally(NotEnoughReplicasError(), lambda _: NotEnoughReplicasError("alone"))
     with pytest.raises(NotEnoughReplicasError):
         batch.last_offset(timeout_s=0)
+
+
+def test_the_delivery_time_begins_when_the_batch_is_handed_over(batch: Batch) -> None:
+    """A client that took long to connect must not find its first batch expired."""
+
+    class Sent:
+        _accumulator = RecordAccumulator()
+
+    batch.created -= 60
+    assert batch.has_reached_delivery_timeout(5_000)
+    hand_over(Sent, batch)
+    assert not batch.has_reached_delivery_timeout(5_000)
+    assert list(Sent._accumulator._batches[PLACE]) == [batch]
+    assert Sent._accumulator.has_incomplete
+    Sent._accumulator.close()
+    with pytest.raises(IllegalStateError):
+        hand_over(Sent, batch)

@@ -9,6 +9,7 @@ library reads, numbers and splits these batches as its own.
 Format: Kafka's record batch, version 2 (kafka.apache.org/documentation/#recordbatch).
 """
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -151,16 +152,22 @@ def pack(
     return batches, placed
 
 
-def hand_over(client: Any, batch: Batch) -> None:
-    """The batch is the producer's, behind the earlier ones of its partition. KafkaError where the topic is not there
-    in time, ValueError where it has no such partition."""
-    place = batch.topic_partition
+def require_partition(client: Any, place: Any) -> None:
+    """The client knows the partition. KafkaError where the topic is not there in time, ValueError where it has no such
+    partition (any more)."""
     if place.partition not in client.partitions_for(place.topic):
         raise ValueError(f"{place.topic} has no partition {place.partition}")
+
+
+def hand_over(client: Any, batch: Batch) -> None:
+    """The batch is the producer's, behind the earlier ones of its partition, which the client must know; its delivery
+    time-out begins. The sender looks at it when it is woken."""
+    place = batch.topic_partition
     accumulator = client._accumulator
     with accumulator._tp_lock(place):
         if accumulator._closed:
             raise IllegalStateError("the producer is closed")
+        batch.created = batch.last_attempt = batch.last_append = time.monotonic()
         accumulator._batches[place].append(batch)
         accumulator._incomplete.add(batch)
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from kafka.errors import KafkaError
 
-from vitrin.kit.kafka.batches import Batch, Record, hand_over, pack, wake_up
+from vitrin.kit.kafka.batches import Batch, Record, hand_over, pack, require_partition, wake_up
 from vitrin.kit.kafka.client import DELIVERY_TIMEOUT_MS, REQUEST_BYTES_MAX, drop_producer, make_producer
 from vitrin.kit.settings import KafkaSettings
 
@@ -70,14 +70,17 @@ class OrderedProducer:
             if self._client is None:
                 self._client = make_producer(self._settings, client_id=self._client_id)
             for batch in batches:
+                require_partition(
+                    self._client, batch.topic_partition
+                )  # may wait for metadata: the clock comes after it
                 if time.monotonic() > until_s:
                     break
                 hand_over(self._client, batch)
                 taken += 1
+        except (KafkaError, ValueError):
+            pass
+        if taken:
             wake_up(self._client)
-        except (KafkaError, ValueError):  # ValueError: the topic has no such partition (any more)
-            if taken:
-                wake_up(self._client)
         return batches[:taken]
 
     def _ack(self, batch: Batch) -> Ack | None:
