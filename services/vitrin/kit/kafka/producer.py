@@ -70,9 +70,7 @@ class OrderedProducer:
             if self._client is None:
                 self._client = make_producer(self._settings, client_id=self._client_id)
             for batch in batches:
-                require_partition(
-                    self._client, batch.topic_partition
-                )  # may wait for metadata: the clock comes after it
+                require_partition(self._client, batch.topic_partition)  # may wait: the clock is read after it
                 if time.monotonic() > until_s:
                     break
                 hand_over(self._client, batch)
