@@ -6,7 +6,7 @@ from alembic.operations import Operations
 from vitrin.kit.idempotency.install import install_idempotency
 
 revision = "shop_sync_idempotency"
-down_revision = "shop_sync_0005"
+down_revision = "shop_sync_0006_resends"
 branch_labels = None
 depends_on = None
 
