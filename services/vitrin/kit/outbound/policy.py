@@ -80,8 +80,7 @@ def _host_name(text: str) -> str:
 def host_of(url: httpx.URL) -> str:
     """The host as it is compared and resolved: IDNA-encoded, lower-case, without the root's dot.
 
-    Raises ValueError for what is neither an address nor a host name; `url.host` decodes, and raises for punycode that is
-    none."""
+    Raises ValueError for what is neither an address nor a host name, also by `url.host`, which decodes punycode."""
     host = url.raw_host.decode("ascii").lower().removesuffix(".")
     if host and address_in(host) is None and not (url.host and _NAME.fullmatch(host)):
         raise ValueError("its host name has characters or lengths that no host name has")
