@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from fastapi import FastAPI
@@ -81,29 +82,8 @@ async def run(
         )
         for number, loop in enumerate(loops):
             runtime.loop(f"imports-{number}", loop.run)
-        outbound = fetcher(settings.imports, settings.outbound.policy)
-        runtime.closing(outbound.close)
-        for number, wake in enumerate(addresses):
-            fetching = FetchLoop(
-                database=runtime.worker,
-                outbound=outbound,
-                clock=clock,
-                settings=settings.imports,
-                owner=f"{settings.process.instance}/fetch-{number}",
-                wake=wake,
-                staged=staged,
-            )
-            runtime.loop(f"fetches-{number}", fetching.run)
+        fetch_addresses(settings, runtime, clock=clock, addresses=addresses, staged=staged)
     if runtime.is_api:
-
-        def upload_staged() -> None:
-            for event in staged:
-                event.set()
-
-        def address_given() -> None:
-            for event in addresses:
-                event.set()
-
         app = build_app(
             settings,
             readiness={
@@ -114,13 +94,15 @@ async def run(
             access=directory,
             items=ItemService(database=runtime.app, places=places, clock=clock),
             imports=ImportService(database=runtime.app),
-            uploads=UploadService(database=runtime.app, places=places, clock=clock, wake=upload_staged),
+            uploads=UploadService(
+                database=runtime.app, places=places, clock=clock, wake=partial(_wake, staged)
+            ),
             fetches=FetchService(
                 database=runtime.app,
                 places=places,
                 clock=clock,
                 policy=settings.outbound.policy,
-                wake=address_given,
+                wake=partial(_wake, addresses),
             ),
             desk=MessageDesk(database=runtime.worker, clock=clock),
             once=Once(runtime.app, clock),
@@ -132,6 +114,11 @@ async def run(
         servicers = [CatalogServicer(runtime.worker).add_to, runtime.snapshots.add_to]
         runtime.grpc(GrpcServer(settings.grpc, servicers, token))
     await runtime.run(stop)
+
+
+def _wake(events: Sequence[asyncio.Event]) -> None:
+    for event in events:
+        event.set()
 
 
 def import_loops(
@@ -156,6 +143,30 @@ def import_loops(
         )
         for number, event in enumerate(staged)
     ]
+
+
+def fetch_addresses(
+    settings: CatalogSettings,
+    runtime: Runtime,
+    *,
+    clock: Clock,
+    addresses: Sequence[asyncio.Event],
+    staged: Sequence[asyncio.Event],
+) -> None:
+    """One loop per event of `addresses`, which wakes it, behind one guard."""
+    outbound = fetcher(settings.imports, settings.outbound.policy)
+    runtime.closing(outbound.close)
+    for number, wake in enumerate(addresses):
+        loop = FetchLoop(
+            database=runtime.worker,
+            outbound=outbound,
+            clock=clock,
+            settings=settings.imports,
+            owner=f"{settings.process.instance}/fetch-{number}",
+            wake=wake,
+            staged=staged,
+        )
+        runtime.loop(f"fetches-{number}", loop.run)
 
 
 def brand_source(directory: ReplicaDirectory) -> BrandSource:
