@@ -27,6 +27,8 @@ from vitrin.kit.access import (
 )
 from vitrin.kit.access.uses import KeyUses, told_to_accounts
 from vitrin.kit.clock import Clock, system_clock
+from vitrin.kit.consumer.age import AgeWatch
+from vitrin.kit.consumer.loop import Consumer
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.session import ReadSession
 from vitrin.kit.grpc.client import channel as grpc_channel
@@ -95,35 +97,8 @@ async def run(
             )
             runtime.loop(f"fetches-{number}", fetching.run)
     if runtime.is_api:
-
-        def upload_staged() -> None:
-            for event in staged:
-                event.set()
-
-        def address_given() -> None:
-            for event in addresses:
-                event.set()
-
-        app = build_app(
-            settings,
-            readiness={
-                "database": runtime.database_ready,
-                "topics": runtime.topics_ready(),
-                "access": runtime.caught_up(access),
-            },
-            access=directory,
-            items=ItemService(database=runtime.app, places=places, clock=clock),
-            imports=ImportService(database=runtime.app),
-            uploads=UploadService(database=runtime.app, places=places, clock=clock, wake=upload_staged),
-            fetches=FetchService(
-                database=runtime.app,
-                places=places,
-                clock=clock,
-                policy=settings.outbound.policy,
-                wake=address_given,
-            ),
-            desk=MessageDesk(database=runtime.worker, clock=clock),
-            once=Once(runtime.app, clock),
+        app = _app(
+            settings, runtime, access=access, directory=directory, places=places, wakes=(staged, addresses)
         )
         uses = KeyUses(told_to_accounts(AccessServiceStub(accounts)), clock)
         app.state.key_uses = uses
@@ -132,6 +107,49 @@ async def run(
         servicers = [CatalogServicer(runtime.worker).add_to, runtime.snapshots.add_to]
         runtime.grpc(GrpcServer(settings.grpc, servicers, token))
     await runtime.run(stop)
+
+
+def _app(
+    settings: CatalogSettings,
+    runtime: Runtime,
+    *,
+    access: Consumer | AgeWatch,
+    directory: ReplicaDirectory,
+    places: Places,
+    wakes: tuple[Sequence[asyncio.Event], Sequence[asyncio.Event]],
+) -> FastAPI:
+    """`wakes`: the loops that apply what was staged, and those that fetch addresses."""
+    clock, (staged, addresses) = runtime.clock, wakes
+
+    def upload_staged() -> None:
+        for event in staged:
+            event.set()
+
+    def address_given() -> None:
+        for event in addresses:
+            event.set()
+
+    return build_app(
+        settings,
+        readiness={
+            "database": runtime.database_ready,
+            "topics": runtime.topics_ready(),
+            "access": runtime.caught_up(access),
+        },
+        access=directory,
+        items=ItemService(database=runtime.app, places=places, clock=clock),
+        imports=ImportService(database=runtime.app),
+        uploads=UploadService(database=runtime.app, places=places, clock=clock, wake=upload_staged),
+        fetches=FetchService(
+            database=runtime.app,
+            places=places,
+            clock=clock,
+            policy=settings.outbound.policy,
+            wake=address_given,
+        ),
+        desk=MessageDesk(database=runtime.worker, clock=clock),
+        once=Once(runtime.app, clock),
+    )
 
 
 def import_loops(
