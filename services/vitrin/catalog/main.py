@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
 from typing import Final
 
 from fastapi import FastAPI
@@ -28,6 +27,8 @@ from vitrin.kit.access import (
 )
 from vitrin.kit.access.uses import KeyUses, told_to_accounts
 from vitrin.kit.clock import Clock, system_clock
+from vitrin.kit.consumer.age import AgeWatch
+from vitrin.kit.consumer.loop import Consumer
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.session import ReadSession
 from vitrin.kit.grpc.client import channel as grpc_channel
@@ -84,28 +85,8 @@ async def run(
             runtime.loop(f"imports-{number}", loop.run)
         fetch_addresses(settings, runtime, clock=clock, addresses=addresses, staged=staged)
     if runtime.is_api:
-        app = build_app(
-            settings,
-            readiness={
-                "database": runtime.database_ready,
-                "topics": runtime.topics_ready(),
-                "access": runtime.caught_up(access),
-            },
-            access=directory,
-            items=ItemService(database=runtime.app, places=places, clock=clock),
-            imports=ImportService(database=runtime.app),
-            uploads=UploadService(
-                database=runtime.app, places=places, clock=clock, wake=partial(_wake, staged)
-            ),
-            fetches=FetchService(
-                database=runtime.app,
-                places=places,
-                clock=clock,
-                policy=settings.outbound.policy,
-                wake=partial(_wake, addresses),
-            ),
-            desk=MessageDesk(database=runtime.worker, clock=clock),
-            once=Once(runtime.app, clock),
+        app = _app(
+            settings, runtime, access=access, directory=directory, places=places, wakes=(staged, addresses)
         )
         uses = KeyUses(told_to_accounts(AccessServiceStub(accounts)), clock)
         app.state.key_uses = uses
@@ -116,9 +97,47 @@ async def run(
     await runtime.run(stop)
 
 
-def _wake(events: Sequence[asyncio.Event]) -> None:
-    for event in events:
-        event.set()
+def _app(
+    settings: CatalogSettings,
+    runtime: Runtime,
+    *,
+    access: Consumer | AgeWatch,
+    directory: ReplicaDirectory,
+    places: Places,
+    wakes: tuple[Sequence[asyncio.Event], Sequence[asyncio.Event]],
+) -> FastAPI:
+    """`wakes`: the loops that apply what was staged, and those that fetch addresses."""
+    clock, (staged, addresses) = runtime.clock, wakes
+
+    def upload_staged() -> None:
+        for event in staged:
+            event.set()
+
+    def address_given() -> None:
+        for event in addresses:
+            event.set()
+
+    return build_app(
+        settings,
+        readiness={
+            "database": runtime.database_ready,
+            "topics": runtime.topics_ready(),
+            "access": runtime.caught_up(access),
+        },
+        access=directory,
+        items=ItemService(database=runtime.app, places=places, clock=clock),
+        imports=ImportService(database=runtime.app),
+        uploads=UploadService(database=runtime.app, places=places, clock=clock, wake=upload_staged),
+        fetches=FetchService(
+            database=runtime.app,
+            places=places,
+            clock=clock,
+            policy=settings.outbound.policy,
+            wake=address_given,
+        ),
+        desk=MessageDesk(database=runtime.worker, clock=clock),
+        once=Once(runtime.app, clock),
+    )
 
 
 def import_loops(
