@@ -111,7 +111,7 @@ async def publish(shop: Shop, *messages: Message) -> None:  # noqa: F811
                     payload=one.payload,
                     occurred_at=one.occurred_at,
                     received_at=one.received_at,
-                    event_id=one.event_id,
+                    event_id=one.event_id.bytes,
                 )
             )
 
