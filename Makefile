@@ -33,7 +33,7 @@ test-faults: venv ## Kill, stall and restart under load, on the embedded broker
 	$(BIN)/pytest $(or $(T),tests/faults)
 
 .PHONY: soak
-soak: venv ## Kill the process that delivers webhooks KILLS=1000 times: no event is lost (about 20 minutes)
+soak: venv ## Kill the process that delivers webhooks KILLS=1000 times: no event is lost (about 10 minutes)
 	VITRIN_WEBHOOK_KILLS=$(or $(KILLS),1000) $(BIN)/pytest tests/faults/test_webhook_kills.py
 
 .PHONY: test-simulation
