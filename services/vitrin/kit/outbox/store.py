@@ -10,7 +10,8 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import SmallInteger
 
-from vitrin.kit.db.session import ReadSession, WriteSession, driver_connection
+from vitrin.kit.db.driver import driver_connection
+from vitrin.kit.db.session import ReadSession, WriteSession
 
 LEASE_S: Final = 15.0
 CLAIM_ROWS_MAX: Final = 1_000
