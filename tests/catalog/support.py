@@ -11,6 +11,7 @@ from google.protobuf.message import Message as ProtobufMessage
 
 from vitrin.catalog.import_loop import ImportLoop
 from vitrin.catalog.main import brand_source, build_app
+from vitrin.catalog.service_fetches import FetchService
 from vitrin.catalog.service_imports import ImportService
 from vitrin.catalog.service_items import ItemService
 from vitrin.catalog.service_places import Places
@@ -29,6 +30,7 @@ from vitrin.kit.grpc.client import channel
 from vitrin.kit.http import serve
 from vitrin.kit.ids import BrandId, new_uuid
 from vitrin.kit.ops.desk import MessageDesk
+from vitrin.kit.outbound import OutboundSettings
 from vitrin.kit.settings import (
     DatabaseSettings,
     GrpcSettings,
@@ -183,6 +185,7 @@ async def serving(postgres: EmbeddedPostgres, **limits: object) -> AsyncIterator
         http=HttpSettings(service="catalog"),
         grpc=GrpcSettings(service="catalog", VITRIN_SERVICE_TOKEN="t" * 16),
         imports=ImportSettings().model_copy(update=limits),
+        outbound=OutboundSettings(allow="127.0.0.0/8"),
     )
     app_database = AppDatabase(settings=database_settings, service="catalog", clock=system_clock)
     worker_database = WorkerDatabase(settings=database_settings, service="catalog", clock=system_clock)
@@ -196,6 +199,13 @@ async def serving(postgres: EmbeddedPostgres, **limits: object) -> AsyncIterator
         items=ItemService(database=app_database, places=places, clock=system_clock),
         imports=ImportService(database=app_database),
         uploads=UploadService(database=app_database, places=places, clock=system_clock, wake=lambda: None),
+        fetches=FetchService(
+            database=app_database,
+            places=places,
+            clock=system_clock,
+            policy=settings.outbound.policy,
+            wake=lambda: None,
+        ),
         desk=MessageDesk(database=worker_database, clock=system_clock),
     )
     stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()

@@ -45,6 +45,8 @@ def sandbox_url() -> Iterator[str]:
     [
         (["no-such-command"], 2, "No such command"),
         (["import", "missing.csv"], 2, "does not exist"),
+        (["import"], 2, "source_missing: name either a file or an address"),
+        (["import", "pyproject.toml", "--url", "https://shop.example/feed.csv"], 2, "source_twice"),
         (["brand", "list"], 5, "key_missing: no API key"),
         (["brand", "list", "--key", "vk_test_a_b"], 3, "unreachable: cannot reach accounts"),
         (["lag", "--key", "vk_test_a_b"], 3, "VITRIN_SHOP_SYNC_URL"),

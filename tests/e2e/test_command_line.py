@@ -1,7 +1,10 @@
 """`vitrin` beside the running system: what programs read, and exit codes that mean something."""
 
 import json
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -76,6 +79,29 @@ def test_import(system: System, brand: Brand, tmp_path: Path) -> None:
     file.write_text(FEED[:-20])
     cut = system.vitrin("import", str(file), "--json", VITRIN_API_KEY=brand.key)
     assert (cut.returncode, parsed(cut)["problem"]["code"]) == (1, "file_truncated")
+
+
+def test_import_by_address(system: System, brand: Brand, tmp_path: Path) -> None:
+    (tmp_path / "feed.csv").write_text(FEED)
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given, directory=str(tmp_path))
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        ran = system.vitrin("import", "--url", f"{address}/feed.csv", "--json", VITRIN_API_KEY=brand.key)
+        lost = system.vitrin("import", "--url", f"{address}/lost.csv", "--json", VITRIN_API_KEY=brand.key)
+        server.shutdown()
+    report = parsed(ran)
+    assert (ran.returncode, report["state"], report["url"]) == (0, "done", f"{address}/feed.csv"), ran.stderr
+    assert report["rows"]["refused"] == 1
+    assert (lost.returncode, parsed(lost)["problem"]["code"]) == (1, "url_answer_refused")
+    inside = system.vitrin("import", "--url", "https://10.0.0.1/x", "--json", VITRIN_API_KEY=brand.key)
+    assert (inside.returncode, parsed_failure(inside.stdout + inside.stderr)) == (1, "url_address_not_public")
 
 
 def test_a_token_is_renewed_and_a_catalog_is_not_fed_twice(system: System, brand: Brand) -> None:

@@ -2,14 +2,15 @@
 
 Conflict   ItemExists
 NotFound   ItemUnknown, ImportUnknown
-Malformed  BodyMalformed, ItemInvalid, UploadIncomplete
+Malformed  BodyMalformed, ItemInvalid, UploadIncomplete, FetchRefused (what an address answered)
+TooMany    FetchesWaiting
 Refused    BatchTooLarge, FormatUnknown, BrandUnprepared (503)
 """
 
 from collections.abc import Sequence
 
 from vitrin.catalog.domain import FieldProblem
-from vitrin.kit.errors import Conflict, FieldError, Malformed, NotFound, Refused, Unavailable
+from vitrin.kit.errors import Conflict, FieldError, Malformed, NotFound, Refused, TooMany, Unavailable
 
 
 def field_errors(problems: Sequence[FieldProblem]) -> tuple[FieldError, ...]:
@@ -58,6 +59,22 @@ class BatchTooLarge(Refused):
 class UploadIncomplete(Malformed):
     code, title = "upload_incomplete", "The upload did not arrive whole"
     fix = "Send the file again. Nothing of it was applied."
+
+
+class FetchRefused(Malformed):
+    """What an address answered cannot be imported. `again`: it may be otherwise a moment later."""
+
+    code, title = "url_answer_refused", "The address did not answer with a file"
+    fix = "Open the address in a browser that is signed in nowhere: it has to answer with the file itself."
+
+    def __init__(self, detail: str, *, again: bool = False, fix: str | None = None) -> None:
+        super().__init__(detail, field="url", fix=fix)
+        self.again = again
+
+
+class FetchesWaiting(TooMany):
+    code, title = "fetches_waiting", "Too many addresses of this brand wait to be fetched"
+    fix = "Wait until some of them have come to an end: GET /v1/imports."
 
 
 class FormatUnknown(Refused):

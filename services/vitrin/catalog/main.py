@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from fastapi import FastAPI
 
 from vitrin import catalog
 from vitrin.catalog.api import imports_router, items_router, offers_router
+from vitrin.catalog.fetch_loop import FetchLoop, fetcher
 from vitrin.catalog.import_loop import ImportLoop
 from vitrin.catalog.rpc import CatalogServicer
+from vitrin.catalog.service_fetches import FetchService
 from vitrin.catalog.service_imports import ImportService
 from vitrin.catalog.service_items import ItemService
 from vitrin.catalog.service_places import BrandSource, BrandWords, Places
@@ -39,6 +42,8 @@ SERVICE: Final = "catalog"
 VERSION: Final = "0.1.0"
 IMPORTS_AT_ONCE: Final = 2
 """Of different brands: a large file of one does not hold up the brand next door."""
+FETCHES_AT_ONCE: Final = 2
+"""Of different brands, beside the imports: a slow server holds up no file that is here."""
 
 
 async def run(
@@ -68,18 +73,15 @@ async def run(
     brands = brand_source(directory)
     places = Places(brands=brands, clock=clock)
     staged = [asyncio.Event() for _ in range(IMPORTS_AT_ONCE)]
+    addresses = [asyncio.Event() for _ in range(FETCHES_AT_ONCE)]
     if runtime.is_worker:
         loops = import_loops(
             settings, database=runtime.worker, places=places, brands=brands, clock=clock, staged=staged
         )
         for number, loop in enumerate(loops):
             runtime.loop(f"imports-{number}", loop.run)
+        fetch_addresses(settings, runtime, clock=clock, addresses=addresses, staged=staged)
     if runtime.is_api:
-
-        def upload_staged() -> None:
-            for event in staged:
-                event.set()
-
         app = build_app(
             settings,
             readiness={
@@ -90,13 +92,27 @@ async def run(
             access=directory,
             items=ItemService(database=runtime.app, places=places, clock=clock),
             imports=ImportService(database=runtime.app),
-            uploads=UploadService(database=runtime.app, places=places, clock=clock, wake=upload_staged),
+            uploads=UploadService(
+                database=runtime.app, places=places, clock=clock, wake=partial(_wake, staged)
+            ),
+            fetches=FetchService(
+                database=runtime.app,
+                places=places,
+                clock=clock,
+                policy=settings.outbound.policy,
+                wake=partial(_wake, addresses),
+            ),
             desk=MessageDesk(database=runtime.worker, clock=clock),
         )
         runtime.http(app, settings.http)
         servicers = [CatalogServicer(runtime.worker).add_to, runtime.snapshots.add_to]
         runtime.grpc(GrpcServer(settings.grpc, servicers, token))
     await runtime.run(stop)
+
+
+def _wake(events: Sequence[asyncio.Event]) -> None:
+    for event in events:
+        event.set()
 
 
 def import_loops(
@@ -123,6 +139,30 @@ def import_loops(
     ]
 
 
+def fetch_addresses(
+    settings: CatalogSettings,
+    runtime: Runtime,
+    *,
+    clock: Clock,
+    addresses: Sequence[asyncio.Event],
+    staged: Sequence[asyncio.Event],
+) -> None:
+    """One loop per event of `addresses`, which wakes it, behind one guard."""
+    outbound = fetcher(settings.imports, settings.outbound.policy)
+    runtime.closing(outbound.close)
+    for number, wake in enumerate(addresses):
+        loop = FetchLoop(
+            database=runtime.worker,
+            outbound=outbound,
+            clock=clock,
+            settings=settings.imports,
+            owner=f"{settings.process.instance}/fetch-{number}",
+            wake=wake,
+            staged=staged,
+        )
+        runtime.loop(f"fetches-{number}", loop.run)
+
+
 def brand_source(directory: ReplicaDirectory) -> BrandSource:
     """The replica in the caller's own transaction; what accounts has told of a brand newer than the replica."""
 
@@ -140,6 +180,7 @@ def build_app(
     items: ItemService,
     imports: ImportService,
     uploads: UploadService,
+    fetches: FetchService,
     desk: MessageDesk,
 ) -> FastAPI:
     limits = settings.imports
@@ -156,6 +197,7 @@ def build_app(
             "items": items,
             "imports": imports,
             "uploads": uploads,
+            "fetches": fetches,
             "message_desk": desk,
         },
         body_limits={

@@ -167,6 +167,7 @@ async def finish(
             finished_at=now,
             updated_at=now,
             lease_until=None,
+            fetch_url="",
         )
     )
     if result.rowcount:

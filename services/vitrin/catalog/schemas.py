@@ -270,15 +270,30 @@ IMPORT: Final = _object(
         "id": {"type": "string", "format": "uuid"},
         "state": {
             "type": "string",
-            "enum": ["uploading", "staged", "verifying", "applying", "done", "refused", "failed", "aborted"],
+            "enum": [
+                "fetching",
+                "uploading",
+                "staged",
+                "verifying",
+                "applying",
+                "done",
+                "refused",
+                "failed",
+                "aborted",
+            ],
         },
         "format": {"type": ["string", "null"]},
         "file_name": {"type": ["string", "null"]},
+        "url": {"type": ["string", "null"], "description": "Where it is fetched from, without the query."},
         "bytes": _COUNT,
+        "bytes_total": {"type": ["integer", "null"], "description": "Of a fetch, where its server said it."},
         "rows": _object(
             dict.fromkeys(("total", "done", "created", "updated", "unchanged", "refused", "images"), _COUNT)
         ),
-        "problem": {"type": ["object", "null"], "description": "Why the file was refused as a whole."},
+        "problem": {
+            "type": ["object", "null"],
+            "description": "Why the file was refused as a whole; while it is fetched, why the last attempt failed.",
+        },
         **{
             name: {"type": ["string", "null"], "format": "date-time"}
             for name in ("created_at", "finished_at")
@@ -309,6 +324,30 @@ IMPORT_ROWS: Final = _object(
 def body_of(schema: Schema, media_type: str = "application/json") -> Schema:
     """`openapi_extra` of a route that reads its body itself."""
     return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
+
+
+FILE_OR_ADDRESS: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "text/csv": {"schema": {"type": "string", "format": "binary"}},
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["url"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "url": {"type": "string", "format": "uri"},
+                        "sha256": {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"},
+                        "format": {"type": "string", "description": "shopify, common or auto."},
+                        "file_name": {"type": "string", "description": "Shown in lists."},
+                    },
+                    "examples": [{"url": "https://shop.example/feed.csv"}],
+                }
+            },
+        },
+    }
+}
 
 
 def answer_of(schema: Schema, description: str) -> Schema:

@@ -65,7 +65,9 @@ def import_document(row: Row[Any]) -> dict[str, object]:
         "state": row.state,
         "format": row.format or None,
         "file_name": row.file_name or None,
+        "url": row.source_url or None,
         "bytes": row.bytes,
+        "bytes_total": row.bytes_total,
         "sha256": row.sha256.hex() if row.sha256 else None,
         "rows": {
             "total": row.rows_total,

@@ -1,10 +1,11 @@
 """What the catalog takes from the environment: the shared groups and `CATALOG_*` of its own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from vitrin.kit.outbound import OutboundSettings
 from vitrin.kit.settings import (
     MEBIBYTE,
     DatabaseSettings,
@@ -45,6 +46,14 @@ class ImportSettings(BaseSettings):
     import_upload_silence_s: int = Field(
         300, ge=1, description="An upload without a byte for so long is aborted."
     )
+    import_fetch_attempts_max: int = Field(
+        4, ge=1, description="Times an address is tried before the import is given up."
+    )
+    import_fetch_connect_s: float = Field(10.0, gt=0, description="Time to connect to an address.")
+    import_fetch_silence_s: float = Field(
+        60.0, gt=0, description="A fetch without a byte for so long is broken."
+    )
+    import_fetch_total_s: float = Field(3_600.0, gt=0, description="Longest fetch of a file.")
     import_rows_keep_days: int = Field(30, ge=1, description="Age at which reports per row are deleted.")
 
 
@@ -56,6 +65,7 @@ class CatalogSettings:
     http: HttpSettings
     grpc: GrpcSettings
     imports: ImportSettings
+    outbound: OutboundSettings = field(default_factory=OutboundSettings)
 
 
 def load_settings() -> CatalogSettings:
@@ -67,4 +77,5 @@ def load_settings() -> CatalogSettings:
         http=load(lambda: HttpSettings.of("catalog", port=HTTP_PORT)),
         grpc=load(lambda: GrpcSettings.of("catalog", port=GRPC_PORT)),
         imports=load(ImportSettings),
+        outbound=load(OutboundSettings),
     )

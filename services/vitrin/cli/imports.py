@@ -1,4 +1,4 @@
-"""`vitrin import`: upload a catalog file, watch it being applied, list what was refused."""
+"""`vitrin import`: upload a catalog file or name its address, watch it being applied, list what was refused."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,8 +27,12 @@ def register(app: typer.Typer) -> None:
 
 def import_(
     file: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, help="CSV: a Shopify export or a feed.")
-    ],
+        Path | None, typer.Argument(exists=True, dir_okay=False, help="CSV: a Shopify export or a feed.")
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", help="Instead of a file: where the catalog service fetches it from."),
+    ] = None,
     format_: Annotated[
         str | None, typer.Option("--format", help="shopify or common; found out by default.")
     ] = None,
@@ -36,12 +40,24 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Import a catalog. Rows that cannot be used are refused one by one, with a code and what to do."""
+    if (file is None) == (url is None):
+        raise CliFailure(
+            "name either a file or an address",
+            fix="vitrin import my.csv, or vitrin import --url https://shop.example/feed.csv",
+            code="source_missing" if file is None else "source_twice",
+            exit_code=Exit.USAGE,
+        )
     from vitrin.cli.client import with_key
     from vitrin.cli.progress import bar
 
     output = Output(as_json=as_json)
-    with with_key("catalog", key) as catalog, bar(output, title=file.name) as progress:
-        report = run_import(catalog, file, format_=format_, progress=progress)
+    title = file.name if file is not None else "import"
+    with with_key("catalog", key) as catalog, bar(output, title=title) as progress:
+        if file is not None:
+            report = run_import(catalog, file, format_=format_, progress=progress)
+        else:
+            body = {"url": url} | ({"format": format_} if format_ else {})
+            report = _to_its_end(catalog, catalog.post("/v1/imports", body), progress=progress)
         refused = list(refused_rows(catalog, report["id"]))
     if as_json:
         output.json(report | {"refused": refused})
@@ -53,8 +69,6 @@ def import_(
 
 def run_import(catalog: Any, file: Path, *, format_: str | None, progress: Progress) -> dict[str, Any]:
     """Upload and wait until the import has an end. Returns its report. `catalog` is a ServiceClient."""
-    import time
-
     size = file.stat().st_size
     parameters = {"file_name": file.name} | ({"format": format_} if format_ else {})
     with file.open("rb") as source:
@@ -65,17 +79,32 @@ def run_import(catalog: Any, file: Path, *, format_: str | None, progress: Progr
             headers={"Content-Type": "text/csv", "Content-Length": str(size)},
             content=_chunks(source, size=size, progress=progress),
         )
+    return _to_its_end(catalog, report, progress=progress)
+
+
+def _to_its_end(catalog: Any, report: dict[str, Any], *, progress: Progress) -> dict[str, Any]:
+    """Asks again until the import has an end. Returns its report."""
+    import time
+
     end = time.monotonic() + DEADLINE_S
     while report["state"] not in FINAL_STATES:
         if time.monotonic() > end:
             raise CliFailure(
                 f"the import {report['id']} has no end after {DEADLINE_S:.0f} s", code="import_slow"
             )
-        progress("rows", report["rows"]["done"], report["rows"]["total"])
+        _tell(report, progress)
         time.sleep(POLL_S)
         report = catalog.get(f"/v1/imports/{report['id']}")
-    progress("rows", report["rows"]["done"], report["rows"]["total"])
+    _tell(report, progress)
     return report
+
+
+def _tell(report: dict[str, Any], progress: Progress) -> None:
+    if report["state"] == "fetching":
+        waits = f"tried again ({report['problem']['message']})" if report["problem"] else "bytes fetched"
+        progress(waits, report["bytes"], report["bytes_total"] or 0)
+    else:
+        progress("rows", report["rows"]["done"], report["rows"]["total"])
 
 
 def refused_rows(catalog: Any, import_id: str) -> Iterator[dict[str, Any]]:

@@ -9,11 +9,21 @@ from starlette.responses import Response
 
 from vitrin.catalog import schemas
 from vitrin.catalog.api.common import Cursor, Limit, Reader, Writer, answer, filter_text, page_limit
-from vitrin.catalog.api.upload import MultipartFile, announced_by, body_of, is_multipart
+from vitrin.catalog.api.upload import (
+    MultipartFile,
+    address_of,
+    announced_by,
+    body_of,
+    is_address,
+    is_multipart,
+)
+from vitrin.catalog.service_fetches import FetchService
 from vitrin.catalog.service_imports import ImportService
 from vitrin.catalog.service_uploads import UploadService
+from vitrin.kit.access import Principal
 from vitrin.kit.http import CursorInvalid, decode_cursor, encode_cursor
 from vitrin.kit.ids import ImportId
+from vitrin.kit.outbound import OutboundFailure
 
 router = APIRouter(prefix="/v1", tags=["imports"])
 _ROW_NUMBER_MAX = 2**31 - 1
@@ -35,8 +45,8 @@ def _imports(request: Request) -> ImportService:
 @router.post(
     "/imports",
     status_code=202,
-    summary="Upload a catalog file",
-    openapi_extra=schemas.body_of({"type": "string", "format": "binary"}, "text/csv"),
+    summary="Upload a catalog file, or name its address",
+    openapi_extra=schemas.FILE_OR_ADDRESS,
     responses={202: schemas.answer_of(schemas.IMPORT, "Staged; follow its state")},
 )
 async def create_import(
@@ -49,6 +59,12 @@ async def create_import(
     never removes what it does not name. `X-Content-SHA256` or `Content-Digest` are checked where they are
     sent; without them the last row must end in a line break, since nothing else proves that it was not cut off.
 
+    Or the body is JSON and names where the file is: `{"url": "https://shop.example/feed.csv"}`, with `sha256`, `format`
+    and `file_name` if you like. It is fetched in the background (state `fetching`, with `bytes` of `bytes_total`) and
+    then goes on like an upload. The address has to be a public one that answers with status 200 and the file itself,
+    plain or gzip, with its length or in chunks; up to 5 redirects are followed. What may go better is tried 4 times;
+    then the import is `aborted`, and `problem` says why. The query of an address is not shown and not kept.
+
     UTF-8 CSV with commas. `shopify`: Shopify's product export; prices are in the brand's currency. `common`: one item a
     row under the names of the product data specification. Needed: `id`, `title`, `price` (with its currency, `12.34
     EUR`). Known: `description`, `link`, `image_link`, `additional_image_link` (comma separated), `video_link`,
@@ -56,6 +72,8 @@ async def create_import(
     `cost_of_goods_sold`, `brand`, `gtin`, `mpn`, `sku`, `condition`, `item_group_id`, `google_product_category`,
     `product_type`, `color`, `size`, `gender`, `age_group`, `material`, `pattern`, `status`, `shipping`, `checkout_url`,
     `custom_label_0` to `custom_label_4`. Any other column becomes an extra attribute."""
+    if is_address(request):
+        return await _create_fetch(request, principal, format_=format, file_name=file_name)
     uploads: UploadService = request.app.state.uploads
     announced = announced_by(request)
     filter_text("format", format)
@@ -68,6 +86,24 @@ async def create_import(
         file_name=lambda: file_name or (form.name if form is not None else ""),
         announced=announced,
     )
+    return answer(await _imports(request).get(principal.brand_id, import_id), 202)
+
+
+async def _create_fetch(request: Request, principal: Principal, *, format_: str, file_name: str) -> Response:
+    fetches: FetchService = request.app.state.fetches
+    address = await address_of(request)
+    try:
+        import_id = await fetches.accept(
+            principal.brand_id,
+            principal.actor,
+            url=address.url,
+            requested_format=address.format or format_,
+            file_name=address.file_name or filter_text("file_name", file_name) or "",
+            sha256=address.sha256,
+        )
+    except OutboundFailure as refused:
+        refused.field = "url"
+        raise
     return answer(await _imports(request).get(principal.brand_id, import_id), 202)
 
 

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass
 from email.message import Message
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +12,7 @@ from python_multipart.multipart import MultipartParser
 from starlette.requests import ClientDisconnect, Request
 
 from vitrin.catalog.errors import BodyMalformed, UploadIncomplete
+from vitrin.catalog.requests import json_object
 from vitrin.catalog.service_uploads import Announced
 
 if TYPE_CHECKING:
@@ -18,7 +20,21 @@ if TYPE_CHECKING:
 
 SHA256_BYTES: Final = 32
 PART_HEADER_BYTES_MAX: Final = 8 * 1024
+ADDRESS_BYTES_MAX: Final = 16 * 1024
+_ADDRESS_FIX: Final = (
+    'Send {"url": "https://shop.example/feed.csv"}, with "sha256", "format" or "file_name" if you like.'
+)
 _MULTIPART: Final = "multipart/form-data"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a file is to be fetched from, and what was said of it."""
+
+    url: str
+    sha256: bytes | None
+    format: str | None
+    file_name: str | None
 
 
 async def body_of(request: Request) -> AsyncIterator[bytes]:
@@ -66,6 +82,39 @@ def _digest(request: Request) -> bytes | None:
             fix="Send 64 hexadecimal digits as X-Content-SHA256, or Content-Digest: sha-256=:<base64>:.",
         )
     return digest
+
+
+def is_address(request: Request) -> bool:
+    """A file is never JSON, so JSON says where one is."""
+    return request.headers.get("content-type", "").split(";")[0].strip().lower() == "application/json"
+
+
+async def address_of(request: Request) -> Address:
+    """`{"url": ..., "sha256": ..., "format": ..., "file_name": ...}`. Raises BodyMalformed, UploadIncomplete."""
+    body = bytearray()
+    async for part in body_of(request):
+        body += part
+        if len(body) > ADDRESS_BYTES_MAX:
+            raise BodyMalformed(f"The body has more than {ADDRESS_BYTES_MAX} bytes.", fix=_ADDRESS_FIX)
+    document = json_object(bytes(body))
+    unknown = sorted(set(document) - {"url", "sha256", "format", "file_name"})
+    wrong = [name for name in document if not isinstance(document[name], str) or "\x00" in document[name]]
+    for name in (*unknown, *wrong):
+        message = "there is no such field" if name in unknown else "is no text"
+        raise BodyMalformed(f"{name[:100]}: {message}.", field=name[:100], fix=_ADDRESS_FIX)
+    if not document.get("url"):
+        raise BodyMalformed("url: there is none.", field="url", fix=_ADDRESS_FIX)
+    digest: bytes | None = None
+    if "sha256" in document:
+        try:
+            digest = bytes.fromhex(document["sha256"])
+        except ValueError:
+            digest = b""
+        if len(digest) != SHA256_BYTES:
+            raise BodyMalformed(
+                "sha256 is not a SHA-256.", field="sha256", fix="Send 64 hexadecimal digits, or leave it out."
+            )
+    return Address(document["url"], digest, document.get("format"), document.get("file_name"))
 
 
 class MultipartFile:

@@ -15,6 +15,8 @@ RESTART_BACKOFF_MS_MAX = 30_000
 NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE",)  # it would make every start compile everything again
 SECRETS_OF_ACCOUNTS = ("ACCOUNTS_TOKEN_KEYS",)
 WITHOUT_OPERATOR = ("sandbox",)
+OUTBOUND_ALLOW = "localhost,127.0.0.0/8,::1"
+"""A developer's own webhook endpoints and feeds; a server has no such default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ def service_environment(
         **{port.setting: str(port.number) for port in settings.ports},
         "ACCOUNTS_SANDBOX_URL": f"http://{HOST}:{settings.sandbox_http.number}",
         "SANDBOX_STATE_FILE": str(settings.var.root / "sandbox" / "state"),
+        "VITRIN_OUTBOUND_ALLOW": os.environ.get("VITRIN_OUTBOUND_ALLOW") or OUTBOUND_ALLOW,
         "PYTHONUNBUFFERED": "1",
     }
     if hint_url is not None:

@@ -1,0 +1,163 @@
+"""The worker's loop over addresses: fetches the next file and stages it, tries again what may go better, gives up the
+rest with the reason."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from vitrin.catalog import repository_fetches, repository_imports
+from vitrin.catalog.errors import FetchRefused
+from vitrin.catalog.import_loop import IMPORTS
+from vitrin.catalog.repository_fetches import FetchLease
+from vitrin.catalog.service_fetches import Fetch
+from vitrin.catalog.service_import_run import LeaseLost, Stopped
+from vitrin.catalog.settings import ImportSettings
+from vitrin.kit.clock import Clock
+from vitrin.kit.db.database import WorkerDatabase
+from vitrin.kit.errors import VitrinError
+from vitrin.kit.logs import get_logger
+from vitrin.kit.outbound import Outbound, OutboundFailure, OutboundPolicy, Timeouts
+
+RETRY_S: Final = 1.0
+_log = get_logger("vitrin.catalog.fetches")
+
+
+class FetchLoop:
+    """`owner` is stable across restarts of this process. `staged` wakes the loops that apply."""
+
+    def __init__(
+        self,
+        *,
+        database: WorkerDatabase,
+        outbound: Outbound,
+        clock: Clock,
+        settings: ImportSettings,
+        owner: str,
+        wake: asyncio.Event,
+        staged: Sequence[asyncio.Event],
+    ) -> None:
+        self._database = database
+        self._outbound = outbound
+        self._clock = clock
+        self._settings = settings
+        self._owner = owner
+        self._wake = wake
+        self._staged = staged
+        self._lease_time = timedelta(seconds=settings.import_lease_s)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set; a fetch under way is broken off then and begun again by whoever comes next."""
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                self._wake.clear()
+                if not await self._round(stop):
+                    await self._sleep(stopping)
+        finally:
+            stopping.cancel()
+
+    async def _sleep(self, stopping: asyncio.Task[bool]) -> None:
+        waking = asyncio.create_task(self._wake.wait())
+        await asyncio.wait(
+            {waking, stopping}, timeout=self._settings.import_poll_s, return_when=asyncio.FIRST_COMPLETED
+        )
+        waking.cancel()
+        with suppress(asyncio.CancelledError):
+            await waking
+
+    async def _round(self, stop: asyncio.Event) -> bool:
+        try:
+            return await self.work_once(stop)
+        except (SQLAlchemyError, OSError) as error:
+            _log.warning("fetch_loop_waits", reason=str(error).splitlines()[0])
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), RETRY_S)
+            return True
+
+    async def work_once(self, stop: asyncio.Event) -> bool:
+        """One attempt at one address; False when there is none to make."""
+        async with self._database.write() as tx:
+            lease = await repository_fetches.claim(
+                tx,
+                owner=self._owner,
+                now=self._clock(),
+                lease=self._lease_time,
+                pause_s=self._settings.import_retry_pause_s,
+            )
+        if lease is None:
+            return False
+        if lease.attempts > self._settings.import_attempts_max:
+            await self._give_up(lease, FetchRefused(f"its fetch was broken off {lease.attempts - 1} times"))
+            return True
+        _log.info("fetch_begins", import_id=str(lease.import_id), attempt=lease.attempts)
+        fetch = Fetch(
+            lease,
+            database=self._database,
+            outbound=self._outbound,
+            clock=self._clock,
+            stop=stop,
+            lease_time=self._lease_time,
+            bytes_max=self._settings.import_bytes_max,
+        )
+        try:
+            await fetch.run()
+        except LeaseLost:
+            _log.warning("fetch_taken_over", import_id=str(lease.import_id))
+        except Stopped:
+            await self._release(lease, {"attempts": 0})
+            return False
+        except VitrinError as error:
+            await self._failed(lease, error)
+        else:
+            _log.info("fetch_staged", import_id=str(lease.import_id))
+            for event in self._staged:
+                event.set()
+        return True
+
+    async def _failed(self, lease: FetchLease, error: VitrinError) -> None:
+        again = error.again if isinstance(error, OutboundFailure | FetchRefused) else False
+        _log.warning("fetch_failed", import_id=str(lease.import_id), code=error.code, again=again)
+        if not again or lease.attempts >= self._settings.import_fetch_attempts_max:
+            await self._give_up(lease, error)
+        else:
+            await self._release(lease, {"problem": _problem(error)})
+
+    async def _release(self, lease: FetchLease, values: dict[str, object]) -> None:
+        now = self._clock()
+        async with self._database.write([lease.brand]) as tx:
+            await repository_fetches.hold(
+                tx, lease, {"lease_owner": "", "lease_until": None, "updated_at": now, **values}
+            )
+
+    async def _give_up(self, lease: FetchLease, error: VitrinError) -> None:
+        async with self._database.write([lease.brand]) as tx:
+            if not await repository_fetches.hold(tx, lease, {"updated_at": self._clock()}):
+                return
+            await repository_imports.finish(
+                tx,
+                brand=lease.brand,
+                import_id=lease.import_id,
+                state="aborted",
+                only_from=repository_fetches.FETCHING,
+                problem=_problem(error),
+                now=self._clock(),
+            )
+        IMPORTS.labels("aborted").inc()
+
+
+def _problem(error: VitrinError) -> dict[str, object]:
+    return {"code": error.code, "message": error.detail, "fix": error.fix}
+
+
+def fetcher(settings: ImportSettings, policy: OutboundPolicy) -> Outbound:
+    """The guard with the limits of files."""
+    limits = Timeouts(
+        connect_s=settings.import_fetch_connect_s,
+        read_s=settings.import_fetch_silence_s,
+        total_s=settings.import_fetch_total_s,
+    )
+    return Outbound(policy, purpose="import", timeouts=limits)
