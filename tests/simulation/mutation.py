@@ -1,9 +1,11 @@
 """`make mutation`: do the tests notice a changed decision? Mutants of the pure modules, each in a process of its own.
 
 cosmic-ray makes the mutants; nothing is written to the sources: a forked child imports the mutated text instead. A
-child runs the drills and the simulation with few seeds, then the module's unit tests, until something fails. Answers
-per module how many mutants there are, how many were tried (a sample, the same for the same seed) and killed, and the
-survivors with their change.
+child runs the drills and the simulation with few seeds (under a second), then the module's unit tests, until something
+fails. These tests are pure: they run without the suite's conftest, whose fixtures import the whole house. Answers per
+module how many mutants there are, how many were tried (a sample, the same for the same seed) and killed, how many of
+those only by the limit of processor time, and the survivors with their change. A larger sample with the same seed
+begins with the smaller one.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from enum import StrEnum
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -53,6 +56,14 @@ MODULES: dict[str, list[str]] = {
 DRILL_SEEDS, WORLD_SEEDS = 30, 20
 CPU_MAX_S = 25
 KILLED, SURVIVED = 0, 7
+
+
+class Fate(StrEnum):
+    """`TIMED_OUT`: it never ended, or took so much longer that nobody would have merged it."""
+
+    KILLED = "killed"
+    TIMED_OUT = "timed out"
+    SURVIVED = "survived"
 
 
 @dataclass(frozen=True)
@@ -160,13 +171,12 @@ def live(mutant: Mutant) -> int:
         hypothesis.settings.load_profile("mutation")
         tests = MODULES[mutant.module]
         # What is imported already cannot be rewritten by pytest, which says so: no warning of ours.
-        quiet = ["-x", "-q", "-p", "no:cacheprovider", "-o", "filterwarnings=ignore"]
+        quiet = ["-x", "-q", "--noconftest", "-p", "no:cacheprovider", "-o", "filterwarnings=ignore"]
         failed = pytest.main([*quiet, *tests])
     return KILLED if failed else SURVIVED
 
 
-def attempt(mutant: Mutant) -> bool:
-    """True when it survived."""
+def attempt(mutant: Mutant) -> Fate:
     child = os.fork()
     if child == 0:
         null = os.open(os.devnull, os.O_WRONLY)
@@ -178,7 +188,9 @@ def attempt(mutant: Mutant) -> bool:
         finally:
             os._exit(code)
     _, status = os.waitpid(child, 0)
-    return os.WIFEXITED(status) and os.WEXITSTATUS(status) == SURVIVED
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in {signal.SIGXCPU, signal.SIGKILL}:
+        return Fate.TIMED_OUT
+    return Fate.SURVIVED if os.WIFEXITED(status) and os.WEXITSTATUS(status) == SURVIVED else Fate.KILLED
 
 
 def warm() -> None:
@@ -191,6 +203,12 @@ def warm() -> None:
         "pytest",
         "hypothesis",
         "orjson",
+        "hypothesis.extra",
+        "hypothesis.strategies",
+        "_hypothesis_pytestplugin",
+        "grpc.aio",
+        "sqlalchemy.dialects.postgresql.psycopg",
+        "vitrin.protos.catalog.v1.catalog_pb2",
     ):
         importlib.import_module(name)
     for name in ("fastapi", "psycopg", "google.protobuf", "prometheus_client", "structlog"):
@@ -209,22 +227,25 @@ def main() -> int:
     report = {}
     for module in (name for name in MODULES if asked.only in name):
         began_s = time.monotonic()
-        if not attempt(Mutant(module, "", 0)):
+        if attempt(Mutant(module, "", 0)) is not Fate.SURVIVED:
             print(f"{module}: its tests fail without a mutation", file=sys.stderr)
             return 1
         whole = mutants_of(module)
         chosen = sample(whole, asked.each or len(whole), asked.seed)
         with ThreadPoolExecutor(2) as pool:
-            survived = [one for one, lives in zip(chosen, pool.map(attempt, chosen), strict=True) if lives]
+            fates = list(pool.map(attempt, chosen))
+        survived = [one for one, fate in zip(chosen, fates, strict=True) if fate is Fate.SURVIVED]
         report[module] = {
             "mutants": len(whole),
             "tried": len(chosen),
             "killed": len(chosen) - len(survived),
+            "timed_out": fates.count(Fate.TIMED_OUT),
             "survivors": [{"operator": one.operator, "change": one.difference()} for one in survived],
         }
         took_s = time.monotonic() - began_s
         print(
-            f"{module}: {len(whole)} mutants, {len(chosen)} tried, {len(survived)} survived, {took_s:.0f} s"
+            f"{module}: {len(whole)} mutants, {len(chosen)} tried, {len(survived)} survived, "
+            f"{fates.count(Fate.TIMED_OUT)} timed out, {took_s:.0f} s"
         )
         for one in survived:
             print("   ", *one.difference(), sep="\n    ")
