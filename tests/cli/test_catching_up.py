@@ -48,14 +48,8 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(0.02)
 
 
-async def test_a_backlog_that_is_read_is_waited_for_and_one_that_is_not_is_given_up(
-    postgres_url: str, broker: Broker, tmp_path: Path
-) -> None:
-    """The service's clock of patience is the test's: each look at it is ten seconds after the last."""
-    settings = database_settings(postgres_url, hints=broker.membership == "lock")
-    install(settings)
-    kafka, brand = kafka_settings(broker), uuid4()
-    writer = Spine(settings, kafka, member=False)
+async def send_backlog(writer: Spine) -> None:
+    brand = uuid4()
 
     async def all_sent() -> bool:
         async with writer.worker.read([brand]) as session:
@@ -65,6 +59,16 @@ async def test_a_backlog_that_is_read_is_waited_for_and_one_that_is_not_is_given
         for number in range(6):
             await writer.change_many(brand, [[f"thing-{number}-{place:03}" for place in range(500)]])
         await until(all_sent)
+
+
+async def test_a_backlog_that_is_read_is_waited_for_and_one_that_is_not_is_given_up(
+    postgres_url: str, broker: Broker, tmp_path: Path
+) -> None:
+    """The service's clock of patience is the test's: each look at it is ten seconds after the last."""
+    settings = database_settings(postgres_url, hints=broker.membership == "lock")
+    install(settings)
+    kafka = kafka_settings(broker)
+    await send_backlog(Spine(settings, kafka, member=False))
     spine = Gated(settings, kafka, relay_is_here=False)
     app = create_app(
         title="Spine",

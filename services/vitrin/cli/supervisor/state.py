@@ -139,9 +139,9 @@ def stop_left_over(state_path: Path) -> list[str]:
         return []
     stopped = []
     for entry in reversed(processes):
-        if isinstance(entry, dict) and (process := _same_process(entry)) is not None:
-            if _stop(process):
-                stopped.append(str(entry.get("name")))
+        process = _same_process(entry) if isinstance(entry, dict) else None
+        if process is not None and _stop(process):
+            stopped.append(str(entry.get("name")))
     return stopped
 
 
