@@ -141,12 +141,29 @@ def sample(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
 def _is_about_types(mutant: Mutant) -> bool:
     """`X | None` in a signature is an operator for the mutation tool, and nothing for the program; how a dataclass is
     stored, and a property of a protocol, decide nothing."""
-    removed = [line for line in mutant.difference() if line.startswith("-")]
+    removed = [line for line in mutant.difference() if line.startswith("-") and line.strip("- ")]
     if all(line.strip("- ").startswith(("@dataclass", "@property")) for line in removed):
         return True
     if "BinaryOperator_BitOr" not in mutant.operator:
         return False
     return all("|" in line and "None" in line for line in removed)
+
+
+def again(report: Path, module: str) -> list[Mutant]:
+    """The survivors of an earlier report: those that have the same operator and change by now (a change of the source
+    before them moves their lines, so the place does not count)."""
+    told = json.loads(report.read_text()).get(module, {}).get("survivors", [])
+    wanted = {(one["operator"], _without_places(one["change"])) for one in told}
+    operators = {operator for operator, _ in wanted}
+    return [
+        one
+        for one in mutants_of(module)
+        if one.operator in operators and (one.operator, _without_places(one.difference())) in wanted
+    ]
+
+
+def _without_places(change: Sequence[str]) -> str:
+    return "\n".join(line for line in change if not line.startswith("@@"))
 
 
 def live(mutant: Mutant) -> int:
@@ -221,17 +238,20 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="modules whose name contains this")
     parser.add_argument("--out", default="var/mutation.json")
+    parser.add_argument("--again", type=Path, help="only the survivors of this earlier report")
     asked = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     warm()
     report = {}
     for module in (name for name in MODULES if asked.only in name):
         began_s = time.monotonic()
+        whole = again(asked.again, module) if asked.again else mutants_of(module)
+        if not whole:
+            continue
         if attempt(Mutant(module, "", 0)) is not Fate.SURVIVED:
             print(f"{module}: its tests fail without a mutation", file=sys.stderr)
             return 1
-        whole = mutants_of(module)
-        chosen = sample(whole, asked.each or len(whole), asked.seed)
+        chosen = sample(whole, len(whole) if asked.again else asked.each or len(whole), asked.seed)
         with ThreadPoolExecutor(2) as pool:
             fates = list(pool.map(attempt, chosen))
         survived = [one for one, fate in zip(chosen, fates, strict=True) if fate is Fate.SURVIVED]

@@ -13,8 +13,8 @@ SAY_EVERY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One answer. `read` records by check (of those that catch up), `left` where it is known; `waits`: what is not ready
-    in its own words, empty when the part did not answer."""
+    """One answer. `read` records by check (of those that catch up), `left` where it is known; `waits`: what is not
+    ready in its own words, empty when the part did not answer."""
 
     ready: bool = False
     read: Mapping[str, int] = field(default_factory=dict)
