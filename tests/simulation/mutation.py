@@ -9,6 +9,7 @@ begins with the smaller one.
 """
 
 import argparse
+import ast
 import difflib
 import importlib.abc
 import importlib.util
@@ -25,6 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -77,18 +79,23 @@ class Mutant:
         return SERVICES / (self.module.replace(".", "/") + ".py")
 
     def text(self) -> str:
-        if not self.operator:
-            return self.path.read_text()
-        operator = get_operator(self.operator)()
-        mutated: str | None = mutate_code(self.path.read_text(), operator, self.occurrence)
-        assert mutated is not None
-        return mutated
+        return _mutated(self.path, self.operator, self.occurrence)
 
     def difference(self) -> list[str]:
         lines = difflib.unified_diff(
             self.path.read_text().splitlines(), self.text().splitlines(), lineterm="", n=0
         )
         return [line for line in lines if line[:1] in "-+@" and line[:3] not in {"---", "+++"}]
+
+
+@cache
+def _mutated(path: Path, operator: str, occurrence: int) -> str:
+    """Kept: it parses the whole module, which takes longer than most mutants live."""
+    if not operator:
+        return path.read_text()
+    mutated: str | None = mutate_code(path.read_text(), get_operator(operator)(), occurrence)
+    assert mutated is not None
+    return mutated
 
 
 class Instead(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -123,30 +130,60 @@ def mutants_of(module: str) -> list[Mutant]:
 
 
 def sample(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
-    """Without those that change nothing of the program (a type hint that is never looked at, an equal text)."""
+    """Without those that are no other program: a type hint that nobody looks at, how a dataclass is stored, a property
+    of a protocol, whether a parameter may be named. And without those that are no program at all (`def f(a, +, b)`),
+    which every test would kill."""
     chance = random.Random(f"{seed} {mutants[0].module}")
     chosen: list[Mutant] = []
-    seen: set[str] = set()
+    seen: set[str] = {_decides(mutants[0].path.read_text())}
     for mutant in chance.sample(list(mutants), len(mutants)):
-        text = mutant.text()
-        if text in seen or _is_about_types(mutant):
+        try:
+            decides = _decides(mutant.text())
+        except SyntaxError:
             continue
-        seen.add(text)
+        if decides in seen or _is_about_storage(mutant):
+            continue
+        seen.add(decides)
         chosen.append(mutant)
         if len(chosen) == count:
             break
     return chosen
 
 
-def _is_about_types(mutant: Mutant) -> bool:
-    """`X | None` in a signature is an operator for the mutation tool, and nothing for the program; how a dataclass is
-    stored, and a property of a protocol, decide nothing."""
+class _WithoutTypes(ast.NodeTransformer):
+    """Two programs that differ in hints and kinds of parameters only are the same after it."""
+
+    def visit_arguments(self, node: ast.arguments) -> ast.arguments:
+        self.generic_visit(node)
+        named = [*node.posonlyargs, *node.args, *node.kwonlyargs]
+        defaults = [*node.defaults, *(one for one in node.kw_defaults if one is not None)]
+        return ast.arguments([], named, node.vararg, [], [], node.kwarg, defaults)
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        self.generic_visit(node)
+        node.returns = None
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AnnAssign:
+        self.generic_visit(node)
+        node.annotation = ast.Constant(None)
+        return node
+
+
+def _decides(text: str) -> str:
+    """What the program does, as far as its text says. Raises SyntaxError."""
+    compile(text, "a mutant", "exec")
+    return ast.dump(_WithoutTypes().visit(ast.parse(text)))
+
+
+def _is_about_storage(mutant: Mutant) -> bool:
+    """`frozen` and `slots` of a dataclass, and a property of a protocol, decide nothing."""
     removed = [line for line in mutant.difference() if line.startswith("-") and line.strip("- ")]
-    if all(line.strip("- ").startswith(("@dataclass", "@property")) for line in removed):
-        return True
-    if "BinaryOperator_BitOr" not in mutant.operator:
-        return False
-    return all("|" in line and "None" in line for line in removed)
+    return all(line.strip("- ").startswith(("@dataclass", "@property")) for line in removed)
 
 
 def again(report: Path, module: str) -> list[Mutant]:
