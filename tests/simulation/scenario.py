@@ -115,7 +115,6 @@ class Scenario:
     percent: int
     at_least: int
     has_state: bool
-    recalls: bool
     steps: tuple[Step, ...]
 
     @property
@@ -152,7 +151,6 @@ def scenario(seed: int, *, small: bool = False) -> Scenario:
         percent=chance.choice((0, 10, 25)),
         at_least=chance.choice((1, 2, 3)) if small else chance.choice((2, 4, 8)),
         has_state=has_state,
-        recalls=chance.random() < 0.5,
         steps=tuple(sorted(steps, key=lambda step: step.at_s)),
     )
 

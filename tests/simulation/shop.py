@@ -101,7 +101,6 @@ class Shop:
         self.charges: dict[str, Charge] = {}
         self.requests: list[Request] = []
         self.positions: dict[tuple[str, UUID, int], int] = {}
-        self.calls: list[datetime] = []
         self.moved: Callable[[ChannelItem, Facts], None] = lambda row, before: None
         self.judged: Callable[[Judgement, int, datetime], None] = lambda judgement, shown, now: None
         self.returned: Callable[[str], None] = lambda item: None

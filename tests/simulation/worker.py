@@ -58,7 +58,6 @@ class Worker(Hunting):
     shop: Shop
     platform: Platform
     clock: Clockwork
-    recalls: bool
     limiters: dict[Endpoint, Limiter] = field(default_factory=dict)
     breakers: dict[Endpoint, Breaker] = field(default_factory=dict)
     prices_in_a_row: int = 0
@@ -73,9 +72,6 @@ class Worker(Hunting):
             self.limiters[name] = Limiter(Rate(endpoint=name, calls=traits.documented, per_s=WINDOW_S))
             self.breakers[name] = Breaker()
         self.jitter = random.Random(self.clock.chance.random())
-        if self.recalls:
-            ago = [(self.now - at).total_seconds() for at in self.shop.calls]
-            self.limiters["send"].recall(ago, self.clock.now_s)
 
     @property
     def now(self) -> datetime:
@@ -223,8 +219,6 @@ class Worker(Hunting):
                 FailureKind.NOT_SENT, code="endpoint_resting", message="It rests.", retry_after_s=resting_s
             )
         ticket, permit = limiter.take(priority, self.clock.now_s), breaker.begin(self.clock.now_s)
-        if endpoint == "send":
-            self.shop.calls.append(self.now)
         reply: Reply = yield lambda resume: self.platform.call(endpoint, body, resume)
         failure = reply.result if isinstance(reply.result, PlatformFailure) else None
         if not reply.counted:

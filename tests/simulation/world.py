@@ -129,7 +129,7 @@ class World:
         return make
 
     def _worker(self) -> Steps:
-        return Worker(self.shop, self.platform, self.clock, self.scenario.recalls).run()
+        return Worker(self.shop, self.platform, self.clock).run()
 
     def _consumer(self) -> Steps:
         """Positions live with what was handled, and move by compare-and-set."""

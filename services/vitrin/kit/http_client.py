@@ -19,7 +19,7 @@ import asyncio
 import random
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final
@@ -228,11 +228,6 @@ class PlatformHttp:
         """Seconds that a call of this endpoint and lane would now wait: for its rate, or for a breaker to let it
         through; 0 when it could go at once. Ask before taking work: a call that waits holds its items."""
         return self._gates.ready_in_s(_Asking(platform, account, brand, rate, priority))
-
-    def recall(self, *, platform: str, account: str, rate: Rate, ago_s: Iterable[float]) -> None:
-        """Calls of this endpoint that were made so many seconds ago, before this process started. Ignored once a
-        call was made: what is known by then is better."""
-        self._gates.recall(_Asking(platform, account, "", rate, Priority.SLOW), ago_s)
 
     def waiting(self, brand: str, platform: str, endpoint: str) -> int:
         """Calls of a brand that wait for their turn at an endpoint now."""

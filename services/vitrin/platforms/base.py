@@ -16,7 +16,7 @@ is a `PlatformFailure`, whose `kind` says what the caller may do:
     UNKNOWN_OUTCOME  sent, not (completely) answered: read back before repeating
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -264,12 +264,6 @@ class CatalogChannel(Protocol):
     def ready_in_s(self, endpoint: Endpoint = Endpoint.SEND, *, priority: Priority = Priority.SLOW) -> float:
         """Seconds that a call would now wait for the platform's rate in this lane, or for a resting endpoint; 0 when
         it could go at once. Ask before taking work."""
-        ...
-
-    def recall_sends(self, ago_s: Iterable[float]) -> None:
-        """Sends of this account within the last window, made before this process started (from stored attempts): the
-        rate goes on from there. Without it the first call goes at once and no burst follows. Ignored after the
-        first send."""
         ...
 
     async def send(self, operations: Sequence[Operation], *, priority: Priority | None = None) -> SendResult:

@@ -275,25 +275,6 @@ def test_a_restart_makes_no_burst(percents: bool) -> None:
     assert place.quota.throttles == 0
 
 
-@pytest.mark.parametrize("percents", [True, False])
-def test_a_restart_with_a_memory_goes_on_as_if_nothing_had_been(percents: bool) -> None:
-    place = world(percents=percents)
-    place.for_s(300)
-    for _ in range(20):
-        place.limiter = Limiter(META)
-        place.limiter.recall([place.now_s - start_s for start_s in place.starts], place.now_s)
-        place.for_s(45)
-    assert place.quota.throttles == 0
-    assert len(place.starts) >= 0.97 * (300 + 20 * 45) / 60 * 8
-
-
-def test_a_memory_comes_too_late_after_the_first_call() -> None:
-    limiter = Limiter(META)
-    limiter.answered(limiter.take(SLOW, 0.0), 0.1, Usage(share=0.12))
-    limiter.recall([1.0] * 8, 0.2)
-    assert limiter.wait_s(SLOW, 0.2) == 0
-
-
 def test_a_call_that_was_not_sent_gives_its_place_back() -> None:
     limiter = Limiter(Rate(endpoint="x", calls=1, per_s=60))
     ticket = limiter.take(FAST, 0.0)
@@ -315,8 +296,7 @@ def test_a_limiter_that_remembers_nothing_may_be_forgotten() -> None:
 
 def test_our_own_calls_that_went_meanwhile_are_nobody_elses() -> None:
     """The platform's count in the first answer has both calls in it."""
-    limiter = Limiter(Rate(endpoint="send", calls=10, per_s=60))
-    limiter.recall([], 0.0)
+    limiter = Limiter(Rate(endpoint="send", calls=10, per_s=60), changed_s=0.0, known_since_s=0.0)
     first, _ = limiter.take(Priority.FAST, 0.0), limiter.take(Priority.FAST, 0.1)
     limiter.answered(first, 1.0, Usage(share=0.2))
     assert (len(limiter.calls), limiter.foreign_calls) == (2, 0)

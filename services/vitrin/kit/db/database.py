@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction, create_async_engine
 
 from vitrin.kit.clock import Clock
+from vitrin.kit.db.checkout import replace_dead_connections
 from vitrin.kit.db.session import ReadSession, WriteSession, driver_connection, set_scope
 from vitrin.kit.db.urls import Role, role_url
 from vitrin.kit.ids import BrandId
@@ -25,7 +26,7 @@ CONNECTION_STATES: Final = ("08", "57P")
 
 
 def _engine(url: URL, *, settings: DatabaseSettings, connections_max: int, application: str) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=connections_max,
         max_overflow=0,
@@ -38,6 +39,8 @@ def _engine(url: URL, *, settings: DatabaseSettings, connections_max: int, appli
             f" -c idle_in_transaction_session_timeout={settings.idle_transaction_timeout_ms}",
         },
     )
+    replace_dead_connections(engine)
+    return engine
 
 
 class _Database:

@@ -10,7 +10,7 @@ of anybody else; who is turned away learns when to come again (`TurnedAway.retry
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
@@ -161,10 +161,6 @@ class Gates:
         now_s = self._monotonic()
         resting_s = self._breaker(call).wait_s(now_s)
         return max(resting_s, self._gate(call).limiter.wait_s(call.priority, now_s))
-
-    def recall(self, call: Caller, ago_s: Iterable[float]) -> None:
-        """Calls made before a restart, see `Limiter.recall`."""
-        self._gate(call).limiter.recall(ago_s, self._monotonic())
 
     def waiting(self, brand: str, platform: str, endpoint: str) -> int:
         """Calls of a brand that wait for their turn at an endpoint now."""

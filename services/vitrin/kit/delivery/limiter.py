@@ -22,13 +22,11 @@ The limit is learned:
   window up to the documented rate. Usage headers may raise it sooner: above the calls that made the throttle only
   where they said then that the quota was used up, so that it is this quota that they measure.
 
-A new limiter knows nothing of the calls before it (a restart, another worker). Whoever has kept them tells it
-(`recall`); else it assumes that the window before was spent evenly: the first call goes at once and no burst follows
-until an answer says how much is used.
+A new limiter knows nothing of the calls before it (a restart, another worker). It assumes that the window before was
+spent evenly: the first call goes at once and no burst follows until an answer says how much is used.
 """
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
@@ -153,20 +151,6 @@ class Limiter:
         self._forget(now_s)
         learned = self.ceiling is not None or self.limit != self.rate.calls
         return not self.calls and not learned and now_s >= self.blocked_until_s
-
-    def recall(self, ago_s: Iterable[float], now_s: float) -> None:
-        """Calls of this endpoint that were made so many seconds ago, from whoever keeps them over a restart. Only
-        before the first call: what is known by then is better."""
-        if self.known_since_s is not None:
-            return
-        self.known_since_s = self.changed_s = now_s
-        self.calls.extend(
-            Ticket(now_s - ago, now_s - ago + self.rate.per_s * (1 + SPREAD_SHARE))
-            for ago in sorted(ago_s, reverse=True)
-            if 0 <= ago < self.rate.per_s * (1 + SPREAD_SHARE)
-        )
-        if self.calls:
-            self.last_s = self.calls[-1].start_s
 
     # ---- learning
 

@@ -1,6 +1,6 @@
 """Meta's `CatalogChannel`: items_batch, check_batch_request_status and the catalog's products edge."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -76,10 +76,6 @@ class MetaCatalog:
             brand=self.brand,
             priority=priority,
         )
-
-    def recall_sends(self, ago_s: Iterable[float]) -> None:
-        rate = self.capabilities.rates[Endpoint.SEND]
-        self.http.recall(platform="meta", account=self.catalog_id, rate=rate, ago_s=ago_s)
 
     async def send(self, operations: Sequence[Operation], *, priority: Priority | None = None) -> SendResult:
         """UPDATE for upserts and offers; allow_upsert only where the batch has an upsert, so that an offer of an

@@ -1,7 +1,7 @@
 """Pinterest's `CatalogChannel`: /catalogs/items/batch, its polling, and POST /catalogs/items."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -75,10 +75,6 @@ class PinterestCatalog:
             brand=self.brand,
             priority=priority,
         )
-
-    def recall_sends(self, ago_s: Iterable[float]) -> None:
-        rate = self.capabilities.rates[Endpoint.SEND]
-        self.http.recall(platform="pinterest", account=self.ad_account_id, rate=rate, ago_s=ago_s)
 
     def batch_body(self, operations: Sequence[Operation]) -> dict[str, object]:
         """The body of POST /catalogs/items/batch, a CatalogsRetailBatchRequest. Pure."""
