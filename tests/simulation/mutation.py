@@ -26,7 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -56,7 +56,10 @@ MODULES: dict[str, list[str]] = {
     "vitrin.kit.outbox.resending": ["tests/kit/test_outbox_decisions.py"],
 }
 DRILL_SEEDS, WORLD_SEEDS = 30, 20
-CPU_MAX_S = 25
+CPU_MAX_S = 60
+"""Of the tests without a mutation."""
+CPU_FACTOR, CPU_LEAST_S = 3, 5
+"""A mutant may use so many times what they used, and at least so much: most that never end are found out soon."""
 KILLED, SURVIVED = 0, 7
 
 
@@ -203,9 +206,9 @@ def _without_places(change: Sequence[str]) -> str:
     return "\n".join(line for line in change if not line.startswith("@@"))
 
 
-def live(mutant: Mutant) -> int:
+def live(mutant: Mutant, cpu_max_s: int) -> int:
     """In the child: 0 when something noticed."""
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_MAX_S, CPU_MAX_S))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_max_s, cpu_max_s))
     sys.meta_path.insert(0, Instead(mutant))
     sink = io.StringIO()
     with redirect_stdout(sink), redirect_stderr(sink):
@@ -230,7 +233,8 @@ def live(mutant: Mutant) -> int:
     return KILLED if failed else SURVIVED
 
 
-def attempt(mutant: Mutant) -> Fate:
+def attempt(mutant: Mutant, cpu_max_s: int = CPU_MAX_S) -> tuple[Fate, float]:
+    """What became of it, and the processor time in seconds."""
     child = os.fork()
     if child == 0:
         null = os.open(os.devnull, os.O_WRONLY)
@@ -238,10 +242,14 @@ def attempt(mutant: Mutant) -> Fate:
         os.dup2(null, 2)
         code = KILLED
         try:
-            code = live(mutant)
+            code = live(mutant, cpu_max_s)
         finally:
             os._exit(code)
-    _, status = os.waitpid(child, 0)
+    _, status, used = os.wait4(child, 0)
+    return _fate(status), used.ru_utime + used.ru_stime
+
+
+def _fate(status: int) -> Fate:
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) in {signal.SIGXCPU, signal.SIGKILL}:
         return Fate.TIMED_OUT
     return Fate.SURVIVED if os.WIFEXITED(status) and os.WEXITSTATUS(status) == SURVIVED else Fate.KILLED
@@ -285,12 +293,14 @@ def main() -> int:
         whole = again(asked.again, module) if asked.again else mutants_of(module)
         if not whole:
             continue
-        if attempt(Mutant(module, "", 0)) is not Fate.SURVIVED:
+        fate, used_s = attempt(Mutant(module, "", 0))
+        if fate is not Fate.SURVIVED:
             print(f"{module}: its tests fail without a mutation", file=sys.stderr)
             return 1
         chosen = sample(whole, len(whole) if asked.again else asked.each or len(whole), asked.seed)
         with ThreadPoolExecutor(2) as pool:
-            fates = list(pool.map(attempt, chosen))
+            limit_s = max(CPU_LEAST_S, round(CPU_FACTOR * used_s))
+            fates = [fate for fate, _ in pool.map(partial(attempt, cpu_max_s=limit_s), chosen)]
         survived = [one for one, fate in zip(chosen, fates, strict=True) if fate is Fate.SURVIVED]
         report[module] = {
             "mutants": len(whole),
