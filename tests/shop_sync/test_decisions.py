@@ -18,6 +18,7 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
         ({"exists": False}, "item_deleted"),
         ({"status": "draft"}, "item_draft"),
         ({"status": "archived"}, "item_archived"),
+        ({"status": ""}, "item_inactive"),
         ({"gift_card": True}, "gift_card"),
         ({"offered": False}, "no_offer_in_market"),
     ],
@@ -32,6 +33,18 @@ def test_exclusions(changes: dict[str, object], code: str | None) -> None:
     }
     reason = decide.exclusion(**(facts | changes))  # type: ignore[arg-type]
     assert (reason.code if reason else None) == code
+
+
+def test_an_exclusion_says_what_the_shop_says() -> None:
+    asked = {"exists": True, "gift_card": False, "offered": True, "market": "US"}
+    said = [
+        decide.exclusion(status=status, **asked)  # type: ignore[arg-type]
+        for status in ("draft", "")
+    ]
+    assert [reason and reason.message for reason in said] == [
+        "The item is draft in the shop.",
+        "The item is not active in the shop.",
+    ]
 
 
 def test_id_templates() -> None:

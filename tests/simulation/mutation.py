@@ -280,6 +280,7 @@ def warm() -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make mutation")
     parser.add_argument("--each", type=int, default=40, help="mutants per module; 0 for all")
+    parser.add_argument("--after", type=int, default=0, help="without the first of the sample, tried before")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="modules whose name contains this")
     parser.add_argument("--out", default="var/mutation.json")
@@ -297,7 +298,8 @@ def main() -> int:
         if fate is not Fate.SURVIVED:
             print(f"{module}: its tests fail without a mutation", file=sys.stderr)
             return 1
-        chosen = sample(whole, len(whole) if asked.again else asked.each or len(whole), asked.seed)
+        count = asked.after + asked.each if asked.each and not asked.again else len(whole)
+        chosen = sample(whole, count, asked.seed)[asked.after :]
         with ThreadPoolExecutor(2) as pool:
             limit_s = max(CPU_LEAST_S, round(CPU_FACTOR * used_s))
             fates = [fate for fate, _ in pool.map(partial(attempt, cpu_max_s=limit_s), chosen)]

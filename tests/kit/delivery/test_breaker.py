@@ -40,6 +40,14 @@ def test_a_share_of_failures_opens_it_and_too_few_calls_do_not() -> None:
     assert breaker.state(1.0) is BreakerState.OPEN
 
 
+def test_a_share_that_is_reached_after_many_calls_opens_it_too() -> None:
+    breaker = Breaker(RULES)
+    now_s = run(breaker, "wwwwwwww" + "uuuuw" * 2 + "u")
+    assert breaker.state(now_s) is BreakerState.CLOSED, "9 of 19"
+    run(breaker, "u", now_s=now_s)
+    assert breaker.state(now_s) is BreakerState.OPEN, "10 of 20"
+
+
 def test_what_left_the_window_counts_no_more() -> None:
     breaker = Breaker(RULES)
     run(breaker, "uuuwuuu")
