@@ -1,5 +1,6 @@
 """The removal guard's decisions, as pure functions: what passes, what is held, and for how long it counts."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -278,6 +279,9 @@ def test_a_rejection_may_be_taken_back_and_nothing_else() -> None:
     states: list[guard.RequestState] = ["open", "approved", "rejected", "withdrawn"]
     assert [guard.may_decide(state, "approved") for state in states] == [True, False, True, False]
     assert [guard.may_decide(state, "rejected") for state in states] == [True, False, False, False]
+    # What comes from the database is equal, not the same.
+    stored: guard.RequestState = json.loads('"rejected"')
+    assert guard.may_decide(stored, "approved")
 
 
 def test_a_count_is_used_for_a_minute() -> None:

@@ -129,6 +129,7 @@ def test_what_turns_invalid_stays_in_its_hunt_only_while_the_same_is_desired() -
     waiting = sync.desire_present(FRESH, OLD, backlog=True)
     assert waiting.backlog
     assert not sync.hold(waiting, (TOO_LONG,)).backlog
+    assert not sync.desire_absent(waiting, ARCHIVED).backlog
 
 
 def test_a_hunt_goes_on_only_while_the_same_is_desired() -> None:
