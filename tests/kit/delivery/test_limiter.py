@@ -247,6 +247,16 @@ def test_prices_that_never_end_leave_content_one_call_per_window(percents: bool)
     assert place.quota.throttles == 0
 
 
+def test_the_slow_lane_of_a_new_limiter_has_not_starved_yet() -> None:
+    """It may not take the reserve before it had no call in a whole window."""
+    limiter = Limiter(META)
+    assert limiter.wait_s(FAST, 0.0) == 0
+    limiter.take(FAST, 0.0)
+    # Seven calls are assumed, 7.5 s apart and 1.2 s late: with this one, two have to leave before a slow one may go.
+    assert limiter.wait_s(SLOW, 0.0) == pytest.approx(16.2)
+    assert limiter.wait_s(SLOW, 7.0) == pytest.approx(9.2)
+
+
 def test_one_refusal_out_of_nowhere_halves_at_most_and_the_rate_comes_back() -> None:
     place = world(percents=False)
     place.for_s(120)
