@@ -53,6 +53,24 @@ def test_id_templates() -> None:
     assert decide.raw_id("{sku}", item_id="7", sku="") is None
 
 
+def test_the_digest_is_the_one_that_is_stored() -> None:
+    """Another digest for the same item would send every catalog again."""
+    digest = bytes.fromhex("2ecefef1b6815fde7eb3e3cbe199f250")
+    assert decide.digest({"b": 1, "a": "Größe"}) == digest
+    assert decide.digest({"a": "Größe", "b": 1}) == digest
+
+
+def test_price_and_stock_stand_alone_where_they_are_sound_and_travel_without_content() -> None:
+    price, title = Reason("price_missing", "price"), Reason("title_too_long", "title")
+    for partial, problems, alone in (
+        ({"price"}, [title], True),
+        ({"price"}, [title, price], False),
+        ({"price", "title"}, [title], False),
+        ({"price", "title"}, [price], False),
+    ):
+        assert decide.offer_stands_alone(partial, problems) is alone
+
+
 def test_price_changes_only_the_offer_hash() -> None:
     before = decide.wanted({"title": "Shirt", "price": "10.00 USD"}, {"price"})
     after = decide.wanted({"price": "9.00 USD", "title": "Shirt"}, {"price"})

@@ -63,6 +63,18 @@ def test_calls_that_we_cut_off_say_nothing() -> None:
     assert breaker.is_quiet(0.0)
 
 
+def test_a_call_that_began_before_it_opened_says_nothing_of_the_time_after() -> None:
+    breaker = Breaker(RULES)
+    late = [breaker.begin(0.0) for _ in range(5)]
+    now_s = run(breaker, "uuuuu")
+    now_s += breaker.wait_s(now_s)
+    breaker.end(breaker.begin(now_s), Health.WELL, now_s)
+    for permit in late:
+        breaker.end(permit, Health.UNWELL, now_s)
+    assert breaker.state(now_s) is BreakerState.CLOSED
+    assert breaker.in_a_row == 0
+
+
 def test_one_probe_at_a_time_and_its_success_closes() -> None:
     breaker = Breaker(RULES)
     now_s = run(breaker, "uuuuu")
