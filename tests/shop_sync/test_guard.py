@@ -290,3 +290,11 @@ def test_a_count_is_used_for_a_minute() -> None:
     assert guard.count_up_to(POLICY, window, asks, T0 + timedelta(seconds=59)) is None
     assert guard.count_up_to(POLICY, window, asks, T0 + timedelta(seconds=60)) == 420
     assert guard.count_up_to(POLICY, window, asks, T0 - timedelta(seconds=1)) == 420
+
+
+def test_a_charge_whose_slot_is_forgotten_leaves_no_debt() -> None:
+    slot = guard.slot_of(T0)
+    ask = Ask("item", Kind.ZEROING, charge=Charge(slot, Kind.REMOVAL))
+    assert guard.judge(POLICY, Window(), [ask], T0).window.slots[slot] == Left(removals=0, zeroings=1)
+    back = Ask("item", Kind.REMOVAL, charge=Charge(slot, Kind.ZEROING))
+    assert guard.judge(POLICY, Window(), [back], T0).window.slots[slot] == Left(removals=1, zeroings=0)
