@@ -12,6 +12,7 @@ from vitrin.cli.supervisor.secrets import Secrets
 
 BROKER_MEMORY_BYTES_MAX = 500 * 1024 * 1024
 RESTART_BACKOFF_MS_MAX = 30_000
+START_NO_PROGRESS_S = 60
 NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE",)  # it would make every start compile everything again
 SECRETS_OF_ACCOUNTS = ("ACCOUNTS_TOKEN_KEYS",)
 WITHOUT_OPERATOR = ("sandbox",)
@@ -42,6 +43,7 @@ class UpSettings:
     broker_port: int | None
     broker_memory_bytes_max: int
     restart_backoff_ms_max: int
+    start_no_progress_s: int
     accounts_http: Port
     accounts_grpc: Port
     catalog_http: Port
@@ -66,6 +68,7 @@ class UpSettings:
                 given, "VITRIN_BROKER_MEMORY_BYTES_MAX", BROKER_MEMORY_BYTES_MAX
             ),
             restart_backoff_ms_max=_integer(given, "VITRIN_RESTART_BACKOFF_MS_MAX", RESTART_BACKOFF_MS_MAX),
+            start_no_progress_s=max(1, _integer(given, "VITRIN_START_NO_PROGRESS_S", START_NO_PROGRESS_S)),
             accounts_http=Port.of(given, "ACCOUNTS_HTTP_PORT", 8001),
             accounts_grpc=Port.of(given, "ACCOUNTS_GRPC_PORT", 9001),
             catalog_http=Port.of(given, "CATALOG_HTTP_PORT", 8002),
