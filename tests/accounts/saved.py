@@ -9,6 +9,12 @@ from vitrin.events.registry import EVENT_TYPES
 from vitrin.protos.kit.v1.outbox_pb2 import OutboxBatch
 
 
+TABLES = (
+    *("brands", "api_keys", "connections", "outgoing_switches", "audit_entries", "outbox"),
+    *("oauth_apps", "oauth_attempts", "oauth_tokens"),
+)
+
+
 def _connect(settings: AccountsSettings) -> psycopg.Connection[Any]:
     url = settings.database.url.get_secret_value().replace("/postgres?", "/vitrin_accounts?")
     return psycopg.connect(url)
@@ -40,7 +46,7 @@ def whole_text(settings: AccountsSettings) -> str:
     """Every row of every table as text, to look for what must not be there."""
     with _connect(settings) as connection:
         text = ""
-        for table in ("brands", "api_keys", "connections", "outgoing_switches", "audit_entries", "outbox"):
+        for table in TABLES:
             for (row,) in connection.execute(f"select t::text from {table} t").fetchall():
                 text += row + "\n"
     return text
