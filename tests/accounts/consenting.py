@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.accounts.conftest import MovingClock, Shop, open_shop
+from tests.accounts.saved import forget_tokens
 from tests.kit.serving import serving
 from vitrin.accounts.connecting import READ_TIMEOUT_S, Connecting, connecting
 from vitrin.accounts.main import build_app, build_rpc
@@ -126,6 +127,7 @@ async def a_house(
         ):
             yield House(client, sandbox, rpc, parts, settings)
         await rpc.stop()
+        forget_tokens(settings)
 
 
 def logged(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> str:

@@ -11,7 +11,7 @@ CHOOSE_ASSETS: Final = "choose_assets"
 ATTEMPT_LIFETIME: Final = timedelta(minutes=15)
 ATTEMPT_KEPT: Final = timedelta(days=1)
 """How long the outcome of an attempt can be read."""
-ATTEMPTS_OPEN_MAX: Final = 50
+ATTEMPTS_OPEN_MAX: Final = 20
 """Consents of a brand that are under way at once."""
 CHOOSE_WITHIN: Final = timedelta(days=7)
 """A connection without a choice is dropped after this time, its token with it."""
@@ -27,6 +27,9 @@ FAILING_AFTER: Final = 3
 """Renewals that went wrong in a row, from which on it is no passing matter."""
 LEAD_SHARE: Final = 4
 """A token is renewed in the last quarter of its life."""
+
+EXTENSION_MIN: Final = timedelta(minutes=10)
+TRAVEL_MAX: Final = timedelta(minutes=1)
 
 Renewal = Literal["automatic", "by_consent", "by_hand", "not_needed"]
 
@@ -68,6 +71,14 @@ def after_no_extension(now: datetime, expires_at: datetime | None) -> datetime |
     if expires_at is None or expires_at <= now:
         return None
     return now + max((expires_at - now) / LEAD_SHARE, timedelta(minutes=1))
+
+
+def lives_longer(*, before: datetime | None, after: datetime | None, same_token: bool) -> bool:
+    """Whether a renewal brought something. Lifetimes come in whole seconds and travel, so a token that is the same as
+    before must end clearly later, and another one may end a little earlier."""
+    if before is None or after is None:
+        return after is None or not same_token
+    return after > before + EXTENSION_MIN if same_token else after > before - TRAVEL_MAX
 
 
 def forecast(

@@ -129,7 +129,12 @@ class Refresher:
         now, connection = self._clock(), held.connection
         brand_id, connection_id = BrandId(connection.brand_id), ConnectionId(connection.connection_id)
         expires_at = ends_at(now, tokens.expires_in_s)
-        if not _lives_longer(expires_at, held):
+        brings = held.expired or domain_oauth.lives_longer(
+            before=connection.expires_at,
+            after=expires_at,
+            same_token=tokens.access_token == self._grants.token_of(connection),
+        )
+        if not brings:
             renews_at = domain_oauth.after_no_extension(now, connection.expires_at)
             changes = {"renewal": "by_consent", "refresh_at": renews_at, "claimed_until": None, "failures": 0}
             async with self._database.write(brand_id) as tx:
@@ -213,11 +218,6 @@ class Refresher:
             return None
         sealed = Sealed(token.refresh_key_id, bytes(token.refresh_nonce), bytes(token.refresh_ciphertext))
         return self._cipher.open(sealed, refresh_binding(token.connection_id))
-
-
-def _lives_longer(expires_at: datetime | None, held: _Held) -> bool:
-    before = held.connection.expires_at
-    return expires_at is None or before is None or held.expired or expires_at > before
 
 
 class RenewalLoop:
