@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 from vitrin.kit.http_client import Call, PlatformHttp, Rate
 
 RATE: Final = Rate(endpoint="oauth", calls=600, per_s=60.0)
-"""Per brand; chosen by us: no platform publishes a limit for its token endpoint (unverified). Somebody waits for the ten
-or so calls that list assets."""
+"""Per brand; chosen by us: no platform publishes a limit for its token endpoint (unverified). Somebody waits for the
+ten or so calls that list assets."""
 REPLY_BYTES_MAX: Final = 2 * 1024 * 1024
 ASSET_PAGES_MAX: Final = 10
 """Pages that are read of one list of assets; what lies behind them is not offered."""
