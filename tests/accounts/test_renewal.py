@@ -66,14 +66,18 @@ def ids(person: Person, connection: dict[str, Any]) -> tuple[BrandId, Connection
     return BrandId(UUID(person.shop.id)), ConnectionId(UUID(connection["id"]))
 
 
+async def tokens_of(person: Person) -> list[str]:
+    """Every token that the platform gave to the person's account."""
+    told = (await person.house.command("GET", "/_sandbox/oauth")).json()
+    mine = (person.platform, f"Sandbox shop {int(person.catalog_id) % 1_000_000}")
+    return [one["access_token"] for one in told["tokens"] if (one["platform"], one["account"]) == mine]
+
+
 async def at_the_platform(person: Person, state: str) -> None:
     """What the platform thinks of every token of the person from now on."""
-    told = (await person.house.command("GET", "/_sandbox/oauth")).json()
-    shop = f"Sandbox shop {int(person.catalog_id) % 1_000_000}"
-    for one in told["tokens"]:
-        if (one["platform"], one["account"]) == (person.platform, shop):
-            body = {"platform": person.platform, "access_token": one["access_token"], "state": state}
-            await person.house.command("POST", "/_sandbox/tokens", body)
+    for token in await tokens_of(person):
+        body = {"platform": person.platform, "access_token": token, "state": state}
+        await person.house.command("POST", "/_sandbox/tokens", body)
 
 
 @pytest.mark.parametrize("platform", ["meta", "pinterest"])
@@ -310,3 +314,27 @@ async def test_neither_the_worker_nor_another_brand_reads_a_secret(
                     await session.all(select(table))
     finally:
         await worker.close()
+
+
+async def test_while_everything_is_stopped_no_platform_hears_of_us(
+    pinterest: Person, loop: RenewalLoop, clock: MovingClock
+) -> None:
+    made = await pinterest.connect()
+    assert (await pinterest.shop.call("POST", "/v1/outgoing:stop", {"reason": "test"})).is_success
+    refused = await pinterest.shop.call("POST", f"/v1/connections/{made['id']}:renew")
+    assert (refused.status_code, refused.json()["code"]) == (503, "renewal_under_way")
+    assert len(await tokens_of(pinterest)) == 1
+    assert (await pinterest.shop.call("POST", "/v1/outgoing:resume", {})).is_success
+    clock.ahead = timedelta(minutes=2)
+    await everything_due(loop)
+    assert len(await tokens_of(pinterest)) == 2
+
+
+async def test_a_token_that_a_platform_repeats_is_masked(meta: Person) -> None:
+    made = await meta.connect()
+    token = await meta.leased(made["id"])
+    await meta.house.parts.leases.report(
+        *ids(meta, made), state="refused", error=f"190: Malformed access token {token}", actor="shop_sync"
+    )
+    assert (await meta.read(made["id"]))["last_error"] == "190: Malformed access token ***"
+    assert token not in whole_text(meta.house.settings)

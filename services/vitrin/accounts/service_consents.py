@@ -38,7 +38,7 @@ from vitrin.accounts.errors_oauth import (
 from vitrin.accounts.metrics_oauth import CONSENTS
 from vitrin.accounts.service_apps import Apps
 from vitrin.accounts.service_connections import platform_spec, visible_modes
-from vitrin.accounts.service_grants import Granted, Grants
+from vitrin.accounts.service_grants import Granted, Grants, told
 from vitrin.kit.access import Principal
 from vitrin.kit.clock import Clock
 from vitrin.kit.crypto import Sealed, TokenCipher
@@ -210,7 +210,7 @@ class Consents:
             )
             scopes = await self._scopes(flow, reach, tokens)
         except PlatformFailure as failure:
-            raise refused_or_silent(failure, spec.title) from failure
+            raise refused_or_silent(failure, spec.title, app.secret, code) from failure
         _check_scopes(flow, scopes, spec.title)
         return await self._grants.keep(row, tokens=tokens, scopes=scopes, base_url=base_url)
 
@@ -241,9 +241,9 @@ class Consents:
             await repository_oauth.end_attempt(tx, brand_id, attempt_id, changes)
 
 
-def refused_or_silent(failure: PlatformFailure, title: str) -> VitrinError:
+def refused_or_silent(failure: PlatformFailure, title: str, *secrets: str) -> VitrinError:
     """What a failed exchange means for the person who waits."""
-    said = mask_text(failure.message)[: domain.LAST_ERROR_LENGTH_MAX]
+    said = told(failure, *secrets)
     _log.warning("exchange_failed", kind=failure.kind.value, code=failure.code, said=said)
     if failure.kind in REFUSALS:
         return CodeRefused(f"{title} says: {said}", platform_code=failure.platform_code)

@@ -19,7 +19,7 @@ from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.http_client import PlatformHttp
 from vitrin.kit.ids import BrandId, ConnectionId, new_uuid
-from vitrin.kit.logs import mask_text
+from vitrin.kit.logs import MASK, mask_text
 from vitrin.platforms.base import FailureKind, PlatformFailure
 from vitrin.platforms.oauth import Asset, Reach, Tokens
 from vitrin.platforms.registry import OAUTH, PLATFORMS
@@ -125,7 +125,7 @@ class Grants:
         try:
             return await OAUTH[connection.platform].assets(reach, token, scopes)
         except PlatformFailure as failure:
-            said = mask_text(failure.message)[: domain.LAST_ERROR_LENGTH_MAX]
+            said = told(failure, token)
             if failure.kind in FOR_SOMEBODY:
                 raise AssetsUnreadable(f"{title} says: {said}", fix=failure.fix or None) from failure
             raise PlatformSilent(f"{title}: {said}", fix="Try again in a while.") from failure
@@ -169,6 +169,14 @@ class Grants:
             before=before,
             after=row,
         )
+
+
+def told(failure: PlatformFailure, *secrets: str) -> str:
+    """The platform's words for people, without the secrets that it may repeat (Meta does)."""
+    said = failure.message
+    for secret in secrets:
+        said = said.replace(secret, MASK) if secret else said
+    return mask_text(said)[: domain.LAST_ERROR_LENGTH_MAX]
 
 
 def ends_at(now: datetime, lifetime_s: int | None) -> datetime | None:

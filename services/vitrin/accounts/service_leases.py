@@ -24,7 +24,7 @@ from vitrin.kit.crypto import Sealed, TokenCipher
 from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.ids import BrandId, ConnectionId, KeyId
-from vitrin.kit.logs import mask_text
+from vitrin.kit.logs import MASK, mask_text
 
 ALL_MODES = ("sandbox", "live")
 
@@ -101,7 +101,7 @@ class Leases:
         row, lease = await self._decide(brand_id, connection_id, min_valid_s)
         if lease.outcome == "expired" and row.state == "active" and self._renew is not None:
             renewal = await self._renew(brand_id, connection_id)
-            if renewal.outcome in ("claimed", "silent"):
+            if renewal.outcome in ("claimed", "silent", "stopped"):
                 raise RenewalUnderWay(renewal.said)
             row, lease = await self._decide(brand_id, connection_id, min_valid_s)
         match lease.outcome:
@@ -115,9 +115,7 @@ class Leases:
                 await self.expire(brand_id, connection_id, actor=actor)
                 raise TokenExpired
         assert lease.until is not None
-        sealed = Sealed(row.token_key_id, bytes(row.token_nonce), bytes(row.token_ciphertext))
-        token = self._cipher.open(sealed, connection_id.bytes)
-        return LeasedToken(row=row, access_token=token, until=lease.until)
+        return LeasedToken(row=row, access_token=self._opened(row), until=lease.until)
 
     async def report(
         self, brand_id: BrandId, connection_id: ConnectionId, *, state: str, error: str, actor: str
@@ -126,8 +124,20 @@ class Leases:
         if state not in domain.REPORTABLE_STATES:
             choices = ", ".join(domain.REPORTABLE_STATES)
             raise StateUnknown(f"{state!r} is no state.", field="state", fix=f"Choose from: {choices}.")
-        last_error = "" if state == "active" else mask_text(error)[: domain.LAST_ERROR_LENGTH_MAX]
+        last_error = "" if state == "active" else await self._masked(brand_id, connection_id, error)
         await self._move(brand_id, connection_id, state=state, last_error=last_error, actor=actor)
+
+    async def _masked(self, brand_id: BrandId, connection_id: ConnectionId, error: str) -> str:
+        """A platform may repeat the token that it refuses; it must be in no row, event or log line."""
+        async with self._database.read(brand_id) as session:
+            row = await repository.connection(session, brand_id, connection_id, modes=ALL_MODES)
+        if row is None:
+            raise ConnectionNotFound
+        return mask_text(error.replace(self._opened(row), MASK))[: domain.LAST_ERROR_LENGTH_MAX]
+
+    def _opened(self, row: Any) -> str:
+        sealed = Sealed(row.token_key_id, bytes(row.token_nonce), bytes(row.token_ciphertext))
+        return self._cipher.open(sealed, row.connection_id.bytes)
 
     async def expire(self, brand_id: BrandId, connection_id: ConnectionId, *, actor: str) -> None:
         """An active connection whose token has ended says so, and why nobody renewed it."""

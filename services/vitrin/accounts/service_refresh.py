@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,13 +20,15 @@ from vitrin.accounts.metrics_oauth import ENDING, REFRESHES
 from vitrin.accounts.service_apps import Apps
 from vitrin.accounts.service_connections import sealed_columns
 from vitrin.accounts.service_consents import REFUSALS
-from vitrin.accounts.service_grants import Grants, ends_at, refresh_binding, refresh_columns
+from vitrin.accounts.service_grants import Grants, ends_at, refresh_binding, refresh_columns, told
 from vitrin.accounts.service_leases import ALL_MODES, Leases
+from vitrin.kit.access.outgoing import HOUSE
 from vitrin.kit.clock import Clock
 from vitrin.kit.crypto import CannotOpen, Sealed, TokenCipher
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
+from vitrin.kit.db.session import ReadSession
 from vitrin.kit.ids import BrandId, ConnectionId
-from vitrin.kit.logs import get_logger, mask_text
+from vitrin.kit.logs import get_logger
 from vitrin.platforms.base import PlatformFailure
 from vitrin.platforms.oauth import Tokens
 from vitrin.platforms.registry import OAUTH, PLATFORMS
@@ -34,8 +36,9 @@ from vitrin.platforms.registry import OAUTH, PLATFORMS
 ACTOR = "service:token-renewal"
 AT_ONCE = 20
 """Tokens that are taken up in one round of the loop."""
+STOPPED_LOOK_AGAIN = timedelta(minutes=1)
 RENEWALS = ("automatic", "failing", "by_consent", "by_hand")
-Outcome = Literal["renewed", "not_extended", "impossible", "refused", "silent", "claimed", "gone"]
+Outcome = Literal["renewed", "not_extended", "impossible", "refused", "silent", "stopped", "claimed", "gone"]
 _log = get_logger("vitrin.accounts.refresh")
 
 
@@ -79,9 +82,9 @@ class Refresher:
         except CannotOpen as error:
             renewal = Renewal("refused", f"The sealed token cannot be opened: {error}")
         except PlatformFailure as failure:
-            said = f"{failure.code}: {mask_text(failure.message)}"[: domain.LAST_ERROR_LENGTH_MAX]
+            said = f"{failure.code}: {told(failure, self._grants.token_of(held.connection))}"
             outcome: Outcome = "refused" if failure.kind in REFUSALS else "silent"
-            renewal = Renewal(outcome, said)
+            renewal = Renewal(outcome, said[: domain.LAST_ERROR_LENGTH_MAX])
         else:
             renewal = tokens if isinstance(tokens, Renewal) else await self._take(held, tokens)
         if renewal.outcome not in ("renewed", "not_extended", "gone"):
@@ -99,6 +102,10 @@ class Refresher:
                 return Renewal("gone")
             if token.claimed_until is not None and token.claimed_until > now:
                 return Renewal("claimed")
+            if await _stopped(tx, brand_id, connection.platform):
+                changes = {"refresh_at": now + STOPPED_LOOK_AGAIN}
+                await repository_oauth.change_token(tx, brand_id, connection_id, changes)
+                return Renewal("stopped", "Everything outgoing is stopped: no platform hears of us.")
             await repository_oauth.change_token(tx, brand_id, connection_id, {"claimed_until": now + CLAIM})
         ended = connection.expires_at is not None and connection.expires_at <= now
         expired = ended or connection.state == "token_expired"
@@ -207,9 +214,9 @@ class Refresher:
                 return
             if renewal.said in connection.last_error:
                 return
-            told = f"{connection.last_error} {renewal.said}".strip()[: domain.LAST_ERROR_LENGTH_MAX]
+            both = f"{connection.last_error} {renewal.said}".strip()[: domain.LAST_ERROR_LENGTH_MAX]
             after = await repository.update_connection(
-                tx, brand_id, connection_id, {"last_error": told, "updated_at": now}
+                tx, brand_id, connection_id, {"last_error": both, "updated_at": now}
             )
             tx.publish(events.connection_changed(after, at=now))
 
@@ -218,6 +225,12 @@ class Refresher:
             return None
         sealed = Sealed(token.refresh_key_id, bytes(token.refresh_nonce), bytes(token.refresh_ciphertext))
         return self._cipher.open(sealed, refresh_binding(token.connection_id))
+
+
+async def _stopped(session: ReadSession, brand_id: BrandId, platform: str) -> bool:
+    """The switches of the house, the brand, and the brand on the platform."""
+    rows = await repository.switches(session, (HOUSE, brand_id))
+    return any(row.stopped and row.platform in ("", platform) for row in rows)
 
 
 class RenewalLoop:

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from vitrin.sandbox.accounts import Account
-from vitrin.sandbox.grants import Issued, Refresh
+from vitrin.sandbox.grants import HOUSE_APPS, Issued, Refresh
 from vitrin.sandbox.state import CatalogState, StoredItem
 from vitrin.sandbox.world import World
 
@@ -175,9 +175,10 @@ def capture(world: World) -> Snapshot:
 
 
 def _consents(world: World) -> Iterator[AppLine | IssuedLine | RefreshLine]:
-    """Codes live ten minutes and are not kept."""
+    """Codes live ten minutes and are not kept; the apps that every sandbox knows need not be."""
     for (platform, app_id), secret in world.grants.apps.items():
-        yield AppLine(platform, app_id, secret)
+        if HOUSE_APPS.get(platform) != (app_id, secret):
+            yield AppLine(platform, app_id, secret)
     for issued in world.grants.tokens.values():
         yield IssuedLine(issued)
     for text, refresh in world.grants.refreshes.items():

@@ -115,7 +115,7 @@ async def renew_token(request: Request, caller: Writer, connection_id: UUID) -> 
     renewal = await parts.refresher.renew(caller.brand_id, ConnectionId(row.connection_id))
     if renewal.outcome == "gone":
         raise NotByConsent
-    if renewal.outcome in ("claimed", "silent"):
+    if renewal.outcome in ("claimed", "silent", "stopped"):
         raise RenewalUnderWay(renewal.said)
     if renewal.outcome != "renewed":
         raise RenewalRefused(renewal.said or "The platform gave no token that lives longer.")

@@ -13,7 +13,7 @@ from vitrin.cli.supervisor.secrets import Secrets
 BROKER_MEMORY_BYTES_MAX = 500 * 1024 * 1024
 RESTART_BACKOFF_MS_MAX = 30_000
 NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE",)  # it would make every start compile everything again
-SECRETS_OF_ACCOUNTS = ("ACCOUNTS_TOKEN_KEYS",)
+SECRETS_OF_ACCOUNTS = ("ACCOUNTS_TOKEN_KEYS", "ACCOUNTS_OAUTH_APPS", "ACCOUNTS_OAUTH_SANDBOX_APPS")
 WITHOUT_OPERATOR = ("sandbox",)
 
 
@@ -113,7 +113,8 @@ def for_service(environment: Mapping[str, str], *, name: str, secrets: Secrets) 
     if name not in WITHOUT_OPERATOR:
         own["VITRIN_OPERATOR_TOKEN"] = secrets.operator_token
     if name == "accounts":
-        own["ACCOUNTS_TOKEN_KEYS"] = secrets.token_keys
+        given = {name: environment[name] for name in SECRETS_OF_ACCOUNTS if name in environment}
+        own |= {**given, "ACCOUNTS_TOKEN_KEYS": secrets.token_keys}
     return own
 
 
