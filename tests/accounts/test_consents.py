@@ -312,8 +312,8 @@ async def test_of_other_brands_nothing_is_there(house: House, meta: Person) -> N
 async def own_app(person: Person, app_id: str, secret: str) -> None:
     app = {"platform": person.platform, "app_id": app_id, "secret": secret}
     await person.house.command("POST", "/_sandbox/oauth/apps", app)
-    body = {"mode": "sandbox", "app_id": app_id, "app_secret": secret}
-    answer = await person.shop.call("PUT", f"/v1/oauth/apps/{person.platform}", body)
+    body = {"platform": person.platform, "mode": "sandbox", "app_id": app_id, "app_secret": secret}
+    answer = await person.shop.call("PUT", "/v1/oauth/apps", body)
     assert answer.status_code == 200, answer.text
     assert secret not in answer.text
 
@@ -331,7 +331,7 @@ async def test_a_brand_brings_its_own_app(
     assert [one["app_id"] for one in listed.json()["data"]] == ["7800001"]
     assert secret not in whole_text(meta.house.settings) + listed.text + logged(caplog, capsys)
     assert secret not in str([one[3:] for one in audit_of(meta.house.settings, meta.shop.id)])
-    path = f"/v1/oauth/apps/{meta.platform}?mode=sandbox"
+    path = f"/v1/oauth/apps?platform={meta.platform}&mode=sandbox"
     assert (await meta.shop.call("DELETE", path)).status_code == 204
     assert (await meta.shop.call("DELETE", path)).status_code == 404
     assert (await meta.start())["app_id"] != "7800001"
@@ -339,8 +339,8 @@ async def test_a_brand_brings_its_own_app(
 
 async def test_a_wrong_app_secret_is_told(person: Person) -> None:
     await own_app(person, "7900001", "right-secret")
-    body = {"mode": "sandbox", "app_id": "7900001", "app_secret": "wrong-secret"}
-    assert (await person.shop.call("PUT", f"/v1/oauth/apps/{person.platform}", body)).is_success
+    body = {"platform": person.platform, "mode": "sandbox", "app_id": "7900001", "app_secret": "wrong-secret"}
+    assert (await person.shop.call("PUT", "/v1/oauth/apps", body)).is_success
     started = await person.start()
     answer = await person.back(await person.decide(started["authorize_url"]))
     assert answer.status_code in (400, 503)
@@ -354,8 +354,8 @@ async def test_live_needs_an_app_and_a_live_key(meta: Person) -> None:
     assert (answer.status_code, answer.json()["code"]) == (400, "oauth_not_configured")
     refused = await meta.shop.call("POST", "/v1/connections:authorize", body, key=meta.shop.test)
     assert (refused.status_code, refused.json()["code"]) == (403, "live_needs_live_key")
-    app = {"mode": "live", "app_id": "1", "app_secret": "s"}
-    path = f"/v1/oauth/apps/{meta.platform}"
+    app = {"platform": meta.platform, "mode": "live", "app_id": "1", "app_secret": "s"}
+    path = "/v1/oauth/apps"
     put = await meta.shop.call("PUT", path, app, key=meta.shop.test)
     assert (put.status_code, put.json()["code"]) == (403, "live_needs_live_key")
     assert (await meta.shop.call("PUT", path, app)).is_success

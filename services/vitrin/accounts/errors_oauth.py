@@ -7,7 +7,7 @@ AGAIN = "Start again: vitrin connect, or POST /v1/connections:authorize."
 
 class OAuthNotConfigured(Refused):
     code, title = "oauth_not_configured", "There is no app to ask for consent with"
-    fix = "Give the brand's own app with PUT /v1/oauth/apps/{platform}, or set ACCOUNTS_OAUTH_APPS for the house's."
+    fix = "Give the brand's own app with PUT /v1/oauth/apps, or set ACCOUNTS_OAUTH_APPS for the house's."
 
 
 class TooManyConsents(TooMany):

@@ -179,6 +179,14 @@ class ChooseRequest(Request):
 class AppPut(Request):
     """A brand's own app at a platform. The secret is sealed and never shown again."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"platform": "meta", "mode": "sandbox", "app_id": "1234567890", "app_secret": "0a1b2c..."}
+            ]
+        }
+    )
+    platform: Code
     mode: ConnectionMode
     app_id: Annotated[Text, Field(min_length=1, max_length=APP_ID_LENGTH_MAX)]
     app_secret: AccessToken

@@ -146,10 +146,10 @@ def own_app(
     secret = sys.stdin.readline().strip()
     if not secret:
         raise CliFailure("no app secret", fix="pass it on stdin", code="secret_missing", exit_code=Exit.USAGE)
-    body = {"mode": mode.value, "app_id": app_id, "app_secret": secret}
+    body = {"platform": platform, "mode": mode.value, "app_id": app_id, "app_secret": secret}
     output = Output(as_json=as_json)
     with with_key("accounts", key) as accounts:
-        saved = accounts.call("PUT", f"/v1/oauth/apps/{platform}", json=body)
+        saved = accounts.call("PUT", "/v1/oauth/apps", json=body)
     if as_json:
         output.json(saved)
     else:

@@ -1,10 +1,10 @@
 """/v1/connections:authorize, /v1/oauth, and the choice of assets: connecting a platform by consent."""
 
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from vitrin.accounts.api import pages
@@ -31,6 +31,7 @@ from vitrin.kit.ids import ConnectionId
 from vitrin.platforms.registry import PLATFORMS
 
 router = APIRouter(prefix="/v1", tags=["connecting by consent"])
+Platform = Annotated[str, Query(max_length=64)]
 CALLBACK = "/v1/oauth/callback"
 ANSWER_LENGTH_MAX = 4_096
 """Characters of one value that a platform sends back; longer ones are cut and so match nothing."""
@@ -58,7 +59,8 @@ def _callback(request: Request) -> str:
 @router.post("/connections:authorize", status_code=201)
 async def authorize(request: Request, caller: Writer, body: AuthorizeRequest) -> AuthorizeAnswer:
     """Start a consent: send somebody to `authorize_url` within 15 minutes. The platform sends them back to
-    `redirect_uri`; then the connection waits in state `choose_assets`. The state in the URL works once."""
+    `redirect_uri` (a page for browsers, `GET /v1/oauth/callback/{platform}`, that needs no key); then the connection
+    waits in state `choose_assets`, or the attempt says why not. The state in the URL works once."""
     started = await _parts(request).consents.start(
         caller,
         platform=body.platform,
@@ -76,7 +78,7 @@ async def read_attempt(request: Request, caller: Reader, attempt_id: UUID) -> At
     return Attempt.of(await _parts(request).consents.attempt(caller, attempt_id), clock())
 
 
-@router.get("/oauth/callback/{platform}", response_class=HTMLResponse)
+@router.get("/oauth/callback/{platform}", include_in_schema=False)
 async def callback(request: Request, platform: str) -> Response:
     """Where a platform sends people back to; needs no key, the state says whose consent it is. A page for browsers, a
     problem document for programs that ask for JSON."""
@@ -129,17 +131,17 @@ async def list_apps(request: Request, caller: Reader) -> OwnApps:
     return OwnApps(data=[OwnApp.of(row) for row in rows])
 
 
-@router.put("/oauth/apps/{platform}")
-async def save_app(request: Request, caller: Writer, platform: str, body: AppPut) -> OwnApp:
+@router.put("/oauth/apps")
+async def save_app(request: Request, caller: Writer, body: AppPut) -> OwnApp:
     """Ask for consent with the brand's own app instead of the house's. Tokens of another app are not renewed any more:
     connect again before they end."""
     row = await _parts(request).apps.save(
-        caller, platform=platform, mode=body.mode, app_id=body.app_id, secret=secret_of(body)
+        caller, platform=body.platform, mode=body.mode, app_id=body.app_id, secret=secret_of(body)
     )
     return OwnApp.of(row)
 
 
-@router.delete("/oauth/apps/{platform}", status_code=204)
-async def delete_app(request: Request, caller: Writer, platform: str, mode: ConnectionMode) -> None:
+@router.delete("/oauth/apps", status_code=204)
+async def delete_app(request: Request, caller: Writer, platform: Platform, mode: ConnectionMode) -> None:
     """Go back to the house's app."""
     await _parts(request).apps.delete(caller, platform=platform, mode=mode)
