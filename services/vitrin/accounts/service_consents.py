@@ -7,11 +7,14 @@ Whatever becomes of the consent is kept for a day, so that who started it can re
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from secrets import token_urlsafe
 from typing import Any
 from uuid import UUID
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from vitrin.accounts import domain, repository, repository_oauth
 from vitrin.accounts.domain_oauth import (
@@ -22,6 +25,7 @@ from vitrin.accounts.domain_oauth import (
 )
 from vitrin.accounts.errors import ConnectionNotFound, LiveNeedsLiveKey
 from vitrin.accounts.errors_oauth import (
+    AGAIN,
     AssetsNotChosen,
     AttemptNotFound,
     CodeMissing,
@@ -159,6 +163,12 @@ class Consents:
             CONSENTS.labels(platform, refusal.code).inc()
             problem = {"code": refusal.code, "detail": refusal.detail, "fix": refusal.fix}
             await self._end(brand_id, row.attempt_id, {"outcome": "refused", "problem": problem})
+            raise
+        except Exception:
+            # Whoever waits for the attempt must not wait for fifteen minutes.
+            problem = {"code": VitrinError.code, "detail": VitrinError.title, "fix": AGAIN}
+            with suppress(SQLAlchemyError):
+                await self._end(brand_id, row.attempt_id, {"outcome": "refused", "problem": problem})
             raise
         CONSENTS.labels(platform, "connected").inc()
         ended = {"outcome": "connected", "connection_id": granted.connection.connection_id}

@@ -172,6 +172,15 @@ def missing(flow: OAuthFlow, granted: Collection[str]) -> list[Scope]:
     return [scope for scope in flow.scopes if scope.name not in granted]
 
 
+def unique(found: Sequence[Asset]) -> list[Asset]:
+    """Without those that have no id; what is reached on two ways stands where it was found first."""
+    first: dict[tuple[str, str], Asset] = {}
+    for one in found:
+        if one.id:
+            first.setdefault((one.kind, one.id), one)
+    return list(first.values())
+
+
 def text_of(answer: Mapping[str, Any], name: str) -> str:
     """A text of an answer, "" where there is none."""
     value = answer.get(name)

@@ -25,6 +25,7 @@ from vitrin.platforms.oauth import (
     Tokens,
     lifetime_of,
     text_of,
+    unique,
 )
 
 CONSENT_URL: Final = "https://www.facebook.com/v26.0/dialog/oauth"
@@ -95,7 +96,7 @@ class MetaOAuth:
         if "pages_show_list" in scopes:
             pages = await self._list(reach, access_token, "me/accounts", {"fields": "id,name"})
             found += [_asset("page_id", one) for one in pages]
-        return _once(found)
+        return unique(found)
 
     async def _of_business(
         self, reach: Reach, token: str, business_id: str, business: Mapping[str, Any]
@@ -151,11 +152,6 @@ def _asset(
     kind: str, one: Mapping[str, Any], *, id_field: str = "id", implies: Mapping[str, str] | None = None
 ) -> Asset:
     return Asset(kind=kind, id=text_of(one, id_field), name=text_of(one, "name"), implies=implies or {})
-
-
-def _once(found: list[Asset]) -> list[Asset]:
-    """A catalog may be reached through two businesses: the first wins, which owns it or was listed first."""
-    return list({(one.kind, one.id): one for one in reversed(found) if one.id}.values())[::-1]
 
 
 FLOW: Final = MetaOAuth()

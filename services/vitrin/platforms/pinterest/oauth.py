@@ -23,6 +23,7 @@ from vitrin.platforms.oauth import (
     Tokens,
     lifetime_of,
     text_of,
+    unique,
 )
 from vitrin.platforms.pinterest.errors import classify
 
@@ -92,7 +93,7 @@ class PinterestOAuth:
             path = f"ad_accounts/{account_id}/conversion_tags"
             for one in await self._list(reach, access_token, path, {}):
                 found.append(_asset("tag_id", one, owner))
-        return list({(one.kind, one.id): one for one in reversed(found) if one.id}.values())[::-1]
+        return unique(found)
 
     async def _list(
         self, reach: Reach, token: str, path: str, params: Mapping[str, str]

@@ -101,7 +101,15 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    operations = Operations(op.get_context())
     for table in ("oauth_apps", "oauth_attempts", "oauth_tokens"):
-        op.execute(f"drop table {table}")
-    op.execute("drop index connections_ending")
-    op.execute("drop index connections_without_choice")
+        operations.execute(f"drop table {table}")
+    operations.execute(f"drop policy {role(operations, 'worker')}_ending on connections")
+    operations.execute("drop index connections_ending")
+    operations.execute("drop index connections_without_choice")
+    operations.execute("delete from connections where state = 'choose_assets'")
+    operations.execute("alter table connections drop constraint connections_state_check")
+    operations.execute(
+        "alter table connections add constraint connections_state_check"
+        " check (state in ('active', 'token_expired', 'refused', 'deleted'))"
+    )
