@@ -17,6 +17,7 @@ from bench import (
     quiet_lag,
     relay_rate,
     revocation,
+    sick_platform,
 )
 from bench.claims import Claim, keep, line
 
@@ -30,6 +31,7 @@ CLAIMS: dict[str, Claim] = {
     "P17": quiet_lag.run,
     "P18": batching.run,
     "P19": makespan.run,
+    "S1": sick_platform.run,
     "H1": revocation.run,
     "H2": house.run,
 }
