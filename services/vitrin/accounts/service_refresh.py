@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from vitrin.accounts import audit, domain, domain_oauth, events, repository, repository_oauth
 from vitrin.accounts.domain_oauth import CHOOSE_ASSETS, CHOOSE_WITHIN, CLAIM, ENDING_WITHIN
+from vitrin.accounts.errors import ConnectionNotFound
 from vitrin.accounts.metrics_oauth import ENDING, REFRESHES
 from vitrin.accounts.service_apps import Apps
 from vitrin.accounts.service_connections import sealed_columns
@@ -277,7 +278,8 @@ class RenewalLoop:
         renewed = {row.connection_id for row in due}
         for row in ended:
             if row.connection_id not in renewed:
-                await self._leases.expire(*_ids(row), actor=ACTOR)
+                with suppress(ConnectionNotFound):  # deleted meanwhile
+                    await self._leases.expire(*_ids(row), actor=ACTOR)
         for row in abandoned:
             await self._drop(*_ids(row))
         _show(ending)
