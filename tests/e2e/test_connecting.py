@@ -88,8 +88,6 @@ def test_from_consent_to_live_without_a_browser_and_over_the_end_of_tokens(brand
 
 def test_what_cannot_work_says_what_to_do(system: System, brand: Brand) -> None:
     for arguments, code in (
-        (("myspace",), "platform_unknown"),
-        (("meta", "--approve", "--mode", "live"), "approve_live"),
         (("meta", "--mode", "live"), "oauth_not_configured"),
         (
             ("meta", "--approve", "--connection", "0190aaaa-0000-7000-8000-000000000000"),
