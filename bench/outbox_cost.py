@@ -26,7 +26,7 @@ from vitrin.catalog.events import offer_message
 from vitrin.events.envelope import Event
 from vitrin.kit.clock import system_clock
 from vitrin.kit.db.database import AppDatabase
-from vitrin.kit.db.session import driver_connection
+from vitrin.kit.db.driver import driver_connection
 from vitrin.kit.ids import BrandId, new_uuid
 from vitrin.kit.money import Money
 from vitrin.kit.outbox.wake import Wake

@@ -37,7 +37,9 @@ from vitrin.kit.db.session import WriteSession
 from vitrin.kit.db.urls import role_url
 from vitrin.kit.embedded.broker import EmbeddedBroker
 from vitrin.kit.embedded.postgres import EmbeddedPostgres
-from vitrin.kit.kafka.producer import OrderedProducer, Record
+from vitrin.kit.kafka.batches import Record
+from vitrin.kit.kafka.batches import headers as encoded
+from vitrin.kit.kafka.producer import OrderedProducer
 from vitrin.kit.settings import ProcessSettings
 
 
@@ -88,7 +90,8 @@ async def test_records_that_cannot_be_read_are_shown_too(spine: Spine, door: Doo
     )
     producer = OrderedProducer(spine.kafka, client_id="stranger")
     for value, given in ((b"\xff\x00", ()), (b"\xff\xff\xff", headers), (b"\xff" * 70_000, headers)):
-        await producer.produce([Record(topic=topics.ITEM, key="odd", value=value, headers=given)])
+        record = Record(topic=topics.ITEM, key=b"odd", value=value, headers=encoded(given), partition=0)
+        await producer.produce([record])
     await producer.close()
 
     async def look() -> list[Document]:

@@ -19,8 +19,9 @@ from vitrin.kit.consumer.age import AgeWatch
 from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.ids import BrandId
+from vitrin.kit.kafka.batches import Record, headers
 from vitrin.kit.kafka.client import BrokerUnavailable, KafkaFault, Place, Probe, TopicInfo, make_consumer
-from vitrin.kit.kafka.producer import OrderedProducer, Record
+from vitrin.kit.kafka.producer import OrderedProducer
 from vitrin.kit.kafka.reader import LogReader
 from vitrin.kit.settings import DatabaseSettings, KafkaSettings
 
@@ -167,7 +168,7 @@ async def test_a_client_never_creates_a_topic(broker: Broker) -> None:
     """A lost topic would come back with the broker's default partitions, and the order per key with it."""
     settings = KafkaSettings(bootstrap=broker.bootstrap, membership="lock", topic_prefix=broker.prefix)
     producer = OrderedProducer(settings, client_id="stranger")
-    record = Record(topic="nobody.made.v1", key="k", value=b"v", headers=())
+    record = Record(topic="nobody.made.v1", key=b"k", value=b"v", headers=headers(()), partition=0)
     assert await producer.produce([record]) == [None]
     await producer.close()
     consumer = make_consumer(settings, client_id="stranger", group=None)

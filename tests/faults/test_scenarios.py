@@ -51,6 +51,7 @@ SEEDS: Final = int(os.environ.get("SCENARIOS_SEEDS", "200"))
 TOGETHER: Final = 8
 REST_S: Final = 60.0
 """So long nothing has happened; a busy machine is slow, and goes on."""
+SHOWN_WITHIN_MS: Final = 300
 PAUSES_S: Final = (0.0, 0.0, 0.0, 0.03, 0.1)
 FAULTS: Final[dict[str, dict[str, Any]]] = {
     "lost_request": {"kind": "timeout_before", "hold_ms": 0},
@@ -132,10 +133,6 @@ class Play:
             scopes=frozenset({"sync:read", "sync:approve"}),
         )
         self.heard: list[Message] = []
-        self.drifts = False
-        """The platform does something else than it says: it drifts, or (Meta) is silent about what it dropped."""
-        self.fails_whole = False
-        """Pinterest says FAILURE of every item of a failed batch, without a word: it is taken at its word."""
         self.faults: list[str] = []
 
     async def run(self) -> str | None:
@@ -191,12 +188,6 @@ class Play:
             spec["count"] = trouble.count
         if trouble.kind in {"half_batch", "drift"}:
             spec["seed"] = trouble.seed
-        self.drifts = (
-            self.drifts
-            or trouble.kind == "drift"
-            or (trouble.kind == "half_batch" and self.platform == "meta")
-        )
-        self.fails_whole = self.fails_whole or (trouble.kind == "fail_batch" and self.platform == "pinterest")
         await self._fault(endpoint=trouble.endpoint, **spec)
 
     async def _decide(self, *, approve: bool) -> None:
@@ -298,14 +289,8 @@ class Play:
         self, name: str, item: CatalogItem, row: Any, shown: dict[str, dict[str, object]]
     ) -> str | None:
         state = State(row.state)
-        if state is State.ACCEPTED and self.drifts:
-            return None  # seen by the read-back, and repaired with the next change only
         if state not in AT_REST:
             return "not at rest"
-        if self.drifts and state is not State.LIVE:
-            return None
-        if self.fails_whole and state is State.REJECTED and row.reasons[0]["code"] == "platform_refused":
-            return None
         held = any(reason["code"] in {"removal_held", "removal_rejected"} for reason in row.reasons)
         culprit = name in self.made.refused | self.made.nameless
         confirmed = bool(row.confirmed)
@@ -324,10 +309,13 @@ def _plain(shows: dict[str, dict[str, Any]]) -> dict[str, dict[str, object]]:
 
 
 async def be_patient(shop: Shop) -> None:
-    """The faults close connections at once: no answer is late but by a busy machine, and that is no fault."""
+    """The faults close connections at once: no answer is late but by a busy machine, and that is no fault. But what
+    is accepted and not shown goes again soon."""
     await shop.http.close()
     shop.http = PlatformHttp(read_timeout_s=30.0, rate_factor=1_000)
     shop.catalogs = Catalogs(http=shop.http, accounts=ConnectionServiceStub(shop.channel), clock=system_clock)
+    dispatch = shop.settings.dispatch.model_copy(update={"shown_within_ms": SHOWN_WITHIN_MS})
+    shop.settings = shop.settings.model_copy(update={"dispatch": dispatch})
     shop.worker = shop.fresh_worker("scenarios")
 
 

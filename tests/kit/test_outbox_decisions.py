@@ -48,6 +48,14 @@ def test_nothing_is_produced_that_may_arrive_after_the_lease() -> None:
     assert TIMES.hand_over_until_s(115) + TIMES.delivery_s <= 115
 
 
+def test_every_shard_is_in_one_lane() -> None:
+    fences = {3: 30, 0: 5, 2: 20, 7: 70, 5: 50}
+    assert decisions.lanes(fences, count=1) == [fences]
+    assert decisions.lanes(fences, count=2) == [{0: 5, 3: 30, 7: 70}, {2: 20, 5: 50}]
+    assert decisions.lanes({4: 1}, count=2) == [{4: 1}]
+    assert decisions.lanes({}, count=2) == []
+
+
 def test_only_the_leading_rows_that_arrived_whole_are_marked() -> None:
     rows = [Row(1), Row(2), Row(3)]
     arrived = object()

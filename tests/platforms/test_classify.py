@@ -318,7 +318,7 @@ def test_pinterest_batches() -> None:
     assert [(v.outcome.value, v.reasons[0].code if v.reasons else "") for v in polled.verdicts] == [
         ("accepted", ""),
         ("refused", "missing_title"),
-        ("refused", "platform_refused"),
+        ("refused", ""),
         ("refused", "not_on_platform"),
         ("unknown", "batch_lost"),
     ]

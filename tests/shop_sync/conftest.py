@@ -373,7 +373,7 @@ async def shop(shop_database: DatabaseSettings, platforms_url: str) -> AsyncIter
         kafka=KafkaSettings(),
         http=HttpSettings(service=SERVICE),
         grpc=grpc_settings,
-        dispatch=DispatchSettings(window_ms=20, look_first_ms=100),
+        dispatch=DispatchSettings(window_ms=20, look_first_ms=100, alone_again_ms=100),
     )
     app = AppDatabase(settings=shop_database, service=SERVICE, clock=system_clock)
     async with httpx.AsyncClient(base_url=platforms_url, timeout=20) as sandbox:

@@ -97,7 +97,7 @@ async def publish(shop: Shop, *messages: Message) -> None:
                     payload=message.payload,
                     occurred_at=message.occurred_at,
                     received_at=message.received_at,
-                    event_id=message.event_id,
+                    event_id=message.event_id.bytes,
                 )
             )
 

@@ -1,7 +1,7 @@
 """A platform in virtual time: it counts calls when they arrive, refuses what it does not like, and loses answers."""
 
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -68,6 +68,9 @@ class Platform:
         self.clock = clock
         self.shown: dict[str, dict[str, object]] = {}
         self.drifted: set[str] = set()
+        self.dropped: Counter[str] = Counter()
+        """How often an item was accepted and is not there, or not as it was sent."""
+        self.failed_alone: Counter[str] = Counter()
         self.batches: dict[str, Batch] = {}
         self.quotas = {name: Quota(scenario.traits.quota) for name in ("send", "poll", "read")}
         self.troubles: list[Trouble] = []
@@ -153,14 +156,21 @@ class Platform:
         size = sum(one.size_bytes for one in operations)
         if size > self.traits.true_bytes_max:
             return _failure(FailureKind.TOO_LARGE)
-        if any(one.platform_item_id in self.nameless for one in operations):
+        disliked = any(one.platform_item_id in self.nameless for one in operations)
+        if disliked and not self.traits.wordless:
             return _failure(FailureKind.INVALID_REQUEST)
-        failed = kind == "fail_batch" and self.traits.asynchronous
+        failed = (kind == "fail_batch" or disliked) and self.traits.asynchronous
+        if failed and self.traits.wordless and len(operations) == 1:
+            self.failed_alone[operations[0].platform_item_id] += 1
+        drops = self.traits.silent and self.traits.read_back
         verdicts: dict[str, Verdict] = {}
         for operation in operations:
             item = operation.platform_item_id
-            if failed or (kind == "half_batch" and chance.random() < 0.5):
-                verdicts[item] = Verdict(item, Outcome.UNKNOWN)
+            if failed:
+                verdicts[item] = Verdict(item, Outcome.REFUSED if self.traits.wordless else Outcome.UNKNOWN)
+            elif kind == "half_batch" and chance.random() < 0.5:
+                verdicts[item] = Verdict(item, Outcome.ACCEPTED if drops else Outcome.UNKNOWN)
+                self.dropped[item] += drops
             else:
                 verdicts[item] = self._carry_out(operation, late=kind == "late")
         if kind == "drift":
@@ -196,6 +206,7 @@ class Platform:
             if item not in self.shown or chance.random() < 0.5:
                 continue
             self.drifted.add(item)
+            self.dropped[item] += 1
             if chance.random() < 0.4:
                 del self.shown[item]
             else:

@@ -90,7 +90,8 @@ Step = Change | Trouble | Crash | Stall | BrokerLost | HouseStop | Decide
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """A platform. `quota`: calls per minute that it takes of each endpoint; `documented`: what we believe."""
+    """A platform. `quota`: calls per minute that it takes of each endpoint; `documented`: what we believe. `silent`:
+    drops of what it calls accepted are not told. `wordless`: what it dislikes fails the whole batch later."""
 
     asynchronous: bool
     partial_update: bool
@@ -101,6 +102,8 @@ class Traits:
     quota: int
     documented: int
     tells_usage: bool
+    silent: bool
+    wordless: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +148,7 @@ def scenario(seed: int, *, small: bool = False) -> Scenario:
     return Scenario(
         seed=seed,
         items=items,
-        traits=_traits(chance),
+        traits=_traits(chance, random.Random(f"answers {seed}")),
         refused=frozenset(culprits[:named]),
         nameless=frozenset(culprits[named:]),
         percent=chance.choice((0, 10, 25)),
@@ -155,11 +158,12 @@ def scenario(seed: int, *, small: bool = False) -> Scenario:
     )
 
 
-def _traits(chance: random.Random) -> Traits:
+def _traits(chance: random.Random, answers: random.Random) -> Traits:
     documented = chance.choice((6, 20, 60))
     limit = chance.choice((400, 1_500, 100_000))
+    asynchronous = chance.random() < 0.7
     return Traits(
-        asynchronous=chance.random() < 0.7,
+        asynchronous=asynchronous,
         partial_update=chance.random() < 0.5,
         read_back=chance.random() < 0.85,
         batch_items_max=chance.choice((5, 20, 100)),
@@ -168,6 +172,8 @@ def _traits(chance: random.Random) -> Traits:
         quota=documented if chance.random() < 0.8 else max(3, documented // 2),
         documented=documented,
         tells_usage=chance.random() < 0.5,
+        silent=answers.random() < 0.5,
+        wordless=asynchronous and answers.random() < 0.5,
     )
 
 

@@ -324,7 +324,9 @@ class Shop:
         return {row.item_id: row for row in self.rows.values() if row.facts.hunt_id == hunt_id}
 
     def ready_hunt(self) -> StoredHunt | None:
-        return next((one for one in self.hunts.values() if one.attempt_id not in self.attempts), None)
+        """Those that need not wait before those that do."""
+        ready = [one for one in self.hunts.values() if one.attempt_id not in self.attempts]
+        return min(ready, key=lambda one: one.due_at or one.created_at, default=None)
 
     def decide_attempt(
         self, attempt: Attempt, decision: Callable[[ChannelItem], Facts | None], now: datetime
@@ -339,9 +341,8 @@ class Shop:
             if facts.in_flight is None and (
                 facts.confirmed == flight.hashes or (flight.deletes and not facts.exposed)
             ):
-                row.read_back_tries, row.read_back_at = 0, None
-                if not flight.deletes and not facts.seen:
-                    row.read_back_at = schedule.next_read_back(now, 0)
+                row.read_back_tries = 0
+                row.read_back_at = None if facts.seen else schedule.next_read_back(now, 0)
             self.move(row, facts, now)
             left += facts.in_flight is not None
             if sync.may_follow(facts):

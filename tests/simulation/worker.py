@@ -13,7 +13,7 @@ from uuid import UUID
 from tests.simulation.clockwork import Clockwork, Nap, Steps
 from tests.simulation.hunting import Hunting
 from tests.simulation.platform import Endpoint, Platform, Reply
-from tests.simulation.shop import BRAND, CHANNEL, Attributes, Shop
+from tests.simulation.shop import BRAND, CHANNEL, OFFER_FIELDS, Attributes, Shop
 from tests.simulation.spine import DB_S, moment
 from vitrin.kit.delivery import bisect
 from vitrin.kit.delivery.breaker import Breaker, Health
@@ -28,9 +28,10 @@ from vitrin.platforms.base import (
     SendResult,
     Verdict,
 )
-from vitrin.shop_sync.domain import batching, schedule, sync
+from vitrin.shop_sync.domain import arrival, batching, schedule, sync
+from vitrin.shop_sync.domain.arrival import Look
 from vitrin.shop_sync.domain.sync import GONE, Facts, Lane, Reason
-from vitrin.shop_sync.domain.values import Attempt, ChannelItem, StoredHunt
+from vitrin.shop_sync.domain.values import Attempt, ChannelItem, Due, StoredHunt
 from vitrin.shop_sync.domain.words import LOST_ANSWER, NOT_THERE, VERDICT_OVERDUE
 
 WINDOW_S: Final = 60.0
@@ -40,6 +41,7 @@ LOOK_FIRST: Final = timedelta(seconds=1)
 LOOKS_MAX: Final = 3
 PRICES_IN_A_ROW_MAX: Final = 4
 IDLE_S: Final = 600.0
+WITHIN_S: Final = 300.0
 _UNWELL: Final = {FailureKind.TRANSIENT, FailureKind.NOT_SENT, FailureKind.UNKNOWN_OUTCOME}
 
 
@@ -97,21 +99,24 @@ class Worker(Hunting):
         limiter = self.limiters["send"]
         return {one: max(resting_s, limiter.wait_s(one, self.clock.now_s)) for one in Priority}
 
-    def _waiting(self) -> tuple[bool, bool, bool]:
+    def _waiting(self) -> Due:
         lanes = {row.settled.lane for row in self.shop.rows.values()}
-        hunts = self.shop.ready_hunt() is not None
-        return Lane.OFFER in lanes, bool(lanes & {Lane.CONTENT, Lane.BACKLOG}), hunts
+        hunt = self.shop.ready_hunt()
+        return Due(
+            prices_at=self.now if Lane.OFFER in lanes else None,
+            content_at=self.now if lanes & {Lane.CONTENT, Lane.BACKLOG} else None,
+            hunt_at=None if hunt is None else hunt.due_at or self.now,
+        )
 
     def _send_at(self) -> datetime | None:
-        prices, content, hunts = self._waiting()
-        waits = self._waits()
-        lanes = [
-            *([waits[Priority.FAST]] if prices else []),
-            *([waits[Priority.SLOW]] if content or hunts else []),
-        ]
-        if not lanes:
-            return None
-        return schedule.send_at(self.now, self.shop.gate.send_after) + timedelta(seconds=min(lanes))
+        due, waits = self._waiting(), self._waits()
+        gate, slow_at = schedule.send_at(self.now, self.shop.gate.send_after), due.slow_at(self.now)
+        times = []
+        if due.prices_at is not None:
+            times.append(gate + timedelta(seconds=waits[Priority.FAST]))
+        if slow_at is not None:
+            times.append(max(gate, slow_at) + timedelta(seconds=waits[Priority.SLOW]))
+        return min(times, default=None)
 
     def _due_at(self) -> datetime | None:
         times = [one.due_at for one in self.shop.attempts.values()]
@@ -134,11 +139,12 @@ class Worker(Hunting):
         if any(self._is_orphan(one) for one in attempts):
             return None
         self.looked_last = False
-        waits, (prices, content, hunts) = self._waits(), self._waiting()
+        waits, due = self._waits(), self._waiting()
+        slow = waits[Priority.SLOW] <= 0
         stored, rows = self._next(
-            prices=prices and waits[Priority.FAST] <= 0,
-            content=content and waits[Priority.SLOW] <= 0,
-            hunts=hunts and waits[Priority.SLOW] <= 0,
+            prices=due.prices_at is not None and waits[Priority.FAST] <= 0,
+            content=due.content_at is not None and slow,
+            hunts=due.hunt_at is not None and due.hunt_at <= self.now and slow,
         )
         return self._begin(stored, rows) if rows else None
 
@@ -194,7 +200,7 @@ class Worker(Hunting):
         if stored is not None:
             hunt = replace(stored.hunt, probe_max=count)
             under_way = replace(bisect.sent(hunt), probe_max=stored.hunt.probe_max)
-            stored = replace(stored, hunt=under_way, attempt_id=attempt.attempt_id, calls=stored.calls + 1)
+            stored = replace(stored, hunt=under_way, attempt_id=attempt.attempt_id, due_at=None)
             self.shop.hunts[stored.hunt_id] = stored
         self.shop.gate = replace(self.shop.gate, send_after=self.now + WINDOW)
         return Batch(attempt, made[:count], stored, prices)
@@ -243,7 +249,9 @@ class Worker(Hunting):
         except PlatformFailure as failure:
             yield from self._failed(batch, failure)
             return
-        if batch.hunt is not None and all(one.outcome is Outcome.ACCEPTED for one in result.verdicts):
+        took_all = all(one.outcome is Outcome.ACCEPTED for one in result.verdicts)
+        last_word = result.handle is None or batch.hunt is None or not batch.hunt.hunt.alone_min
+        if batch.hunt is not None and took_all and last_word:
             yield DB_S
             self._hunt_taken(batch.hunt, batch.attempt)
         left = yield from self._verdicts(batch.attempt, result.verdicts, final=result.handle is None)
@@ -313,6 +321,9 @@ class Worker(Hunting):
         yield DB_S
         self.shop.close(attempt, unknown=True, now=self.now, look_first=LOOK_FIRST)
 
+    def _close(self, attempt: Attempt, *, unknown: bool) -> None:
+        self.shop.close(attempt, unknown=unknown, now=self.now, look_first=LOOK_FIRST)
+
     def _verdicts(self, attempt: Attempt, verdicts: Sequence[Verdict], *, final: bool) -> Steps:
         by_id = {one.platform_item_id: one for one in verdicts}
 
@@ -373,7 +384,7 @@ class Worker(Hunting):
             )
         else:
             if result.done:
-                yield from self._verdicts(attempt, result.verdicts, final=True)
+                yield from self._answered(attempt, result.verdicts)
                 unknown = all(one.outcome is Outcome.UNKNOWN for one in result.verdicts)
                 if unknown and attempt.items > 1:
                     yield from self._smaller(attempt)
@@ -428,7 +439,7 @@ class Worker(Hunting):
         asked = {
             row.item_id: row.facts.confirmed
             for row in self.shop.rows.values()
-            if row.read_back_at is not None and row.read_back_at <= self.now
+            if row.read_back_at is not None and row.read_back_at <= self.now and row.facts.in_flight is None
         }
         try:
             seen: Mapping[str, Attributes | None] = yield from self._http(
@@ -442,12 +453,26 @@ class Worker(Hunting):
         yield DB_S
         for item, confirmed in asked.items():
             row = self.shop.rows[item]
-            if row.facts.in_flight is not None or row.facts.confirmed != confirmed or confirmed is None:
-                continue
-            if seen[item] is not None and seen[item] == self.shop.sent[item]:
-                row.read_back_at = None
-                self.shop.move(row, sync.seen(row.facts), self.now)
-            else:
-                row.read_back_tries = min(row.read_back_tries + 1, 1000)
-                row.read_back_at = schedule.next_read_back(self.now, row.read_back_tries)
-                self.shop.move(row, row.facts, self.now)
+            if row.facts.in_flight is None and row.facts.confirmed == confirmed:
+                self._read_back_row(row, seen[item])
+
+    def _read_back_row(self, row: ChannelItem, shown: Attributes | None) -> None:
+        before = row.facts
+        if not arrival.is_open(before):
+            row.read_back_at = None
+            self.shop.move(row, before, self.now)
+            return
+        sent = self.shop.sent.get(row.item_id, {})
+        offer_right = all((shown or {}).get(name) == sent.get(name) for name in OFFER_FIELDS)
+        look = Look(present=shown is not None, right=shown == sent, offer_right=offer_right)
+        if arrival.is_right(before, look):
+            row.read_back_at = None
+            self.shop.move(row, arrival.looked(before, look, looks=0, within_s=WITHIN_S), self.now)
+            return
+        row.read_back_tries = looks = min(row.read_back_tries + 1, 1000)
+        after = arrival.looked(before, look, looks=looks, within_s=WITHIN_S)
+        row.read_back_at = None
+        if arrival.is_open(after):
+            row.read_back_at = arrival.next_look(after, self.now, looks=looks, within_s=WITHIN_S)
+        assert after.resends <= arrival.RESENDS_MAX
+        self.shop.move(row, after, self.now)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tests.simulation.clockwork import Clockwork, Nap, Process, Steps
+from tests.simulation.hunting import LONE_REFUSALS
 from tests.simulation.platform import Platform
 from tests.simulation.scenario import (
     RELAYS,
@@ -33,9 +34,9 @@ from tests.simulation.spine import (
     relay,
 )
 from tests.simulation.verdict import AT_REST, wrong
-from tests.simulation.worker import Worker
+from tests.simulation.worker import WITHIN_S, Worker
 from vitrin.platforms.base import Operation, OperationKind
-from vitrin.shop_sync.domain import guard, sync
+from vitrin.shop_sync.domain import arrival, guard, sync
 from vitrin.shop_sync.domain.guard import Judgement, Policy
 from vitrin.shop_sync.domain.replica import ItemReplica
 from vitrin.shop_sync.domain.sync import Facts, Lane, State, Want
@@ -323,14 +324,24 @@ class World:
     def _is_at_rest(self) -> bool:
         if not self.broker.up or self.shop.attempts or self.shop.hunts or not self._is_drained():
             return False
-        return all(
-            row.settled.state in AT_REST
-            or (
-                row.settled.state is State.ACCEPTED
-                and (row.item_id in self.platform.drifted or not self.platform.traits.read_back)
-            )
-            for row in self.shop.rows.values()
-        )
+        return all(self._rests(row) for row in self.shop.rows.values())
+
+    def _rests(self, row: ChannelItem) -> bool:
+        """And what a look may still change has been looked at."""
+        if self._is_lost(row):
+            return True
+        looks = row.read_back_at is not None and self.platform.traits.read_back
+        if looks and row.settled.state in {State.REMOVED, State.INVALID, State.HELD}:
+            overdue = arrival.is_overdue(row.facts, looks=row.read_back_tries, within_s=WITHIN_S)
+            return overdue or not arrival.is_open(row.facts)
+        return row.settled.state in AT_REST
+
+    def _is_lost(self, row: ChannelItem) -> bool:
+        """It was dropped again and again, until nothing was sent any more (or nobody can look)."""
+        dropped = self.platform.dropped[row.item_id]
+        if not self.platform.traits.read_back:
+            return row.item_id in self.platform.drifted
+        return row.facts.resends == arrival.RESENDS_MAX and dropped > arrival.RESENDS_MAX
 
     def _finally(self) -> None:
         if not self._is_at_rest():
@@ -368,15 +379,16 @@ class World:
 
     def _is_right(self, row: ChannelItem) -> None:
         item = row.item_id
-        if item in self.platform.drifted:
+        if self._is_lost(row):
             return
+        alone = row.settled.state is State.REJECTED and self.platform.failed_alone[item] >= LONE_REFUSALS
         found = wrong(
             self.database.items[item],
             row.settled.state,
             shown=self.platform.shown.get(item),
             held=bool(row.facts.held),
             confirmed=row.facts.confirmed is not None,
-            culprit=item in self.platform.refused | self.platform.nameless,
+            culprit=item in self.platform.refused | self.platform.nameless or alone,
         )
         assert found is None, f"{item} is {found}"
 

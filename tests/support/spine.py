@@ -105,7 +105,7 @@ def changed_of(message: Message) -> events_pb2.ItemChanged:
     return changed
 
 
-def _changed(brand: UUID, name: str, version: int, now: datetime) -> Event:
+def changed(brand: UUID, name: str, version: int, now: datetime) -> Event:
     message = events_pb2.ItemChanged(content_version=version, content=events_pb2.ItemContent(item_id=name))
     return Event.of(
         key=f"{brand}/{name}",
@@ -143,7 +143,7 @@ class Things:
             {"brand": brand, "after": after, "limit": limit},
         )
         records = [
-            StateRecord(row.name, _changed(brand, row.name, row.version, system_clock())) for row in rows
+            StateRecord(row.name, changed(brand, row.name, row.version, system_clock())) for row in rows
         ]
         return StatePage(records, rows[-1].name if len(rows) == limit else None)
 
@@ -240,7 +240,7 @@ class Spine:
                 rows = await tx.all(_WRITE, {"brand": brand, "names": list(names)})
                 now = system_clock()
                 for row in rows:
-                    tx.publish(_changed(brand, row.name, row.version, now))
+                    tx.publish(changed(brand, row.name, row.version, now))
                 versions += [row.version for row in rows]
                 await asyncio.sleep(pause_s)
         return versions
@@ -254,14 +254,14 @@ class Spine:
         await _pause(self.pause_before_s)
         rows = []
         for message in messages:
-            changed = changed_of(message)
-            name = changed.content.item_id
+            change = changed_of(message)
+            name = change.content.item_id
             if name in self.poison:
                 raise ValueError(f"cannot handle {name}")
             if name in self.waiting:
                 raise TryLater(f"{name} has to wait")
-            self.handled.append((name, changed.content_version))
-            rows.append({"brand": message.brand_id, "name": name, "version": changed.content_version})
+            self.handled.append((name, change.content_version))
+            rows.append({"brand": message.brand_id, "name": name, "version": change.content_version})
         rows.sort(
             key=lambda row: (row["brand"], row["name"])
         )  # locks in key order; of one key the order stays

@@ -144,15 +144,15 @@ def content_message(content: ItemContent) -> pb.ItemContent:
 def offer_message(
     offer: Offer, *, item_id: str, market: str, offer_version: int, actor: str = ""
 ) -> pb.OfferChanged:
-    message = pb.OfferChanged(
-        item_id=item_id,
-        market=market,
-        offer_version=offer_version,
-        price=pb.Money(amount_minor=offer.price.amount_minor, currency=offer.price.currency),
-        availability=effective_availability(offer),
-        inventory_policy=offer.inventory_policy,
-        actor=actor,
-    )
+    message = pb.OfferChanged()
+    message.item_id = item_id
+    message.market = market
+    message.offer_version = offer_version
+    message.price.amount_minor = offer.price.amount_minor
+    message.price.currency = offer.price.currency
+    message.availability = effective_availability(offer)
+    message.inventory_policy = offer.inventory_policy
+    message.actor = actor
     if offer.sale_price is not None:
         message.sale_price.amount_minor = offer.sale_price.amount_minor
         message.sale_price.currency = offer.sale_price.currency

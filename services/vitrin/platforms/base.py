@@ -145,6 +145,9 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """REFUSED without reasons: failed, and not a word why. Perhaps for the sake of another item of the batch, or with
+    the whole batch: only sent alone it can be judged."""
+
     platform_item_id: str
     outcome: Outcome
     reasons: tuple[Problem, ...] = ()
@@ -195,7 +198,7 @@ class Capabilities:
     """What a platform's catalog can do. `partial_update`: an offer operation leaves the other fields alone.
 
     `stock_fields`: attributes that say whether the item can be bought; with an availability of `sold_out_words` it
-    cannot."""
+    cannot. `shows_within_s`: what it accepted and does not show by then is taken for lost."""
 
     platform: str
     batch_items_max: int
@@ -208,6 +211,7 @@ class Capabilities:
     rates: Mapping[Endpoint, Rate] = field(default_factory=dict)
     stock_fields: tuple[str, ...] = ("availability",)
     sold_out_words: frozenset[str] = frozenset({"out of stock", "discontinued"})
+    shows_within_s: float = 900.0
 
 
 class PlatformFailure(Exception):

@@ -76,6 +76,10 @@ def build_worker(
         window=timedelta(milliseconds=dispatch.window_ms),
         batch_items_max=dispatch.batch_items_max,
         verdict_timeout=timedelta(seconds=dispatch.verdict_timeout_s),
+        alone_again=timedelta(milliseconds=dispatch.alone_again_ms),
+        shown_within=(
+            None if dispatch.shown_within_ms is None else timedelta(milliseconds=dispatch.shown_within_ms)
+        ),
     )
 
     def session(claim: Claim) -> Session:

@@ -32,6 +32,19 @@ class DispatchSettings(BaseSettings):
     verdict_timeout_s: int = Field(
         600, ge=1, description="Longest wait for a verdict before looking at what the platform shows."
     )
+    alone_again_ms: int = Field(
+        30_000,
+        ge=10,
+        le=3_600_000,
+        description="An item that a platform failed alone and without a word is sent again after this time, then twice"
+        " as long, and then again.",
+    )
+    shown_within_ms: int | None = Field(
+        None,
+        ge=10,
+        le=86_400_000,
+        description="What was accepted and is not shown after this time is sent again (unset: the platform's own).",
+    )
     stuck_after_min: int = Field(
         15,
         ge=1,

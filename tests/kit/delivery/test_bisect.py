@@ -218,3 +218,52 @@ def test_halves_by_size_are_both_there_and_nearly_even(sizes: list[int]) -> None
     assert 0 < cut < len(sizes)
     imbalance = abs(sum(sizes[:cut]) - sum(sizes[cut:]))
     assert imbalance <= min(abs(2 * sum(sizes[:n]) - sum(sizes)) for n in range(1, len(sizes)))
+
+
+def refused_often(items: tuple[str, ...], platform: Platform, *, alone_min: int, fails_first: int) -> Step:
+    """A hunt after a batch that was failed without a word. The platform fails its first calls whatever is in them."""
+    step = bisect.start(items, "no word", alone_min=alone_min)
+    while not step.culprits and not step.hunt.is_over:
+        hunt = bisect.from_record(json.loads(json.dumps(bisect.sent(step.hunt).to_record())))
+        took = platform.calls >= fails_first and platform.send(hunt.probe)
+        platform.calls += platform.calls < fails_first
+        step = bisect.accepted(hunt) if took else bisect.refused(hunt, "no word")
+    return step
+
+
+@given(count=st.integers(1, 2_000), alone_min=st.integers(1, 5), data=st.data())
+def test_who_must_be_refused_alone_costs_that_many_calls_more(
+    count: int, alone_min: int, data: st.DataObject
+) -> None:
+    items = names(count)
+    guilty = data.draw(st.sampled_from(items))
+    platform = Platform({guilty})
+    step = refused_often(items, platform, alone_min=alone_min, fails_first=0)
+    assert step.culprits == (guilty,)
+    assert platform.calls <= ceil(log2(count)) + alone_min
+    assert len(platform.taken) == len(set(platform.taken))
+
+
+@given(count=st.integers(1, 64), fails_first=st.integers(0, 3))
+def test_nobody_is_blamed_for_a_platform_that_was_unwell_for_less(count: int, fails_first: int) -> None:
+    step = refused_often(names(count), Platform(set()), alone_min=5, fails_first=fails_first)
+    assert (step.culprits, step.hunt.is_over) == ((), True)
+
+
+def test_a_refusal_with_others_says_nothing_of_one_alone() -> None:
+    hunt = bisect.start(("a",), "no word", alone_min=2, was_whole=False).hunt
+    assert (hunt.guilty, hunt.alone, bisect.next_probe(hunt)) == (False, 0, ("a",))
+    hunt = bisect.refused(bisect.sent(hunt), "no word").hunt
+    assert (hunt.alone, bisect.next_probe(hunt)) == (1, ("a",))
+    step = bisect.refused(bisect.sent(bisect.unanswered(bisect.sent(hunt))), "no word")
+    assert (step.culprits, step.hunt.is_over) == (("a",), True)
+    pair = bisect.start(("a", "b"), "no word", alone_min=2).hunt
+    assert (pair.alone, bisect.refused(bisect.sent(pair), "no word").hunt.alone) == (0, 1)
+    other = bisect.accepted(bisect.sent(pair))
+    assert (other.culprits, other.hunt.alone, bisect.next_probe(other.hunt)) == ((), 0, ("b",))
+
+
+def test_a_hunt_that_was_stored_before_there_was_anything_to_prove() -> None:
+    record = bisect.start(("a", "b"), "no").hunt.to_record()
+    del record["alone_min"], record["alone"]
+    assert bisect.from_record(record) == bisect.start(("a", "b"), "no").hunt

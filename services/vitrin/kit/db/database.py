@@ -8,11 +8,12 @@ from psycopg import Error as PsycopgError
 from psycopg import OperationalError as DriverOperationalError
 from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.checkout import replace_dead_connections
-from vitrin.kit.db.session import ReadSession, WriteSession, driver_connection, set_scope
+from vitrin.kit.db.driver import DriverConnection, Scope, driver_connection, set_scope
+from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.db.urls import Role, role_url
 from vitrin.kit.ids import BrandId
 from vitrin.kit.outbox.wake import Wake
@@ -33,6 +34,7 @@ def _engine(url: URL, *, settings: DatabaseSettings, connections_max: int, appli
         pool_timeout=POOL_WAIT_S,
         pool_recycle=CONNECTION_AGE_MAX_S,
         connect_args={
+            "async_creator_fn": DriverConnection.open,
             "application_name": application,
             "connect_timeout": settings.connect_timeout_s,
             "options": f"-c statement_timeout={settings.statement_timeout_ms}"
@@ -63,8 +65,8 @@ class _Database:
 
     async def ping(self) -> None:
         """Raises when the database does not answer; for readiness."""
-        async with self._engine.connect() as connection:
-            await connection.execute(text("select 1"))
+        async with self._read(None, ()) as session:
+            await session.execute(text("select 1"))
 
     async def close(self) -> None:
         await self._engine.dispose()
@@ -72,19 +74,19 @@ class _Database:
     @asynccontextmanager
     async def _read(self, brand: BrandId | None, brands: Sequence[BrandId]) -> AsyncIterator[ReadSession]:
         async with self._engine.connect() as connection, connection.begin():
-            await set_scope(connection, brand=brand, brands=brands, read_only=True)
+            await set_scope(connection, Scope(brand, brands, read_only=True))
             yield ReadSession(connection)
 
     @asynccontextmanager
     async def _write(self, brand: BrandId | None, brands: Sequence[BrandId]) -> AsyncIterator[WriteSession]:
         async with self._engine.connect() as connection:
             try:
-                async with connection.begin() as transaction:
-                    await set_scope(connection, brand=brand, brands=brands, read_only=False)
+                async with connection.begin():
+                    await set_scope(connection, Scope(brand, brands, read_only=False))
                     session = WriteSession(connection)
                     yield session
                     if session.events:
-                        await self._save_events_and_commit(connection, session, transaction)
+                        await self._save_events_and_commit(connection, session)
             except PsycopgError as error:
                 raise _as_sqlalchemy(error) from error
             for callback in session.callbacks:
@@ -92,20 +94,18 @@ class _Database:
             if session.events and self._wake is not None:
                 self._wake.committed()
 
-    async def _save_events_and_commit(
-        self, connection: AsyncConnection, session: WriteSession, transaction: AsyncTransaction
-    ) -> None:
+    async def _save_events_and_commit(self, connection: AsyncConnection, session: WriteSession) -> None:
         """In one round trip: the events are the last thing before the commit, and nothing waits for their answer.
-        What the server says of them comes with the commit, which then has not happened."""
+        What the server says of them comes with the commit, which then has not happened. (The commit that SQLAlchemy
+        makes of the ended transaction sends nothing.)"""
         notify = self._wake is not None and self._wake.should_notify()
         driver = await driver_connection(connection)
         try:
             async with driver.pipeline():
-                await save_events(connection, session.events, created_at=self._clock(), notify=notify)
-                await transaction.commit()
+                await save_events(driver, session.events, created_at=self._clock(), notify=notify)
+                await driver.execute("commit")
         except BaseException:
-            # To SQLAlchemy the transaction ended with the attempt to commit, so it would not be rolled back: a
-            # connection in that state must not go back into the pool.
+            # Whether the transaction has ended is not known: the connection must not go back into the pool.
             await connection.invalidate()
             raise
 

@@ -2,23 +2,14 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any
 
-from psycopg import AsyncConnection as PsycopgConnection
 from psycopg import sql
-from sqlalchemy import CursorResult, Executable, Row, text
+from sqlalchemy import CursorResult, Executable, Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from vitrin.events.envelope import Event
-from vitrin.kit.ids import BrandId
-
-_SCOPE_READ: Final = text(
-    "select set_config('app.brand', :brand, true), set_config('app.brands', :brands, true),"
-    " set_config('transaction_read_only', 'on', true)"
-)
-_SCOPE_WRITE: Final = text(
-    "select set_config('app.brand', :brand, true), set_config('app.brands', :brands, true)"
-)
+from vitrin.kit.db.driver import driver_connection
 
 Params = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
@@ -95,21 +86,3 @@ class WriteSession(ReadSession):
             del self.events[events:]
             del self.callbacks[callbacks:]
             raise
-
-
-async def driver_connection(connection: AsyncConnection) -> PsycopgConnection[Any]:
-    """The psycopg connection beneath, in the same transaction: for what SQLAlchemy has no words for."""
-    driver = (await connection.get_raw_connection()).driver_connection
-    assert isinstance(driver, PsycopgConnection)
-    return driver
-
-
-async def set_scope(
-    connection: AsyncConnection, *, brand: BrandId | None, brands: Sequence[BrandId], read_only: bool
-) -> None:
-    """First statement of every transaction: whose rows it may see. Local to the transaction, so that a pooled
-    connection carries nothing over."""
-    await connection.execute(
-        _SCOPE_READ if read_only else _SCOPE_WRITE,
-        {"brand": str(brand) if brand else "", "brands": "{" + ",".join(map(str, brands)) + "}"},
-    )

@@ -14,6 +14,10 @@ An item whose desired state changes leaves S (its new state goes the normal way)
 hold a culprit: it is sent as a whole to know again. Blame is never inferred after such a change. A call that was too
 large says nothing about guilt: smaller probes follow, and only an item that is too large alone is blamed.
 
+Where a refusal may as well be a failure of the platform (it took the batch, and failed it later without a word), what
+is inferred only says whom to send next: `alone_min` says how often an item must have been refused alone before it is
+the culprit. That costs at most `alone_min` calls more.
+
 A hunt is plain data (`to_record`, `from_record`), so that it survives a restart with the items it holds.
 """
 
@@ -30,6 +34,8 @@ class Hunt:
     `guilty`: S as it stood when the probe was sent (now, between calls) holds at least one culprit.
     `probe_intact`, `rest_intact`: nothing has left that part of S since the probe was sent.
     `probe_max`: the longest probe, after a call that was too large.
+    `alone_min`: refusals alone before an item is blamed, 0 where blame may be inferred; `alone`: how many the only
+    suspect has.
     `reason`: of the last refusal, as the caller stores it."""
 
     suspects: tuple[str, ...]
@@ -40,6 +46,8 @@ class Hunt:
     probe_intact: bool = True
     rest_intact: bool = True
     probe_max: int | None = None
+    alone_min: int = 0
+    alone: int = 0
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -61,6 +69,8 @@ class Hunt:
             "probe_intact": self.probe_intact,
             "rest_intact": self.rest_intact,
             "probe_max": self.probe_max,
+            "alone_min": self.alone_min,
+            "alone": self.alone,
         }
 
 
@@ -86,15 +96,27 @@ def from_record(record: Mapping[str, Any]) -> Hunt:
         probe_intact=record["probe_intact"],
         rest_intact=record["rest_intact"],
         probe_max=record["probe_max"],
+        alone_min=record.get("alone_min", 0),
+        alone=record.get("alone", 0),
     )
 
 
-def start(batch: Sequence[str], reason: str, *, changed: Collection[str] = ()) -> Step:
+def start(
+    batch: Sequence[str],
+    reason: str,
+    *,
+    changed: Collection[str] = (),
+    alone_min: int = 0,
+    was_whole: bool = True,
+) -> Step:
     """A whole batch was refused for `reason`, which names nobody. `changed`: those of it whose desired state is
-    already another one; they are not part of the hunt. A batch of one item is its own culprit."""
+    already another one; they are not part of the hunt. A batch of one item is its own culprit (or was refused alone
+    once, see `alone_min`). `was_whole` False: others were in the call too, and nothing is known of these alone."""
     left = set(changed)
     suspects = tuple(item for item in batch if item not in left)
-    return _settle(Hunt(suspects=suspects, guilty=len(suspects) == len(batch), reason=reason))
+    guilty = was_whole and len(suspects) == len(batch)
+    alone = 1 if guilty and len(batch) == 1 else 0
+    return _settle(Hunt(suspects=suspects, guilty=guilty, reason=reason, alone_min=alone_min, alone=alone))
 
 
 def next_probe(hunt: Hunt) -> tuple[str, ...]:
@@ -133,7 +155,14 @@ def accepted(hunt: Hunt) -> Step:
 def refused(hunt: Hunt, reason: str) -> Step:
     """The platform refused the probe as a whole for `reason`, again without a name."""
     _must_probe(hunt)
-    smaller = Hunt(suspects=hunt.probe, guilty=hunt.probe_intact, reason=reason, probe_max=hunt.probe_max)
+    smaller = Hunt(
+        suspects=hunt.probe,
+        guilty=hunt.probe_intact,
+        reason=reason,
+        probe_max=hunt.probe_max,
+        alone_min=hunt.alone_min,
+        alone=hunt.alone + 1 if hunt.under_way == 1 else 0,
+    )
     step = _settle(smaller)
     return replace(step, released=hunt.suspects + step.released)
 
@@ -187,8 +216,8 @@ def _must_probe(hunt: Hunt) -> None:
 
 
 def _settle(hunt: Hunt) -> Step:
-    """One guilty item is the culprit."""
-    if hunt.guilty and len(hunt.suspects) == 1:
+    """One guilty item is the culprit, once it was refused alone as often as it takes."""
+    if hunt.guilty and len(hunt.suspects) == 1 and hunt.alone >= hunt.alone_min:
         over = Hunt(suspects=(), guilty=False)
         return Step(hunt=over, culprits=hunt.suspects, reason=hunt.reason)
     if not hunt.suspects:

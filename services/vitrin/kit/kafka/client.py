@@ -15,7 +15,6 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import KafkaError
-from kafka.partitioner.default import murmur2
 
 from vitrin.kit.kafka.declared import load_topics
 from vitrin.kit.metrics import gauge
@@ -28,6 +27,7 @@ DELIVERY_TIMEOUT_MS: Final = 5_000
 RECONNECT_MAX_MS: Final = 1_000
 DROP_WAIT_S: Final = 2.0
 RECORD_BYTES_MAX: Final = 1_000_000
+REQUEST_BYTES_MAX: Final = RECORD_BYTES_MAX + 100_000
 BOOTSTRAP_MS: Final = {"group": 5_000, "lock": 1_500}
 """A first contact that takes longer is begun anew: after a restart of the embedded broker a fresh client is there at
 once, while one that met the closed port waits on."""
@@ -58,12 +58,6 @@ def shape_wrong(name: str, partitions: int, declared: int) -> str:
         f"{name} has {partitions} partitions, topics.yaml declares {declared}, and the order per key depends on it:"
         f" run `vitrin topics --recreate {name}`"
     )
-
-
-def partition_of(key: str, partitions: int) -> int:
-    """Where Kafka's own clients put a key. Said by us with every record, from the declared number of partitions, so
-    that a topic that was made anew in another shape refuses the record or still keeps the order per key."""
-    return int(murmur2(key.encode()) & 0x7FFFFFFF) % partitions
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +92,7 @@ def make_producer(settings: KafkaSettings, *, client_id: str) -> Any:
         bootstrap_timeout_ms=BOOTSTRAP_MS[settings.membership],
         reconnect_backoff_max_ms=RECONNECT_MAX_MS,
         linger_ms=0,
-        batch_size=256 * 1024,
-        max_request_size=RECORD_BYTES_MAX + 100_000,
+        max_request_size=REQUEST_BYTES_MAX,
         allow_auto_create_topics=False,
         metrics_enabled=False,
     )

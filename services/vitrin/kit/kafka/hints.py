@@ -37,17 +37,21 @@ class HintSender:
     def __init__(self, settings: DatabaseSettings) -> None:
         self._settings = settings
         self._connection: AsyncConnection[Any] | None = None
+        self._lock = asyncio.Lock()
 
     async def sent(self, acks: Iterable[Ack]) -> None:
         if self._settings.hint_url is None:
             return
         topics = ",".join(sorted({ack.topic for ack in acks}))
-        try:
-            if self._connection is None:
-                self._connection = await AsyncConnection.connect(_address(self._settings), autocommit=True)
-            await self._connection.execute("select pg_notify(%s, %s)", (CHANNEL, topics))
-        except Error:
-            await self.close()
+        async with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = await AsyncConnection.connect(
+                        _address(self._settings), autocommit=True
+                    )
+                await self._connection.execute("select pg_notify(%s, %s)", (CHANNEL, topics))
+            except Error:
+                await self.close()
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None

@@ -10,24 +10,16 @@ from typing import Any, Final
 
 from kafka.errors import KafkaError
 
-from vitrin.kit.kafka.client import DELIVERY_TIMEOUT_MS, drop_producer, make_producer
+from vitrin.kit.kafka.batches import Batch, Record, hand_over, pack, require_partition, wake_up
+from vitrin.kit.kafka.client import DELIVERY_TIMEOUT_MS, REQUEST_BYTES_MAX, drop_producer, make_producer
 from vitrin.kit.settings import KafkaSettings
 
 ACK_WAIT_S: Final = DELIVERY_TIMEOUT_MS / 1000 + 2
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    topic: str
-    key: str
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
-    partition: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Ack:
-    """Where a record stands in the log."""
+    """Where the last record of an acknowledged batch stands in the log. One object per batch."""
 
     topic: str
     partition: int
@@ -45,7 +37,7 @@ class OrderedProducer:
         self._client: Any = None
 
     async def produce(self, records: Sequence[Record], *, until_s: float = math.inf) -> list[Ack | None]:
-        """Acks in the order of the records; None where the broker did not confirm. Never raises for the broker.
+        """For each record the ack of its batch; None where the broker did not confirm. Never raises for the broker.
 
         Nothing is handed to the client after `until_s` (of time.monotonic()): whoever was stalled must not send what
         somebody else has sent meanwhile.
@@ -58,39 +50,44 @@ class OrderedProducer:
         self._executor.shutdown(wait=False)
 
     def _produce(self, records: Sequence[Record], until_s: float) -> list[Ack | None]:
-        futures: list[Any] = []
+        batches, placed = pack(
+            records,
+            topic_prefix=self._settings.topic_prefix,
+            record_bytes_max=REQUEST_BYTES_MAX,
+            now_ms=int(time.time() * 1000),
+        )
+        acks = {id(batch): self._ack(batch) for batch in self._handed_over(batches, until_s)}
+        found = [acks.get(id(batch)) for batch in placed]
+        found += [None] * (len(records) - len(found))
+        if any(ack is None for ack in found):
+            self._drop()
+        return found
+
+    def _handed_over(self, batches: Sequence[Batch], until_s: float) -> Sequence[Batch]:
+        """Those of the batches, the first ones, that the client has taken."""
+        taken = 0
         try:
             if self._client is None:
                 self._client = make_producer(self._settings, client_id=self._client_id)
-            for record in records:
+            for batch in batches:
+                require_partition(self._client, batch.topic_partition)  # may wait: the clock is read after it
                 if time.monotonic() > until_s:
                     break
-                futures.append(self._send(record))
-        except (KafkaError, ValueError):  # ValueError: the topic has no such partition (any more)
+                hand_over(self._client, batch)
+                taken += 1
+        except (KafkaError, ValueError):
             pass
-        futures += [None] * (len(records) - len(futures))
-        acks = [self._ack(record, future) for record, future in zip(records, futures, strict=True)]
-        if any(ack is None for ack in acks):
-            self._drop()
-        return acks
+        if taken:
+            wake_up(self._client)
+        return batches[:taken]
 
-    def _send(self, record: Record) -> Any:
-        return self._client.send(
-            self._settings.topic_prefix + record.topic,
-            key=record.key.encode(),
-            value=record.value,
-            headers=list(record.headers),
-            partition=record.partition,
-        )
-
-    def _ack(self, record: Record, future: Any) -> Ack | None:
-        if future is None:
-            return None
+    def _ack(self, batch: Batch) -> Ack | None:
         try:
-            metadata = future.get(timeout=ACK_WAIT_S)
+            offset = batch.last_offset(timeout_s=ACK_WAIT_S)
         except KafkaError:
             return None
-        return Ack(topic=record.topic, partition=metadata.partition, offset=metadata.offset)
+        place = batch.topic_partition
+        return Ack(place.topic.removeprefix(self._settings.topic_prefix), place.partition, offset)
 
     def _drop(self) -> None:
         client, self._client = self._client, None

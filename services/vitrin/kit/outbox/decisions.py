@@ -60,6 +60,13 @@ class LeaseTimes:
         return until_s - self.delivery_s
 
 
+def lanes(fences: Mapping[int, int], *, count: int) -> list[dict[int, int]]:
+    """Shards, with their fences, in at most so many groups of about the same size; none is empty."""
+    shards = sorted(fences)
+    groups = [{shard: fences[shard] for shard in shards[number::count]} for number in range(count)]
+    return [group for group in groups if group]
+
+
 def acknowledged(rows: Sequence[R], sizes: Sequence[int], acks: Sequence[object | None]) -> list[R]:
     """The leading rows of which every record was acknowledged: the successors of a row that was not are sent again
     behind it, also where they arrived. `sizes`: records of each row; `acks`: of all records in order."""

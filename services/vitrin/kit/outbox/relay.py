@@ -8,6 +8,7 @@ broker lacks, or has in another shape than declared, is held: its rows wait, tho
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
@@ -22,19 +23,19 @@ from vitrin.kit.consumer.lock import GroupLock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.listen import notifications
 from vitrin.kit.db.urls import libpq_url, role_url
-from vitrin.kit.kafka.client import DELIVERY_TIMEOUT_MS, BrokerUnavailable, Probe, TopicInfo, partition_of
+from vitrin.kit.kafka.client import DELIVERY_TIMEOUT_MS, BrokerUnavailable, Probe, TopicInfo
 from vitrin.kit.kafka.hints import HintSender
-from vitrin.kit.kafka.producer import Ack, OrderedProducer, Record
+from vitrin.kit.kafka.producer import Ack, OrderedProducer
 from vitrin.kit.logs import get_logger
 from vitrin.kit.metrics import counter, gauge
 from vitrin.kit.outbox import decisions, store
 from vitrin.kit.outbox.decisions import LeaseTimes
+from vitrin.kit.outbox.records import records_of
 from vitrin.kit.outbox.resending import IN_FULL, resending
 from vitrin.kit.outbox.store import OutboxRow
 from vitrin.kit.outbox.wake import NOTIFY_CHANNEL, Wake
 from vitrin.kit.settings import DatabaseSettings, KafkaSettings
 from vitrin.kit.state import jobs
-from vitrin.protos.kit.v1.outbox_pb2 import OutboxBatch
 
 POLL_S: Final = 0.2
 """How often it looks while there is traffic: a NOTIFY may have been held back."""
@@ -48,6 +49,9 @@ LEASE: Final = LeaseTimes(
     margin_s=DELIVERY_TIMEOUT_MS / 1000 + 3,
 )
 RETRY_S: Final = 0.5
+LANES: Final = 2
+BACKLOG_FROM_ROWS: Final = 200
+"""A round that found so many is followed by one in lanes; a single change goes the short way."""
 
 EVENTS_SENT = counter("vitrin_outbox_events_total", "Events acknowledged by Kafka", ["topic"])
 FAILURES = counter("vitrin_outbox_failures_total", "Produce attempts that were not acknowledged", ["topic"])
@@ -100,6 +104,7 @@ class Relay:
         self._held: dict[str, str] = {}
         self._seen: set[tuple[int, str]] = set()
         self._busy_until_s = float("-inf")
+        self._has_backlog = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set; then sends what is left, gives the leases back and closes."""
@@ -131,19 +136,29 @@ class Relay:
                 await store.take_over(tx, owner=self._owner)
 
     async def _round(self) -> bool:
-        """One look; True when something was sent, so that there may be more."""
+        """One look; True when something was found, so that there may be more.
+
+        Under a backlog two lanes, each with half of the shards: while one produces, the database claims and marks for
+        the other. A shard is in one lane, and a round ends when both have ended, so each shard's rows are claimed,
+        sent and marked one batch after the other, as without lanes.
+        """
         try:
             await self._keep_leases()
             await self._tick()
-            async with self._database.read() as session:
-                rows = (
-                    await store.unsent(session, shards=list(self._fences), without=self._held)
-                    if self._fences
-                    else []
-                )
-            return bool(rows) and await self._send(rows)
-        except (SQLAlchemyError, BrokerUnavailable, OSError) as error:
-            log.warning("relay_waits", service=self._service, reason=str(error).splitlines()[0])
+            lanes = decisions.lanes(self._fences, count=LANES if self._has_backlog else 1)
+            carrying = [self._carry(lane, claims=len(lanes)) for lane in lanes]
+            outcomes = await asyncio.gather(*carrying, return_exceptions=True)
+            rows = 0
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                rows += outcome
+            self._has_backlog = rows >= BACKLOG_FROM_ROWS
+            return rows > 0
+        except (SQLAlchemyError, Error, BrokerUnavailable, OSError) as error:
+            log.warning(
+                "relay_waits", service=self._service, reason=(str(error) or repr(error)).splitlines()[0]
+            )
             self._ticked_at_s = float("-inf")
             self._probe.forget()
             await asyncio.sleep(RETRY_S)
@@ -229,31 +244,39 @@ class Relay:
             whole_state=wanted.state,
         )
 
-    async def _send(self, rows: Sequence[OutboxRow]) -> bool:
+    async def _carry(self, fences: Mapping[int, int], *, claims: int) -> int:
+        """Claim, produce and mark rows of these shards; how many were claimed."""
+        async with self._database.read() as session:
+            claimed = await store.unsent(session, shards=list(fences), without=self._held, claims=claims)
+        rows = await self._writable(claimed)
+        if rows:
+            await self._send(rows, fences)
+        return len(claimed)
+
+    async def _send(self, rows: Sequence[OutboxRow], fences: Mapping[int, int]) -> None:
         """Produce and mark. Stops at the first row that was not acknowledged: its successors wait behind it."""
-        rows = await self._writable(rows)
-        if not rows:
-            return True
         if not LEASE.may_produce(time.monotonic(), self._lease_until_s):
-            self._lease_until_s = float("-inf")
-            await self._keep_leases()
-            return True
-        records = [_records(row, self._service, self._topics[row.topic].partitions) for row in rows]
+            self._lease_until_s = float("-inf")  # asked for anew before the next batch
+            return
+        # Marked with the incarnation that was known before they were sent: a newer one, which the other lane may find
+        # meanwhile, does not have them.
+        topics = {row.topic: self._topics[row.topic] for row in rows}
+        records = [records_of(row, self._service, topics[row.topic].partitions) for row in rows]
         acks = await self._producer.produce(
             [record for batch in records for record in batch],
             until_s=LEASE.hand_over_until_s(self._lease_until_s),
         )
         done = decisions.acknowledged(rows, [len(batch) for batch in records], acks)
-        await self._hints.sent(ack for ack in acks if ack is not None)
-        await self._mark(done, [ack for ack in acks if ack is not None])
-        for ack in acks:
-            if ack is not None:
-                EVENTS_SENT.labels(topic=ack.topic).inc()
+        arrived = {ack for ack in acks if ack is not None}
+        await self._hints.sent(arrived)
+        ids = {name: info.topic_id for name, info in topics.items()}
+        await self._mark(done, arrived, fences=fences, topic_ids=ids)
+        for topic, events in Counter(ack.topic for ack in acks if ack is not None).items():
+            EVENTS_SENT.labels(topic=topic).inc(events)
         if len(done) < len(rows):
             FAILURES.labels(topic=rows[len(done)].topic).inc()
             self._ticked_at_s = float("-inf")
             raise BrokerUnavailable(f"no acknowledgement for {rows[len(done)].topic}")
-        return True
 
     async def _writable(self, rows: Sequence[OutboxRow]) -> Sequence[OutboxRow]:
         """First use of a topic by a shard: remember its incarnation before anything is marked with it. Without the rows
@@ -271,27 +294,27 @@ class Relay:
                 self._seen.add((shard, topic))
         return [row for row in rows if row.topic not in self._held]
 
-    async def _mark(self, rows: Sequence[OutboxRow], acks: Sequence[Ack]) -> None:
+    async def _mark(
+        self,
+        rows: Sequence[OutboxRow],
+        acks: Iterable[Ack],
+        *,
+        fences: Mapping[int, int],
+        topic_ids: Mapping[str, UUID],
+    ) -> None:
         groups = decisions.marks(rows)
         if not groups:
             return
         async with self._database.write() as tx:
             # A lost mark is a repeat, which consumers absorb; nothing else may commit this way.
             await tx.execute(text("set local synchronous_commit = off"))
-            for (shard, topic), group in groups.items():
-                marked = await store.mark(
-                    tx,
-                    group,
-                    topic_id=self._topics[topic].topic_id,
-                    owner=self._owner,
-                    fence=self._fences[shard],
-                    sent_at=self._clock(),
-                )
-                if not marked:
-                    self._lease_until_s = float("-inf")
-                    log.warning("lease_lost", shard=shard, service=self._service)
-            ids = {topic: info.topic_id for topic, info in self._topics.items()}
-            await store.remember_ends(tx, decisions.ends(acks, ids))
+            marked = await store.mark(
+                tx, groups, topic_ids=topic_ids, owner=self._owner, fences=fences, sent_at=self._clock()
+            )
+            await store.remember_ends(tx, decisions.ends(acks, topic_ids))
+        for shard in {shard for shard, _ in groups} - set(marked):
+            self._lease_until_s = float("-inf")
+            log.warning("lease_lost", shard=shard, service=self._service)
 
     async def _listen(self) -> None:
         """A NOTIFY of another process of this service wakes the relay."""
@@ -312,23 +335,3 @@ class Relay:
         with suppress(Error):
             await self._name_lock.release()
         await self._hints.close()
-
-
-def _records(row: OutboxRow, service: str, partitions: int) -> list[Record]:
-    return [
-        Record(
-            topic=row.topic,
-            key=event.key,
-            value=event.payload,
-            headers=(
-                ("id", event.event_id),
-                ("type", event.type.encode()),
-                ("brand", event.brand_id),
-                ("occurred", str(event.occurred_at_us).encode()),
-                ("received", str(event.received_at_us).encode()),
-                ("producer", service.encode()),
-            ),
-            partition=partition_of(event.key, partitions),
-        )
-        for event in OutboxBatch.FromString(row.payload).events
-    ]

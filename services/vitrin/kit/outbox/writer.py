@@ -6,8 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from psycopg import AsyncConnection
 
 from vitrin.events.envelope import Event, to_us
 from vitrin.kit.outbox.wake import NOTIFY_CHANNEL
@@ -17,11 +16,11 @@ SHARDS: Final = 8
 ROW_EVENTS_MAX: Final = 500
 ROW_BYTES_MAX: Final = 1_000_000
 
-_INSERT: Final = text(
+_INSERT: Final = (
     "insert into outbox (created_at, shard, brand_id, topic, events, payload)"
-    " values (:created_at, :shard, :brand_id, :topic, :events, :payload)"
+    " values (%(created_at)b, %(shard)b, %(brand_id)b, %(topic)b, %(events)b, %(payload)b)"
 )
-_NOTIFY: Final = text("select pg_notify(:channel, '')")
+_NOTIFY: Final = f"select pg_notify('{NOTIFY_CHANNEL}', '')"
 
 
 def shard_of(brand_id: UUID) -> int:
@@ -30,12 +29,13 @@ def shard_of(brand_id: UUID) -> int:
 
 
 async def save_events(
-    connection: AsyncConnection, events: Sequence[Event], *, created_at: datetime, notify: bool
+    driver: AsyncConnection[Any], events: Sequence[Event], *, created_at: datetime, notify: bool
 ) -> None:
     """Last statements before the commit: the events of this transaction, in the order of their publishing."""
-    await connection.execute(_INSERT, [_row(batch, created_at) for batch in _batches(events)])
+    for batch in _batches(events):
+        await driver.execute(_INSERT, _row(batch, created_at))
     if notify:
-        await connection.execute(_NOTIFY, {"channel": NOTIFY_CHANNEL})
+        await driver.execute(_NOTIFY)
 
 
 def _batches(events: Sequence[Event]) -> Iterator[list[Event]]:
@@ -55,20 +55,20 @@ def _batches(events: Sequence[Event]) -> Iterator[list[Event]]:
 
 def _row(batch: Sequence[Event], created_at: datetime) -> dict[str, Any]:
     message = OutboxBatch()
+    brand_id = batch[0].brand_id
     for event in batch:
-        message.events.add(
-            key=event.key,
-            type=event.type,
-            event_id=event.event_id.bytes,
-            brand_id=event.brand_id.bytes,
-            occurred_at_us=to_us(event.occurred_at),
-            received_at_us=to_us(event.received_at),
-            payload=event.payload,
-        )
+        entry = message.events.add()
+        entry.key = event.key
+        entry.type = event.type
+        entry.event_id = event.event_id
+        entry.brand_id = brand_id.bytes
+        entry.occurred_at_us = to_us(event.occurred_at)
+        entry.received_at_us = to_us(event.received_at)
+        entry.payload = event.payload
     return {
         "created_at": created_at,
-        "shard": shard_of(batch[0].brand_id),
-        "brand_id": batch[0].brand_id,
+        "shard": shard_of(brand_id),
+        "brand_id": brand_id,
         "topic": batch[0].topic,
         "events": len(batch),
         "payload": message.SerializeToString(),

@@ -89,7 +89,7 @@ def _wire(event: Event) -> OutboxEvent:
     return OutboxEvent(
         key=event.key,
         type=event.type,
-        event_id=event.event_id.bytes,
+        event_id=event.event_id,
         brand_id=event.brand_id.bytes,
         occurred_at_us=to_us(event.occurred_at),
         received_at_us=to_us(event.received_at),

@@ -20,12 +20,6 @@ LOST = Problem(
     "Pinterest no longer knows this batch, or ended it without an answer for the item.",
     "Vitrin looks at what the catalog shows and sends the item again where it differs.",
 )
-REFUSED_WITHOUT_WORDS = Problem(
-    "platform_refused",
-    "",
-    "Pinterest refused the item and gave no reason.",
-    "Look at the item in Pinterest's catalog page.",
-)
 
 
 def send_result(answer: Mapping[str, Any], sent: Sequence[str]) -> SendResult:
@@ -67,7 +61,8 @@ def _verdict(item_id: str, record: Mapping[str, Any] | None) -> Verdict:
     errors, warnings = _events(record.get("errors")), _events(record.get("warnings"))
     status = record.get("status")
     if errors or status == "FAILURE":
-        return Verdict(item_id, Outcome.REFUSED, errors or (REFUSED_WITHOUT_WORDS,), warnings)
+        # A batch that failed as a whole says FAILURE of everybody in it, without a word.
+        return Verdict(item_id, Outcome.REFUSED, errors, warnings)
     if status == "SUCCESS":
         return Verdict(item_id, Outcome.ACCEPTED, (), warnings)
     return Verdict(item_id, Outcome.UNKNOWN, (LOST,), warnings)

@@ -88,6 +88,8 @@ class Facts:
 
     `backlog`: waits as part of a first sync, behind newer changes.
     `hunt_id`: was in a batch that was refused as a whole, and the hunt for the culprit holds it as it is desired now.
+    `seen`: a look showed what is confirmed, or that what was removed is gone.
+    `resends`: how often what is desired was sent again because the platform had accepted it and did not show it.
     `held`: why the shop's wish to take it down or to mark it as sold out is not followed (see `guard`). Whoever sets
     a new desired state says it anew.
     """
@@ -106,6 +108,7 @@ class Facts:
     backlog: bool = False
     hunt_id: UUID | None = None
     held: tuple[Reason, ...] = ()
+    resends: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +175,12 @@ def desire_present(facts: Facts, hashes: Hashes, *, backlog: bool = False) -> Fa
         note=() if changed else facts.note,
         hunt_id=None if changed else facts.hunt_id,
         held=(),
+        resends=0 if changed else facts.resends,
     )
 
 
 def desire_absent(facts: Facts, reason: Reason) -> Facts:
-    hunt_id = facts.hunt_id if facts.desired == GONE else None
+    same = facts.desired == GONE
     return replace(
         facts,
         want=Want.ABSENT,
@@ -184,8 +188,9 @@ def desire_absent(facts: Facts, reason: Reason) -> Facts:
         desired=GONE,
         backlog=False,
         note=(),
-        hunt_id=hunt_id,
+        hunt_id=facts.hunt_id if same else None,
         held=(),
+        resends=facts.resends if same else 0,
     )
 
 
@@ -194,7 +199,7 @@ def hold(facts: Facts, problems: tuple[Reason, ...], offer: bytes | None = None)
     price and stock now, still follows it."""
     held = facts.confirmed if facts.confirmed != GONE else None
     desired = Hashes(held.content, offer) if held is not None and offer is not None else None
-    hunt_id = facts.hunt_id if desired is not None and desired == facts.desired else None
+    same = desired is not None and desired == facts.desired
     return replace(
         facts,
         want=Want.HOLD,
@@ -202,8 +207,9 @@ def hold(facts: Facts, problems: tuple[Reason, ...], offer: bytes | None = None)
         desired=desired,
         backlog=False,
         note=(),
-        hunt_id=hunt_id,
+        hunt_id=facts.hunt_id if same else None,
         held=(),
+        resends=facts.resends if same else 0,
     )
 
 
@@ -242,7 +248,7 @@ def accepted(facts: Facts, *, seen: bool = False) -> Facts:
         offer = facts.desired.offer if facts.desired is not None else b""
         done = replace(done, desired=Hashes(flight.hashes.content, offer) if follows else None)
     if flight.deletes:
-        return replace(done, confirmed=None, exposed=False, removed=True, seen=False)
+        return replace(done, confirmed=None, exposed=False, removed=True, seen=seen)
     return replace(done, confirmed=flight.hashes, exposed=True, seen=seen, removed=False)
 
 
@@ -279,7 +285,7 @@ def missing(facts: Facts, reasons: tuple[Reason, ...]) -> Facts:
     if flight is None:
         return facts
     if flight.deletes:
-        return accepted(facts)
+        return accepted(facts, seen=True)
     if facts.confirmed is None or facts.confirmed.content != flight.hashes.content:
         return refused(facts, reasons)
     desired = None if facts.want is Want.HOLD else facts.desired
@@ -318,7 +324,7 @@ def seen(facts: Facts) -> Facts:
         return facts
     if facts.refused == facts.confirmed:
         facts = replace(facts, refused=None, refusal=())
-    return replace(facts, seen=True, note=())
+    return replace(facts, seen=True, note=(), resends=0)
 
 
 def disapproved(facts: Facts, reasons: tuple[Reason, ...]) -> Facts:
@@ -347,6 +353,7 @@ def disconnected(facts: Facts, reason: Reason) -> Facts:
         note=(),
         hunt_id=None,
         held=(),
+        resends=0,
     )
 
 

@@ -161,9 +161,11 @@ class Due:
     hunt_at: datetime | None = None
     read_back_at: datetime | None = None
 
-    @property
-    def has_slow(self) -> bool:
-        return self.content_at is not None or self.hunt_at is not None
+    def slow_at(self, now: datetime) -> datetime | None:
+        """When content can go, or a hunt go on; None when neither waits."""
+        if self.content_at is not None:
+            return now
+        return None if self.hunt_at is None else max(now, self.hunt_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,7 @@ class Waits:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredHunt:
     """The search for the culprits of a batch of `items` that was refused as a whole. `prices`: a batch of price and
-    stock. `attempt_id`: its call under way. `reasons`: the platform's, of the last refusal."""
+    stock. `attempt_id`: its call under way. `reasons`: the platform's, of the last refusal. `due_at`: not before."""
 
     hunt_id: UUID
     brand_id: BrandId
@@ -190,6 +192,7 @@ class StoredHunt:
     attempt_id: UUID | None
     created_at: datetime
     updated_at: datetime
+    due_at: datetime | None = None
 
 
 def pack(hashes: Hashes | None) -> bytes | None:

@@ -1,6 +1,6 @@
 """The words of the timeline: the same for every platform, so that one explanation fits all."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -40,6 +40,19 @@ VERDICT_OVERDUE: Final = Reason(
     "The platform took the batch but gave no verdict in time.",
     "Nothing to do: Vitrin looks at what is there before it sends again.",
 )
+ACCEPTED_NOT_SHOWN: Final = Reason(
+    "accepted_not_shown",
+    "",
+    "The platform accepted the item again and again, but does not show it.",
+    "Look for the item in the platform's own catalog pages and ask its support; any change of it is sent again. Vitrin"
+    " goes on looking every hour.",
+)
+STILL_SHOWN: Final = Reason(
+    "still_shown",
+    "",
+    "The platform accepted the removal again and again, but goes on showing the item.",
+    "Delete the item in the platform's own catalog pages and ask its support. Vitrin goes on looking every hour.",
+)
 NOT_THERE: Final = Reason(
     "not_arrived", "", "The platform does not show what was sent; it is sent again.", "Nothing to do."
 )
@@ -73,6 +86,50 @@ REMOVAL_REJECTED: Final = Reason(
     "",
     "The shop wanted it taken down or marked as sold out, and an approver rejected that: it stays as it is shown.",
     "Change the item in the shop: its next change is followed.",
+)
+
+
+def sent_again(time: int, times: int) -> Reason:
+    """Why something waits that the platform had accepted."""
+    return Reason(
+        "sent_again",
+        "",
+        f"The platform accepted this, but a look did not show it: it is sent again ({time} of at most {times}).",
+        "Nothing to do.",
+    )
+
+
+SHOWN_DIFFERENTLY: Final = "shown_differently"
+
+
+def shown_differently(differences: Sequence[tuple[str, str, str]]) -> Reason:
+    """(field, sent, shown) each."""
+    shown = "; ".join(f"{name}: sent {sent!r}, shown {seen!r}" for name, sent, seen in differences[:3])
+    more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+    return Reason(
+        SHOWN_DIFFERENTLY,
+        ",".join(name for name, _, _ in differences),
+        f"The platform accepted the item again and again, but shows it in another form ({shown}{more}).",
+        "Somebody or a rule of the platform may change it there: look at the item in its catalog pages. Any change of"
+        " it is sent again.",
+    )
+
+
+def refused_without_words(times: int) -> Reason:
+    """The last word about an item that was failed alone, and nobody said why."""
+    return Reason(
+        "platform_refused",
+        "",
+        f"The platform refused the item, also {times} times alone, and gave no reason.",
+        "Look at the item in the platform's own catalog pages; any change of it is sent again.",
+    )
+
+
+FAILED_WITHOUT_WORDS: Final = Reason(
+    "failed_without_words",
+    "",
+    "It failed the batch and gave no reason.",
+    "Nothing to do: Vitrin sends smaller batches until the culprit is alone.",
 )
 
 

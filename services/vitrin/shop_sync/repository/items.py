@@ -47,6 +47,7 @@ _COLUMNS: Final = {
     "read_back_at": "timestamptz",
     "read_back_tries": "smallint",
     "hunt_id": "uuid",
+    "resends": "smallint",
 }
 _STORED: Final = _COLUMNS | {"updated_at": "timestamptz", "attributes": "bytea"}
 _SELECT: Final = "select " + ", ".join(_COLUMNS) + " from channel_items"
@@ -130,8 +131,8 @@ _FREE_IDS: Final = text(
     " and not k.item_id = any(cast(:item_ids as text[]))"
     " and r.deleted and not ci.exposed and ci.attempt_id is null"
     " order by k.channel_id, k.item_id for update of r, ci),"
-    " nameless as (update channel_items ci set platform_item_id = null from dead where ci.brand_id = dead.brand_id"
-    " and ci.channel_id = dead.channel_id and ci.item_id = dead.item_id)"
+    " nameless as (update channel_items ci set platform_item_id = null, read_back_at = null from dead"
+    " where ci.brand_id = dead.brand_id and ci.channel_id = dead.channel_id and ci.item_id = dead.item_id)"
     " delete from channel_ids k using dead where k.brand_id = dead.brand_id"
     " and k.channel_id = dead.channel_id and k.item_id = dead.item_id"
 )
@@ -188,6 +189,7 @@ def _stored(row: ChannelItem, now: datetime) -> tuple[Any, ...]:
         row.read_back_at,
         row.read_back_tries,
         facts.hunt_id,
+        facts.resends,
         now,
         row.attributes,
     )
@@ -211,6 +213,7 @@ def _loaded(row: Any) -> ChannelItem:
         backlog=row.backlog,
         hunt_id=row.hunt_id,
         held=causes.get("held", ()),
+        resends=row.resends,
     )
     lane = None if row.lane is None else Lane(row.lane)
     changed = row.changed_occurred_at, row.changed_received_at
@@ -328,7 +331,8 @@ async def sent(tx: ReadSession, brand: BrandId, attempt: UUID) -> Sequence[tuple
 async def read_back_due(
     tx: ReadSession, channel: Channel, *, now: datetime, limit: int
 ) -> Sequence[tuple[str, str, bytes, bytes]]:
-    """(item id, platform item id, packed confirmed hashes, attributes) of items to look at now."""
+    """(item id, platform item id, packed confirmed hashes (b"" where it should be gone), attributes) of items to look
+    at now."""
     params = {"brand_id": channel.brand_id, "channel_id": channel.channel_id, "now": now, "limit": limit}
     rows = await tx.all(_READ_BACK, params)
     return [

@@ -14,8 +14,9 @@ from vitrin.shop_sync.domain import schedule
 from vitrin.shop_sync.domain.sync import GONE
 from vitrin.shop_sync.domain.values import Attempt, Channel, Claim, unpack
 from vitrin.shop_sync.domain.words import VERDICT_OVERDUE
-from vitrin.shop_sync.repository import items, work
+from vitrin.shop_sync.repository import hunts, items, work
 from vitrin.shop_sync.service.attention import Attention
+from vitrin.shop_sync.service.hunting import Hunting
 from vitrin.shop_sync.service.outcomes import Outcomes, Verdicts
 
 READ_BACK_ITEMS_MAX: Final = 200
@@ -26,7 +27,8 @@ HOPELESS: Final = frozenset({FailureKind.INVALID_REQUEST, FailureKind.TOO_LARGE}
 
 
 class Looker:
-    """Looks for one claim of one channel. `read_back_from`: not before the platform's rate has room for a look."""
+    """Looks for one claim of one channel. `read_back_from`: not before the platform's rate has room for a look.
+    `shown_within`: another time than the platform's until what it accepted is sent again."""
 
     def __init__(
         self,
@@ -34,21 +36,26 @@ class Looker:
         claim: Claim,
         database: WorkerDatabase,
         outcomes: Outcomes,
+        hunting: Hunting,
         attention: Attention,
         verdict_timeout: timedelta,
+        shown_within: timedelta | None,
         clock: Clock,
     ) -> None:
         self._claim = claim
         self._database = database
         self._outcomes = outcomes
+        self._hunting = hunting
         self._attention = attention
         self._verdict_timeout = verdict_timeout
+        self._shown_within = shown_within
         self._clock = clock
         self.read_back_from = clock()
 
     async def poll(self, channel: Channel, catalog: CatalogChannel, attempt: Attempt) -> None:
         async with self._database.read([channel.brand_id]) as tx:
             flying = await items.sent(tx, channel.brand_id, attempt.attempt_id)
+            stored = await hunts.of_attempt(tx, channel.brand_id, attempt.attempt_id)
         retry_at: datetime | None = None
         try:
             result = await catalog.poll(
@@ -65,7 +72,7 @@ class Looker:
             if result.done:
                 by_id = {verdict.platform_item_id: verdict for verdict in result.verdicts}
                 verdicts = Verdicts(by_id=by_id, final=True, read_back=catalog.capabilities.read_back)
-                await self._outcomes.verdicts(channel, attempt, verdicts)
+                await self._hunting.answered(channel, attempt, verdicts, stored=stored)
                 if all(verdict.outcome is Outcome.UNKNOWN for verdict in result.verdicts):
                     await self._outcomes.send_smaller(channel, self._claim, attempt)
                 return
@@ -119,7 +126,7 @@ class Looker:
         async with self._database.read([channel.brand_id]) as tx:
             asked = await items.read_back_due(tx, channel, now=self._clock(), limit=limit)
         try:
-            seen = await catalog.read_back({row[1]: _expected(row[3]) for row in asked})
+            seen = await catalog.read_back({row[1]: _expected(row[3]) if row[2] else {} for row in asked})
         except PlatformFailure as failure:
             if failure.kind not in HOPELESS:
                 await self._attention.hear(channel, catalog, failure)
@@ -128,7 +135,10 @@ class Looker:
                 )
                 return
             seen = {}
-        await self._outcomes.read_back(channel, asked, seen)
+        within_s = catalog.capabilities.shows_within_s
+        if self._shown_within is not None:
+            within_s = self._shown_within.total_seconds()
+        await self._outcomes.read_back(channel, asked, seen, within_s=within_s)
 
 
 def _expected(stored: bytes) -> Mapping[str, object]:

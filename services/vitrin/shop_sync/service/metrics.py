@@ -30,6 +30,11 @@ HUNTS: Final = counter(
 CULPRITS: Final = counter(
     "vitrin_shop_sync_culprits_total", "Items that a hunt found to be refused by the platform.", ("platform",)
 )
+NOT_SHOWN: Final = counter(
+    "vitrin_shop_sync_not_shown_total",
+    "What a platform had accepted and did not show (or did not take down) in time: sent_again, or given_up.",
+    ("platform", "step"),
+)
 STUCK: Final = gauge(
     "vitrin_shop_sync_stuck",
     "What has not moved for SHOP_SYNC_STUCK_AFTER_MIN minutes, by kind and cause (queued, platform: expected).",

@@ -6,17 +6,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
+import orjson
+
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.repeat import repeated
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.ids import BrandId
 from vitrin.platforms.base import FailureKind, Outcome, PlatformFailure, Seen, Verdict
-from vitrin.shop_sync.domain import schedule, sync
+from vitrin.shop_sync.domain import arrival, schedule, sync
+from vitrin.shop_sync.domain.arrival import Look
 from vitrin.shop_sync.domain.batching import halves
 from vitrin.shop_sync.domain.sync import Facts, Reason
 from vitrin.shop_sync.domain.values import Attempt, Channel, ChannelItem, Claim, pack
-from vitrin.shop_sync.domain.words import LOST_ANSWER, NOT_SHOWN_YET, NOT_THERE
+from vitrin.shop_sync.domain.words import LOST_ANSWER, NOT_THERE, refused_without_words
 from vitrin.shop_sync.repository import channels, items, work
 from vitrin.shop_sync.service.desired import Desires
 from vitrin.shop_sync.service.mapping import reasons_of
@@ -24,7 +27,6 @@ from vitrin.shop_sync.service.recording import Recorder
 
 ROWS_PER_TRANSACTION: Final = 1000
 LOOKS_MAX: Final = 3
-NOT_SHOWN_TRIES: Final = 5
 TRIES_COUNTED_MAX: Final = 1000
 """The longest pause is long since reached; a column of two bytes ends at 32,767."""
 NOT_ON_PLATFORM: Final = "not_on_platform"
@@ -99,10 +101,8 @@ class Outcomes:
         ):
             lag_ms = recorder.measure(row, "accepted")
             row.read_back_tries = 0
-            row.read_back_at = None
-            if not flight.deletes and not facts.seen:
-                row.read_back_at = schedule.next_read_back(now, 0)
-            if facts.seen or flight.deletes:
+            row.read_back_at = None if facts.seen else schedule.next_read_back(now, 0)
+            if facts.seen:
                 recorder.measure(row, "seen")
                 row.flight = None
         elif facts.in_flight is None and row.flight is not None:
@@ -122,7 +122,7 @@ class Outcomes:
             if verdict is None or verdict.outcome is Outcome.UNKNOWN:
                 return sync.unknown(row.facts, LOST_ANSWER)
             if verdict.outcome is Outcome.REFUSED:
-                reasons = reasons_of(verdict.reasons)
+                reasons = reasons_of(verdict.reasons) or (refused_without_words(1),)
                 gone = any(reason.code == NOT_ON_PLATFORM for reason in reasons)
                 return sync.missing(row.facts, reasons) if gone else sync.refused(row.facts, reasons)
             return sync.accepted(row.facts, seen=not verdicts.read_back)
@@ -246,10 +246,16 @@ class Outcomes:
         )
 
     async def read_back(
-        self, channel: Channel, asked: Sequence[tuple[str, str, bytes, bytes]], seen: Mapping[str, Seen]
+        self,
+        channel: Channel,
+        asked: Sequence[tuple[str, str, bytes, bytes]],
+        seen: Mapping[str, Seen],
+        *,
+        within_s: float,
     ) -> None:
-        """Accepted items that were looked at: shown, refused by a review, or not shown yet."""
-        expected = {item_id: (platform_id, confirmed) for item_id, platform_id, confirmed, _ in asked}
+        """What was accepted and looked at: shown (or gone), refused by a review, not shown yet, or to be sent again
+        after `within_s`."""
+        expected = {item_id: (named, confirmed, sent) for item_id, named, confirmed, sent in asked}
 
         async def store(tx: WriteSession) -> None:
             now = self._clock()
@@ -257,9 +263,10 @@ class Outcomes:
             rows = await items.lock(tx, [channel.brand_id], keys)
             recorder = Recorder({channel.channel_id: channel}, now)
             for row in rows.values():
-                platform_id, confirmed = expected[row.item_id]
-                if row.facts.in_flight is None and pack(row.facts.confirmed) == confirmed:
-                    _read_back_row(recorder, row, seen.get(platform_id), now)
+                platform_id, confirmed, attributes = expected[row.item_id]
+                if row.platform_item_id == platform_id and (pack(row.facts.confirmed) or b"") == confirmed:
+                    look = _look(seen.get(platform_id), attributes)
+                    _read_back_row(recorder, row, look, now, within_s=within_s)
             await recorder.flush(tx)
 
         await self.transaction(channel.brand_id, store)
@@ -269,18 +276,44 @@ def reason_of(failure: PlatformFailure) -> Reason:
     return Reason(failure.code, ",".join(failure.fields), failure.message, failure.fix)
 
 
-def _read_back_row(recorder: Recorder, row: ChannelItem, shown: Seen | None, now: datetime) -> None:
-    if shown is not None and shown.matches and not shown.problems:
+def _read_back_row(
+    recorder: Recorder, row: ChannelItem, look: Look | None, now: datetime, *, within_s: float
+) -> None:
+    before = row.facts
+    if not arrival.is_open(before):
+        row.read_back_at = None
+        recorder.move(row, before)
+        return
+    if look is not None and arrival.is_right(before, look):
         lag_ms = recorder.measure(row, "seen")
         row.flight = None
         row.read_back_at = None
-        recorder.move(row, sync.seen(row.facts), lag_ms=lag_ms)
+        recorder.move(row, arrival.looked(before, look, looks=0, within_s=within_s), lag_ms=lag_ms)
         return
-    row.read_back_tries = min(row.read_back_tries + 1, TRIES_COUNTED_MAX)
-    row.read_back_at = schedule.next_read_back(now, row.read_back_tries)
-    if shown is not None and shown.problems:
-        recorder.move(row, sync.disapproved(row.facts, reasons_of(shown.problems)))
-    elif row.read_back_tries >= NOT_SHOWN_TRIES:
-        recorder.move(row, sync.not_seen(row.facts, NOT_SHOWN_YET))
+    row.read_back_tries = looks = min(row.read_back_tries + 1, TRIES_COUNTED_MAX)
+    if look is None:
+        after = arrival.not_seen(before, looks=looks)
     else:
-        recorder.move(row, row.facts)
+        after = arrival.looked(before, look, looks=looks, within_s=within_s)
+    row.read_back_at = None
+    if arrival.is_open(after):
+        row.read_back_at = arrival.next_look(after, now, looks=looks, within_s=within_s)
+    recorder.move(row, after)
+    if after.resends > before.resends:
+        recorder.not_shown(row, "sent_again")
+    elif arrival.gave_up(before, after):
+        recorder.not_shown(row, "given_up")
+
+
+def _look(shown: Seen | None, attributes: bytes) -> Look | None:
+    """`attributes`: as they were sent."""
+    if shown is None:
+        return None
+    offer = orjson.loads(attributes)["offer"] if attributes else {}
+    return Look(
+        present=shown.present,
+        right=shown.matches,
+        offer_right=not any(one.name in offer for one in shown.differences),
+        problems=reasons_of(shown.problems),
+        differences=tuple((one.name, one.sent, one.seen) for one in shown.differences),
+    )

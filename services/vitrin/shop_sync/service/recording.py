@@ -92,6 +92,9 @@ class Recorder:
         )
         return occurred_ms
 
+    def not_shown(self, row: ChannelItem, step: Literal["sent_again", "given_up"]) -> None:
+        metrics.NOT_SHOWN.labels(self._channels[row.channel_id].platform, step).inc()
+
     async def flush(self, tx: WriteSession) -> None:
         await items.save(tx, list(self._items.values()), self._now)
         await records.save_steps(tx, self._steps)

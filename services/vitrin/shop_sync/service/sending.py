@@ -44,11 +44,14 @@ _log = get_logger("vitrin.shop_sync.sending")
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How a dispatcher works. `window`: after a send the next one waits so long, and gathers what comes."""
+    """How a dispatcher works. `window`: after a send the next one waits so long, and gathers what comes.
+    `shown_within`: another time than the platform's own until what was accepted has to be shown."""
 
     window: timedelta
     batch_items_max: int
     verdict_timeout: timedelta
+    alone_again: timedelta
+    shown_within: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +96,11 @@ class Sender:
 
         The claim's gate and the channel are those of this transaction. None: nothing to send, or not now."""
         waits = waits_of(catalog)
+        hunts = due.hunt_at is not None and due.hunt_at <= self._clock()
         may = Due(
             prices_at=due.prices_at if waits.fast_s <= 0 else None,
             content_at=due.content_at if waits.slow_s <= 0 else None,
-            hunt_at=due.hunt_at if waits.slow_s <= 0 else None,
+            hunt_at=due.hunt_at if hunts and waits.slow_s <= 0 else None,
         )
         stored, rows = await self._next(tx, channel, catalog, gate=gate, may=may)
         if not rows:
@@ -197,9 +201,9 @@ class Sender:
             await self._outcomes.unknown(channel, attempt, LOST_ANSWER)
             return
         metrics.ATTEMPTS.labels(channel.platform, "handle" if result.handle else "answered").inc()
-        if batch.hunt is not None and _took_all(result):
+        if batch.hunt is not None and _took_all(result) and _is_last_word(batch.hunt, result):
             await self._hunting.taken(channel, batch.hunt, attempt)
-        await self._store(channel, batch.catalog, attempt, result)
+        await self._store(batch, result)
         gate = batch.gate
         if gate.failures or gate.items_max is not None:
             doubled = (gate.items_max or 0) * 2
@@ -219,16 +223,15 @@ class Sender:
         else:
             await self._outcomes.send_failed(channel, attempt, self._claim, failure)
 
-    async def _store(
-        self, channel: Channel, catalog: CatalogChannel, attempt: Attempt, result: SendResult
-    ) -> None:
+    async def _store(self, batch: Batch, result: SendResult) -> None:
         """What was refused at once first: a poll by somebody else after a kill would take it for accepted."""
+        channel, attempt = batch.channel, batch.attempt
         verdicts = Verdicts(
             by_id={verdict.platform_item_id: verdict for verdict in result.verdicts},
             final=result.handle is None,
-            read_back=catalog.capabilities.read_back,
+            read_back=batch.catalog.capabilities.read_back,
         )
-        left = await self._outcomes.verdicts(channel, attempt, verdicts)
+        left = await self._hunting.answered(channel, attempt, verdicts, stored=batch.hunt)
         if result.handle is None or left == 0:
             return
         due_at = schedule.next_poll(self._clock(), 0)
@@ -248,6 +251,11 @@ def waits_of(catalog: CatalogChannel) -> Waits:
 def _took_all(result: SendResult) -> bool:
     """Nobody is refused by name, and nothing is left in doubt."""
     return all(verdict.outcome is Outcome.ACCEPTED for verdict in result.verdicts)
+
+
+def _is_last_word(hunt: StoredHunt, result: SendResult) -> bool:
+    """Where the hunt is for what a platform fails after it has taken it, taking it says nothing."""
+    return result.handle is None or not hunt.hunt.alone_min
 
 
 def _operation(catalog: CatalogChannel, row: ChannelItem, stored: bytes) -> Operation:

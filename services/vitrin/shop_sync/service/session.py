@@ -64,7 +64,7 @@ class Session:
         self._outcomes = outcomes
         self._clock = clock
         attention = Attention(outcomes=outcomes, catalogs=catalogs)
-        hunting = Hunting(outcomes=outcomes, clock=clock)
+        hunting = Hunting(outcomes=outcomes, alone_again=pace.alone_again, clock=clock)
         self._sender = Sender(
             claim=claim, outcomes=outcomes, hunting=hunting, attention=attention, pace=pace, clock=clock
         )
@@ -72,8 +72,10 @@ class Session:
             claim=claim,
             database=database,
             outcomes=outcomes,
+            hunting=hunting,
             attention=attention,
             verdict_timeout=pace.verdict_timeout,
+            shown_within=pace.shown_within,
             clock=clock,
         )
         self._looked_last = False

@@ -22,13 +22,13 @@ class Situation:
 
     def send_at(self, now: datetime, waits: Waits) -> datetime | None:
         """When the next batch may go; None when nothing waits."""
-        lanes = [
-            *([waits.fast_s] if self.due.prices_at is not None else []),
-            *([waits.slow_s] if self.due.has_slow else []),
-        ]
-        if not lanes:
-            return None
-        return schedule.send_at(now, self.gate.send_after) + timedelta(seconds=min(lanes))
+        gate, slow_at = schedule.send_at(now, self.gate.send_after), self.due.slow_at(now)
+        times = []
+        if self.due.prices_at is not None:
+            times.append(gate + timedelta(seconds=waits.fast_s))
+        if slow_at is not None:
+            times.append(max(gate, slow_at) + timedelta(seconds=waits.slow_s))
+        return min(times, default=None)
 
     def due_at(self, now: datetime, waits: Waits) -> datetime | None:
         times = [attempt.due_at for attempt in self.attempts]
