@@ -8,6 +8,11 @@ from vitrin.accounts.settings import AccountsSettings
 from vitrin.events.registry import EVENT_TYPES
 from vitrin.protos.kit.v1.outbox_pb2 import OutboxBatch
 
+TABLES = (
+    *("brands", "api_keys", "connections", "outgoing_switches", "audit_entries", "outbox"),
+    *("oauth_apps", "oauth_attempts", "oauth_tokens"),
+)
+
 
 def _connect(settings: AccountsSettings) -> psycopg.Connection[Any]:
     url = settings.database.url.get_secret_value().replace("/postgres?", "/vitrin_accounts?")
@@ -40,7 +45,21 @@ def whole_text(settings: AccountsSettings) -> str:
     """Every row of every table as text, to look for what must not be there."""
     with _connect(settings) as connection:
         text = ""
-        for table in ("brands", "api_keys", "connections", "outgoing_switches", "audit_entries", "outbox"):
+        for table in TABLES:
             for (row,) in connection.execute(f"select t::text from {table} t").fetchall():
                 text += row + "\n"
     return text
+
+
+def rows_of(settings: AccountsSettings, table: str, connection_id: str) -> list[Any]:
+    """Rows of a table that belong to a connection."""
+    with _connect(settings) as connection:
+        statement = f"select * from {table} where connection_id = %s"
+        return connection.execute(statement, (connection_id,)).fetchall()
+
+
+def forget_tokens(settings: AccountsSettings) -> None:
+    """Nothing of a sandbox that is gone is due any more."""
+    with _connect(settings) as connection:
+        connection.execute("delete from oauth_tokens")
+        connection.execute("update connections set expires_at = null")

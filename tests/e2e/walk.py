@@ -88,10 +88,13 @@ def ids_of(brand: Brand, *, item_id: str, import_id: str) -> dict[str, str]:
     """What a path may name, of this brand."""
     channels = brand.ok("shop_sync", "GET", "/v1/channels")["data"]
     keys = brand.ok("accounts", "GET", "/v1/api-keys")["data"]
+    consent = {"platform": "meta", "mode": "sandbox"}
+    attempt = brand.ok("accounts", "POST", "/v1/connections:authorize", json=consent)
     return {
         "brand_id": brand.id,
         "key_id": keys[0]["id"],
         "connection_id": brand.connections["meta"],
+        "attempt_id": attempt["attempt_id"],
         "channel_id": channels[0]["id"],
         "item_id": item_id,
         "import_id": import_id,

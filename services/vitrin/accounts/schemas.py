@@ -49,7 +49,7 @@ AccessToken = Annotated[
 ]
 
 
-class _Request(BaseModel):
+class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True)
 
 
@@ -58,7 +58,7 @@ class Page(BaseModel, Generic[T]):
     next_cursor: str | None
 
 
-class BrandCreate(_Request):
+class BrandCreate(Request):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -83,7 +83,7 @@ class BrandCreate(_Request):
     time_zone: Code = Field("UTC", description="IANA")
 
 
-class BrandPatch(_Request):
+class BrandPatch(Request):
     """What is left out stays. The slug never changes."""
 
     name: Name | None = None
@@ -113,7 +113,7 @@ class Brand(BaseModel):
         return cls(id=row.brand_id, **{name: getattr(row, name) for name in cls.model_fields if name != "id"})
 
 
-class KeyCreate(_Request):
+class KeyCreate(Request):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [{"name": "Shop import", "kind": "secret", "mode": "live", "role": "editor"}]
@@ -179,7 +179,7 @@ class NewBrand(BaseModel):
     keys: list[NewKey]
 
 
-class ConnectionCreate(_Request):
+class ConnectionCreate(Request):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -206,7 +206,7 @@ class ConnectionCreate(_Request):
     id_template: Code = "{id}"
 
 
-class ConnectionPatch(_Request):
+class ConnectionPatch(Request):
     """A new token makes the connection active again. Null for `expires_at`: the token does not expire."""
 
     access_token: AccessToken | None = None
@@ -226,7 +226,7 @@ class Connection(BaseModel):
     language: str
     currency: str
     id_template: str
-    state: Literal["active", "token_expired", "refused", "deleted"]
+    state: Literal["active", "token_expired", "refused", "deleted", "choose_assets"]
     last_error: str
     expires_at: datetime | None
     created_at: datetime
@@ -239,7 +239,7 @@ class Connection(BaseModel):
         return cls(id=row.connection_id, **fields)
 
 
-class Turn(_Request):
+class Turn(Request):
     model_config = ConfigDict(json_schema_extra={"example": {"reason": "wrong prices after an import"}})
     reason: Annotated[Text, Field(max_length=REASON_LENGTH_MAX)] = Field(
         "", description="Shown to whoever asks why."

@@ -7,6 +7,7 @@ import typer
 
 from vitrin.cli import (
     brands,
+    connecting,
     connections,
     imports,
     keys,
@@ -34,6 +35,7 @@ running.register(app)
 app.add_typer(brands.app, name="brand")
 app.add_typer(keys.app, name="key")
 app.add_typer(connections.app, name="connection")
+connecting.register(app, connections.app)
 imports.register(app)
 republish.register(app)
 watching.register(app)

@@ -2,7 +2,8 @@
 
 from vitrin.accounts.api.brands import router as brands_router
 from vitrin.accounts.api.connections import router as connections_router
+from vitrin.accounts.api.consents import router as consents_router
 from vitrin.accounts.api.keys import router as keys_router
 from vitrin.accounts.api.outgoing import router as outgoing_router
 
-ROUTERS = (brands_router, keys_router, connections_router, outgoing_router)
+ROUTERS = (brands_router, keys_router, connections_router, consents_router, outgoing_router)

@@ -14,7 +14,7 @@ BROKER_MEMORY_BYTES_MAX = 500 * 1024 * 1024
 RESTART_BACKOFF_MS_MAX = 30_000
 START_NO_PROGRESS_S = 60
 NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE",)  # it would make every start compile everything again
-SECRETS_OF_ACCOUNTS = ("ACCOUNTS_TOKEN_KEYS",)
+SECRETS_OF_ACCOUNTS = ("ACCOUNTS_TOKEN_KEYS", "ACCOUNTS_OAUTH_APPS", "ACCOUNTS_OAUTH_SANDBOX_APPS")
 WITHOUT_OPERATOR = ("sandbox",)
 OUTBOUND_ALLOW = "localhost,127.0.0.0/8,::1"
 """A developer's own webhook endpoints and feeds; a server has no such default."""
@@ -119,7 +119,8 @@ def for_service(environment: Mapping[str, str], *, name: str, secrets: Secrets) 
     if name not in WITHOUT_OPERATOR:
         own["VITRIN_OPERATOR_TOKEN"] = secrets.operator_token
     if name == "accounts":
-        own["ACCOUNTS_TOKEN_KEYS"] = secrets.token_keys
+        given = {name: environment[name] for name in SECRETS_OF_ACCOUNTS if name in environment}
+        own |= {**given, "ACCOUNTS_TOKEN_KEYS": secrets.token_keys}
     return own
 
 
