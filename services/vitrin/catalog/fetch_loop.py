@@ -2,6 +2,7 @@
 rest with the reason."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final
@@ -37,7 +38,7 @@ class FetchLoop:
         settings: ImportSettings,
         owner: str,
         wake: asyncio.Event,
-        staged: list[asyncio.Event],
+        staged: Sequence[asyncio.Event],
     ) -> None:
         self._database = database
         self._outbound = outbound

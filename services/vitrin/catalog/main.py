@@ -83,19 +83,7 @@ async def run(
         )
         for number, loop in enumerate(loops):
             runtime.loop(f"imports-{number}", loop.run)
-        outbound = fetcher(settings.imports, settings.outbound.policy)
-        runtime.closing(outbound.close)
-        for number, wake in enumerate(addresses):
-            fetching = FetchLoop(
-                database=runtime.worker,
-                outbound=outbound,
-                clock=clock,
-                settings=settings.imports,
-                owner=f"{settings.process.instance}/fetch-{number}",
-                wake=wake,
-                staged=staged,
-            )
-            runtime.loop(f"fetches-{number}", fetching.run)
+        fetch_addresses(settings, runtime, clock=clock, addresses=addresses, staged=staged)
     if runtime.is_api:
         app = _app(
             settings, runtime, access=access, directory=directory, places=places, wakes=(staged, addresses)
@@ -174,6 +162,30 @@ def import_loops(
         )
         for number, event in enumerate(staged)
     ]
+
+
+def fetch_addresses(
+    settings: CatalogSettings,
+    runtime: Runtime,
+    *,
+    clock: Clock,
+    addresses: Sequence[asyncio.Event],
+    staged: Sequence[asyncio.Event],
+) -> None:
+    """One loop per event of `addresses`, which wakes it, behind one guard."""
+    outbound = fetcher(settings.imports, settings.outbound.policy)
+    runtime.closing(outbound.close)
+    for number, wake in enumerate(addresses):
+        loop = FetchLoop(
+            database=runtime.worker,
+            outbound=outbound,
+            clock=clock,
+            settings=settings.imports,
+            owner=f"{settings.process.instance}/fetch-{number}",
+            wake=wake,
+            staged=staged,
+        )
+        runtime.loop(f"fetches-{number}", loop.run)
 
 
 def brand_source(directory: ReplicaDirectory) -> BrandSource:

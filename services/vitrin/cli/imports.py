@@ -101,7 +101,8 @@ def _to_its_end(catalog: Any, report: dict[str, Any], *, progress: Progress) -> 
 
 def _tell(report: dict[str, Any], progress: Progress) -> None:
     if report["state"] == "fetching":
-        progress("bytes fetched", report["bytes"], report["bytes_total"] or 0)
+        waits = f"tried again ({report['problem']['message']})" if report["problem"] else "bytes fetched"
+        progress(waits, report["bytes"], report["bytes_total"] or 0)
     else:
         progress("rows", report["rows"]["done"], report["rows"]["total"])
 

@@ -14,7 +14,8 @@ from vitrin.kit.outbound import (
     check_url,
     shown,
 )
-from vitrin.kit.outbound.addresses import is_public
+from vitrin.kit.outbound.addresses import address_in, is_public
+from vitrin.kit.outbound.policy import host_of
 from vitrin.kit.settings import SettingsInvalid, load
 
 STRICT = OutboundPolicy()
@@ -92,6 +93,7 @@ def test_a_good_address_is_normalised(text: str, whole: str) -> None:
         ("https:user:hush@shop.example/", "credentials"),
         ("https://[::1/", "form"),
         ("https://-.example../", "form"),
+        ("https://XN--0.0/", "form"),
         ("https://shop.example/a b", "characters"),
         ("https://shop.example\r\nhost: evil/", "characters"),
         ("https://shop.example\\@10.0.0.1/", "characters"),
@@ -119,6 +121,34 @@ def test_addresses_of_a_private_network_are_refused_by_their_text(text: str) -> 
     with pytest.raises(AddressNotPublic) as refused:
         check_url(text, STRICT)
     assert "VITRIN_OUTBOUND_ALLOW" in refused.value.fix
+
+
+HOSTS = st.one_of(
+    st.ip_addresses().map(lambda one: f"[{one}]" if one.version == 6 else str(one)),
+    st.text(max_size=20),
+    st.sampled_from(
+        ["localhost", "shop.example", "127.1", "0x7f.1", "xn--a.example", "[::ffff:10.0.0.1]", "1.2.3.4."]
+    ),
+)
+
+
+@given(
+    scheme=st.sampled_from(["https", "http", "HTTPS", "ftp", "https:", " https"]),
+    user=st.sampled_from(["", "", "a@", "a:b@", "%40"]),
+    host=HOSTS,
+    rest=st.text(max_size=30),
+)
+def test_any_text_is_a_good_address_or_refused(scheme: str, user: str, host: str, rest: str) -> None:
+    text = f"{scheme}://{user}{host}{rest}"
+    try:
+        url = check_url(text, STRICT)
+    except (UrlRefused, AddressNotPublic):
+        return
+    assert url.scheme == "https"
+    assert not url.userinfo
+    literal = address_in(host_of(url))
+    assert "." in url.host if literal is None else is_public(literal)
+    assert str(check_url(str(url), STRICT)) == str(url), "what is stored is read as what was checked"
 
 
 def test_one_private_address_refuses_a_name() -> None:

@@ -12,8 +12,9 @@ from vitrin.cli.supervisor.secrets import Secrets
 
 BROKER_MEMORY_BYTES_MAX = 500 * 1024 * 1024
 RESTART_BACKOFF_MS_MAX = 30_000
+START_NO_PROGRESS_S = 60
 NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE",)  # it would make every start compile everything again
-SECRETS_OF_ACCOUNTS = ("ACCOUNTS_TOKEN_KEYS",)
+SECRETS_OF_ACCOUNTS = ("ACCOUNTS_TOKEN_KEYS", "ACCOUNTS_OAUTH_APPS", "ACCOUNTS_OAUTH_SANDBOX_APPS")
 WITHOUT_OPERATOR = ("sandbox",)
 OUTBOUND_ALLOW = "localhost,127.0.0.0/8,::1"
 """A developer's own webhook endpoints and feeds; a server has no such default."""
@@ -42,6 +43,7 @@ class UpSettings:
     broker_port: int | None
     broker_memory_bytes_max: int
     restart_backoff_ms_max: int
+    start_no_progress_s: int
     accounts_http: Port
     accounts_grpc: Port
     catalog_http: Port
@@ -66,6 +68,7 @@ class UpSettings:
                 given, "VITRIN_BROKER_MEMORY_BYTES_MAX", BROKER_MEMORY_BYTES_MAX
             ),
             restart_backoff_ms_max=_integer(given, "VITRIN_RESTART_BACKOFF_MS_MAX", RESTART_BACKOFF_MS_MAX),
+            start_no_progress_s=max(1, _integer(given, "VITRIN_START_NO_PROGRESS_S", START_NO_PROGRESS_S)),
             accounts_http=Port.of(given, "ACCOUNTS_HTTP_PORT", 8001),
             accounts_grpc=Port.of(given, "ACCOUNTS_GRPC_PORT", 9001),
             catalog_http=Port.of(given, "CATALOG_HTTP_PORT", 8002),
@@ -116,7 +119,8 @@ def for_service(environment: Mapping[str, str], *, name: str, secrets: Secrets) 
     if name not in WITHOUT_OPERATOR:
         own["VITRIN_OPERATOR_TOKEN"] = secrets.operator_token
     if name == "accounts":
-        own["ACCOUNTS_TOKEN_KEYS"] = secrets.token_keys
+        given = {name: environment[name] for name in SECRETS_OF_ACCOUNTS if name in environment}
+        own |= {**given, "ACCOUNTS_TOKEN_KEYS": secrets.token_keys}
     return own
 
 

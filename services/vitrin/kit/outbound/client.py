@@ -347,7 +347,7 @@ def _redirect(hop: _Hop, response: httpcore.Response, policy: OutboundPolicy) ->
     if hop.url.scheme == "https" and url.scheme != "https":
         raise RedirectRefused(f"{shown(hop.url)} redirects from https to http")
     headers = dict(hop.headers)
-    if (url.scheme, url.host, url.port) != (hop.url.scheme, hop.url.host, hop.url.port):
+    if (url.scheme, url.netloc) != (hop.url.scheme, hop.url.netloc):
         headers = {name: value for name, value in headers.items() if name not in _SECRET}
     becomes_get = response.status == 303 or (response.status in {301, 302} and hop.method == "POST")
     if becomes_get and hop.method != "HEAD":

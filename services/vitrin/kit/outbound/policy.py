@@ -80,9 +80,9 @@ def _host_name(text: str) -> str:
 def host_of(url: httpx.URL) -> str:
     """The host as it is compared and resolved: IDNA-encoded, lower-case, without the root's dot.
 
-    Raises ValueError for what is neither an address nor a host name."""
+    Raises ValueError for what is neither an address nor a host name, also by `url.host`, which decodes punycode."""
     host = url.raw_host.decode("ascii").lower().removesuffix(".")
-    if host and address_in(host) is None and not _NAME.fullmatch(host):
+    if host and address_in(host) is None and not (url.host and _NAME.fullmatch(host)):
         raise ValueError("its host name has characters or lengths that no host name has")
     if url.port is not None and url.port > 65_535:
         raise ValueError("its port is above 65535")
