@@ -41,11 +41,12 @@ test-simulation: venv ## Simulate SEEDS=5000 scenarios from FIRST=0 on the house
 	@PYTHONPATH=services:. $(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),5000) --first $(or $(FIRST),0)
 
 .PHONY: mutation
-mutation: venv ## Mutate the pure decisions and see whether tests notice (EACH=40 per module, 0 for all; not in CI)
+mutation: venv ## Mutate the pure decisions and see whether tests notice (EACH=40 per module, 0 for all; AGAIN=var/mutation.json: its survivors; not in CI)
 	@[ -x var/mutation/bin/python ] || { $(BIN)/python -m venv var/mutation && var/mutation/bin/pip install \
 		--quiet --disable-pip-version-check cosmic-ray==8.7.0; }
 	@PYTHONPATH="services:.:$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
-		var/mutation/bin/python -W ignore -m tests.simulation.mutation --each $(or $(EACH),40) --only "$(ONLY)"
+		var/mutation/bin/python -W ignore -m tests.simulation.mutation --each $(or $(EACH),40) --only "$(ONLY)" \
+		$(if $(AGAIN),--again "$(AGAIN)" --out var/mutation-again.json)
 
 .PHONY: test-kafka
 test-kafka: venv ## Conformance and faults on Apache Kafka (needs java and mvn)

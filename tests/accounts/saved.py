@@ -49,3 +49,17 @@ def whole_text(settings: AccountsSettings) -> str:
             for (row,) in connection.execute(f"select t::text from {table} t").fetchall():
                 text += row + "\n"
     return text
+
+
+def rows_of(settings: AccountsSettings, table: str, connection_id: str) -> list[Any]:
+    """Rows of a table that belong to a connection."""
+    with _connect(settings) as connection:
+        statement = f"select * from {table} where connection_id = %s"
+        return connection.execute(statement, (connection_id,)).fetchall()
+
+
+def forget_tokens(settings: AccountsSettings) -> None:
+    """Nothing of a sandbox that is gone is due any more."""
+    with _connect(settings) as connection:
+        connection.execute("delete from oauth_tokens")
+        connection.execute("update connections set expires_at = null")

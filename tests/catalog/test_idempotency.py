@@ -28,6 +28,9 @@ def brand() -> BrandId:
 
 @pytest.fixture
 async def client(service: Service, brand: BrandId) -> AsyncIterator[httpx.AsyncClient]:
+    admin_execute(
+        service.database_settings, "delete from imports"
+    )  # the loop takes the oldest, whoever's it is
     async with service.client(add_key(service.database_settings, brand)) as client:
         yield client
     for table in ("imports", "import_chunks"):

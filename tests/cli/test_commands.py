@@ -84,6 +84,10 @@ def sandbox_url() -> Iterator[str]:
         (["connection", "create", "meta", "--mode", "live", "--key", "k"], 2, "token_missing"),
         (["connection", "create", "meta", "--id", "catalog_id", "--key", "k"], 2, "not name=value"),
         (["connection", "create", "meta", "--new-account", "--key", "k"], 3, "VITRIN_SANDBOX_URL"),
+        (["connect", "meta", "--approve", "--mode", "live", "--key", "k"], 2, "approve_live"),
+        (["connect", "meta", "--id", "catalog_id", "--key", "k"], 2, "not name=value"),
+        (["connect", "meta", "--key", "k"], 3, "VITRIN_ACCOUNTS_URL"),
+        (["connect", "meta"], 5, "key_missing"),
     ],
 )
 def test_what_cannot_work_says_why_and_ends_with_its_code(

@@ -19,7 +19,7 @@ from vitrin.cli.settings import Var
 from vitrin.cli.supervisor.parts import Part
 from vitrin.cli.supervisor.preparation import Preparation
 from vitrin.cli.supervisor.settings import UpSettings
-from vitrin.cli.supervisor.state import VarLock, stop_left_over, up_is_running
+from vitrin.cli.supervisor.state import VarLock, running_state, stop_left_over, up_is_running
 from vitrin.cli.supervisor.supervisor import Supervisor
 from vitrin.cli.supervisor.unit import State, Unit
 from vitrin.kit.clock import system_clock
@@ -77,6 +77,7 @@ async def test_starts_in_order_restarts_the_dead_and_stops_everything(tmp_path: 
         assert (tmp_path / "state.json").stat().st_mode & 0o777 == 0o600
         assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
         assert up_is_running(Var(tmp_path))
+        assert running_state(Var(tmp_path)) == state
 
         broker = supervisor.units[1]
         first_pid, bootstrap = broker.pid, supervisor.preparation.bootstrap
@@ -91,6 +92,8 @@ async def test_starts_in_order_restarts_the_dead_and_stops_everything(tmp_path: 
         assert supervisor.preparation.bootstrap == bootstrap
     assert [psutil.pid_exists(pid) for pid in pids if pid] == [False, False, False]
     assert not up_is_running(Var(tmp_path))
+    with pytest.raises(CliFailure, match=r"^no `vitrin up` runs on \S+$"):
+        running_state(Var(tmp_path))
     final = json.loads((tmp_path / "state.json").read_text())
     assert [process["state"] for process in final["processes"]] == ["stopped", "stopped", "stopped"]
 
@@ -133,6 +136,61 @@ def test_a_second_one_on_the_same_directory_is_refused(tmp_path: Path) -> None:
     second = VarLock(Var(tmp_path))
     second.take()
     second.release()
+
+
+_UP_WITH_A_CHILD = """
+import datetime, subprocess, sys, time
+from pathlib import Path
+from vitrin.cli.settings import Var, write_private_json
+from vitrin.cli.supervisor.state import VarLock
+var = Var(Path(sys.argv[1]))
+lock = VarLock(var)
+lock.take()
+import os
+now = datetime.datetime.now(datetime.UTC)
+child = subprocess.Popen(["sleep", "600"])
+write_private_json(var.state, {
+    "supervisor": {"pid": os.getpid(), "started_at": now, "ended_at": None},
+    "processes": [{"name": "child", "pid": child.pid, "started_at": now, "state": "ready"}],
+})
+print("up", flush=True)
+time.sleep(600)
+"""
+
+
+def test_the_state_of_a_killed_one_is_not_taken_for_that_of_a_living_one(tmp_path: Path) -> None:
+    var = Var(tmp_path)
+    command = [sys.executable, "-c", _UP_WITH_A_CHILD, str(tmp_path)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": "services"}
+    ) as killed:
+        assert killed.stdout is not None
+        try:
+            assert killed.stdout.readline() == b"up\n"
+            supervisor = running_state(var)["supervisor"]
+            assert isinstance(supervisor, dict)
+            assert supervisor["pid"] == killed.pid
+        finally:
+            killed.kill()
+    when = r"last seen \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+    with pytest.raises(
+        CliFailure, match=rf"process {killed.pid} was killed, {when}; without it still run: child$"
+    ) as refused:
+        running_state(var)
+    assert (refused.value.code, int(refused.value.exit_code)) == ("not_running", 3)
+    next_one = VarLock(var)
+    next_one.take()
+    try:
+        with pytest.raises(CliFailure, match="is starting") as early:
+            running_state(var)
+        assert (early.value.code, int(early.value.exit_code)) == ("starting", 3)
+        assert stop_left_over(var.state) == ["child"]
+        reused = {"supervisor": {"pid": os.getpid(), "started_at": "2020-01-01T00:00:00+00:00"}}
+        var.state.write_text(json.dumps(reused))
+        with pytest.raises(CliFailure, match="is starting"):
+            running_state(var)
+    finally:
+        next_one.release()
 
 
 def test_left_over_processes_are_stopped_and_strangers_are_not(tmp_path: Path) -> None:

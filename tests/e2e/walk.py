@@ -100,12 +100,15 @@ def ids_of(brand: Brand, *, item_id: str, import_id: str) -> dict[str, str]:
     ]
     accepted = {"token": invitations[0]["token"], "name": "Ada"}
     member = brand.ok("accounts", "POST", "/v1/invitations:accept", json=accepted)["member"]
+    consent = {"platform": "meta", "mode": "sandbox"}
+    attempt = brand.ok("accounts", "POST", "/v1/connections:authorize", json=consent)
     return {
         "brand_id": brand.id,
         "member_id": member["id"],
         "invitation_id": invitations[1]["id"],
         "key_id": keys[0]["id"],
         "connection_id": brand.connections["meta"],
+        "attempt_id": attempt["attempt_id"],
         "channel_id": channels[0]["id"],
         "item_id": item_id,
         "import_id": import_id,

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from tests.sandbox.conftest import meta_item, pinterest_item
 from vitrin.sandbox.accounts import Account, TokenState
 from vitrin.sandbox.control import summarise
+from vitrin.sandbox.grants import Refresh
 from vitrin.sandbox.keeper import StateKeeper, load_world
 from vitrin.sandbox.saving import BATCHES_KEPT_MS, capture, write
 from vitrin.sandbox.settings import SandboxSettings
@@ -312,3 +313,26 @@ async def test_the_end_waits_for_the_last_change(clock: Clock, tmp_path: Path) -
     keeper.stop()
     await running
     assert catalog_of(load_world(SETTINGS, path, clock=clock), "meta").get("a") is not None
+
+
+def test_consents_come_back(clock: Clock, again: Callable[[World], World]) -> None:
+    world = build_world(SETTINGS, clock=clock)
+    account = account_of(world, "pinterest")
+    world.grants.register("pinterest", "77", "secret")
+    given = {"app_id": "77", "scopes": ("catalogs:read",), "now_ms": world.now_ms()}
+    issued = world.grants.issue(account, prefix="pina_", lifetime_s=60, **given)  # type: ignore[arg-type]
+    ends_ms = world.now_ms() + 120_000
+    text = world.grants.give_refresh(
+        Refresh("pinterest", "77", 1, ("catalogs:read",), ends_ms), prefix="pinr_"
+    )
+    back = again(world)
+    assert back.grants.app_secret("pinterest", "77") == "secret"
+    assert back.grants.refreshes[text] == world.grants.refreshes[text]
+    seen = back.accounts.by_token("pinterest", issued.account.access_token)
+    assert seen is not None
+    assert (seen.token_state, seen.scopes) == (TokenState.VALID, ["catalogs:read"])
+    assert seen.catalog_ids is account_of(back, "pinterest").catalog_ids
+    clock.move(61)
+    late = again(back).accounts.by_token("pinterest", issued.account.access_token)
+    assert late is not None
+    assert late.token_state is TokenState.EXPIRED

@@ -18,6 +18,7 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
         ({"exists": False}, "item_deleted"),
         ({"status": "draft"}, "item_draft"),
         ({"status": "archived"}, "item_archived"),
+        ({"status": ""}, "item_inactive"),
         ({"gift_card": True}, "gift_card"),
         ({"offered": False}, "no_offer_in_market"),
     ],
@@ -34,10 +35,40 @@ def test_exclusions(changes: dict[str, object], code: str | None) -> None:
     assert (reason.code if reason else None) == code
 
 
+def test_an_exclusion_says_what_the_shop_says() -> None:
+    asked = {"exists": True, "gift_card": False, "offered": True, "market": "US"}
+    said = [
+        decide.exclusion(status=status, **asked)  # type: ignore[arg-type]
+        for status in ("draft", "")
+    ]
+    assert [reason and reason.message for reason in said] == [
+        "The item is draft in the shop.",
+        "The item is not active in the shop.",
+    ]
+
+
 def test_id_templates() -> None:
     assert decide.raw_id("{id}", item_id="7", sku="A-1") == "7"
     assert decide.raw_id("{sku}", item_id="7", sku="A-1") == "A-1"
     assert decide.raw_id("{sku}", item_id="7", sku="") is None
+
+
+def test_the_digest_is_the_one_that_is_stored() -> None:
+    """Another digest for the same item would send every catalog again."""
+    digest = bytes.fromhex("2ecefef1b6815fde7eb3e3cbe199f250")
+    assert decide.digest({"b": 1, "a": "Größe"}) == digest
+    assert decide.digest({"a": "Größe", "b": 1}) == digest
+
+
+def test_price_and_stock_stand_alone_where_they_are_sound_and_travel_without_content() -> None:
+    price, title = Reason("price_missing", "price"), Reason("title_too_long", "title")
+    for partial, problems, alone in (
+        ({"price"}, [title], True),
+        ({"price"}, [title, price], False),
+        ({"price", "title"}, [title], False),
+        ({"price", "title"}, [price], False),
+    ):
+        assert decide.offer_stands_alone(partial, problems) is alone
 
 
 def test_price_changes_only_the_offer_hash() -> None:

@@ -1,5 +1,6 @@
 """The removal guard's decisions, as pure functions: what passes, what is held, and for how long it counts."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -278,6 +279,9 @@ def test_a_rejection_may_be_taken_back_and_nothing_else() -> None:
     states: list[guard.RequestState] = ["open", "approved", "rejected", "withdrawn"]
     assert [guard.may_decide(state, "approved") for state in states] == [True, False, True, False]
     assert [guard.may_decide(state, "rejected") for state in states] == [True, False, False, False]
+    # What comes from the database is equal, not the same.
+    stored: guard.RequestState = json.loads('"rejected"')
+    assert guard.may_decide(stored, "approved")
 
 
 def test_a_count_is_used_for_a_minute() -> None:
@@ -286,3 +290,11 @@ def test_a_count_is_used_for_a_minute() -> None:
     assert guard.count_up_to(POLICY, window, asks, T0 + timedelta(seconds=59)) is None
     assert guard.count_up_to(POLICY, window, asks, T0 + timedelta(seconds=60)) == 420
     assert guard.count_up_to(POLICY, window, asks, T0 - timedelta(seconds=1)) == 420
+
+
+def test_a_charge_whose_slot_is_forgotten_leaves_no_debt() -> None:
+    slot = guard.slot_of(T0)
+    ask = Ask("item", Kind.ZEROING, charge=Charge(slot, Kind.REMOVAL))
+    assert guard.judge(POLICY, Window(), [ask], T0).window.slots[slot] == Left(removals=0, zeroings=1)
+    back = Ask("item", Kind.REMOVAL, charge=Charge(slot, Kind.ZEROING))
+    assert guard.judge(POLICY, Window(), [back], T0).window.slots[slot] == Left(removals=1, zeroings=0)

@@ -5,6 +5,7 @@ from itertools import permutations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vitrin.kit.clock import to_us
 from vitrin.shop_sync.domain.replica import (
     Content,
     ItemReplica,
@@ -27,6 +28,14 @@ STORY = {
     "recreate": content_changed(4, b"red shirt", STAMP),
     "last offer": offer_changed("US", 3, b"12", STAMP),
 }
+
+
+def test_what_was_never_heard_of_has_no_moment_and_no_floor() -> None:
+    nothing = join_all([])
+    assert nothing == ItemReplica(content=Content(0, False, b"", Stamp()), offer_floor=0, offers={})
+    stamp = nothing.content.stamp
+    assert (to_us(stamp.occurred_at), to_us(stamp.received_at), stamp.actor) == (0, 0, "")
+    assert not nothing.exists
 
 
 def test_every_order_ends_in_the_same_replica() -> None:

@@ -129,6 +129,31 @@ def test_what_turns_invalid_stays_in_its_hunt_only_while_the_same_is_desired() -
     waiting = sync.desire_present(FRESH, OLD, backlog=True)
     assert waiting.backlog
     assert not sync.hold(waiting, (TOO_LONG,)).backlog
+    assert not sync.desire_absent(waiting, ARCHIVED).backlog
+
+
+def test_a_hunt_goes_on_only_while_the_same_is_desired() -> None:
+    hunted = replace(sync.desire_present(FRESH, OLD), hunt_id=ATTEMPT)
+    assert sync.desire_present(hunted, OLD).hunt_id == ATTEMPT
+    assert sync.desire_present(hunted, NEW_OFFER).hunt_id is None
+    assert sync.desire_absent(hunted, ARCHIVED).hunt_id is None
+    stored = Hashes(sync.GONE.content, sync.GONE.offer)  # what comes from the database is equal, not the same
+    leaving = replace(sync.desire_absent(live(), ARCHIVED), desired=stored, hunt_id=ATTEMPT)
+    assert sync.desire_absent(leaving, ARCHIVED).hunt_id == ATTEMPT
+
+
+def test_a_review_hides_what_was_accepted_and_may_change_its_mind() -> None:
+    hidden = sync.disapproved(live(), (TOO_LONG,))
+    assert settle(hidden) == sync.Settled(State.REJECTED, (TOO_LONG,))
+    assert not hidden.seen
+    assert settle(sync.seen(hidden)) == sync.Settled(State.LIVE, ())
+    assert (sync.seen(hidden).refused, sync.seen(hidden).refusal) == (None, ())
+    nothing_there = sync.taken(sync.desire_present(FRESH, OLD), ATTEMPT)
+    assert sync.disapproved(nothing_there, (TOO_LONG,)) == nothing_there
+    assert sync.seen(nothing_there) == nothing_there
+    refused = sync.refused(sync.taken(sync.desire_present(live(), NEW_CONTENT), ATTEMPT), (TOO_LONG,))
+    assert sync.seen(refused).refused == NEW_CONTENT
+    assert settle(sync.seen(refused)) == sync.Settled(State.REJECTED, (TOO_LONG,))
 
 
 def test_nothing_follows_what_was_taken_down_meanwhile() -> None:

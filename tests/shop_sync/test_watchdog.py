@@ -48,7 +48,13 @@ def standing(**values: object) -> Standing:
         ({"items": 3, "send_after": NOW - AFTER}, [(Kind.ITEM, Cause.QUEUED, 3)]),
         ({"items": 3, "send_after": NOW - AFTER * 2}, [(Kind.ITEM, Cause.UNCLAIMED, 3)]),
         ({"items": 3, "last_call_at": NOW - AFTER}, [(Kind.ITEM, Cause.QUEUED, 3)]),
+        ({"items": 3, "last_call_at": NOW - AFTER * 2}, [(Kind.ITEM, Cause.UNCLAIMED, 3)]),
         ({"claimed": True, "claimed_until": NOW - AFTER}, []),
+        ({"items": 3, "claimed": True, "claimed_until": NOW + AFTER}, [(Kind.ITEM, Cause.SILENT, 3)]),
+        (
+            {"items": 3, "due_at": None, "claimed": True, "claimed_until": NOW + AFTER},
+            [(Kind.ITEM, Cause.SILENT, 3)],
+        ),
         ({"items": 3, "claimed": True, "claimed_until": NOW}, [(Kind.ITEM, Cause.SILENT, 3)]),
         ({"claimed": True, "claimed_until": NOW - AFTER * 2}, [(Kind.CLAIM, Cause.LOST, 1)]),
         ({"flights": 2, "suspects": 1}, [(Kind.FLIGHT, Cause.LOST, 2), (Kind.SUSPECT, Cause.LOST, 1)]),

@@ -1,12 +1,15 @@
 """`make mutation`: do the tests notice a changed decision? Mutants of the pure modules, each in a process of its own.
 
 cosmic-ray makes the mutants; nothing is written to the sources: a forked child imports the mutated text instead. A
-child runs the drills and the simulation with few seeds, then the module's unit tests, until something fails. Answers
-per module how many mutants there are, how many were tried (a sample, the same for the same seed) and killed, and the
-survivors with their change.
+child runs the drills and the simulation with few seeds (under a second), then the module's unit tests, until something
+fails. These tests are pure: they run without the suite's conftest, whose fixtures import the whole house. Answers per
+module how many mutants there are, how many were tried (a sample, the same for the same seed) and killed, how many of
+those only by the limit of processor time, and the survivors with their change. A larger sample with the same seed
+begins with the smaller one.
 """
 
 import argparse
+import ast
 import difflib
 import importlib.abc
 import importlib.util
@@ -22,6 +25,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache, partial
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -56,8 +61,19 @@ MODULES: dict[str, list[str]] = {
     "vitrin.notify.domain.schedule": [NOTIFY],
 }
 DRILL_SEEDS, WORLD_SEEDS = 30, 20
-CPU_MAX_S = 25
+CPU_MAX_S = 60
+"""Of the tests without a mutation."""
+CPU_FACTOR, CPU_LEAST_S = 3, 5
+"""A mutant may use so many times what they used, and at least so much: most that never end are found out soon."""
 KILLED, SURVIVED = 0, 7
+
+
+class Fate(StrEnum):
+    """`TIMED_OUT`: it never ended, or took so much longer that nobody would have merged it."""
+
+    KILLED = "killed"
+    TIMED_OUT = "timed out"
+    SURVIVED = "survived"
 
 
 @dataclass(frozen=True)
@@ -71,18 +87,23 @@ class Mutant:
         return SERVICES / (self.module.replace(".", "/") + ".py")
 
     def text(self) -> str:
-        if not self.operator:
-            return self.path.read_text()
-        operator = get_operator(self.operator)()
-        mutated: str | None = mutate_code(self.path.read_text(), operator, self.occurrence)
-        assert mutated is not None
-        return mutated
+        return _mutated(self.path, self.operator, self.occurrence)
 
     def difference(self) -> list[str]:
         lines = difflib.unified_diff(
             self.path.read_text().splitlines(), self.text().splitlines(), lineterm="", n=0
         )
         return [line for line in lines if line[:1] in "-+@" and line[:3] not in {"---", "+++"}]
+
+
+@cache
+def _mutated(path: Path, operator: str, occurrence: int) -> str:
+    """Kept: it parses the whole module, which takes longer than most mutants live."""
+    if not operator:
+        return path.read_text()
+    mutated: str | None = mutate_code(path.read_text(), get_operator(operator)(), occurrence)
+    assert mutated is not None
+    return mutated
 
 
 class Instead(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -117,35 +138,82 @@ def mutants_of(module: str) -> list[Mutant]:
 
 
 def sample(mutants: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
-    """Without those that change nothing of the program (a type hint that is never looked at, an equal text)."""
+    """Without those that are no other program: a type hint that nobody looks at, how a dataclass is stored, a property
+    of a protocol, whether a parameter may be named. And without those that are no program at all (`def f(a, +, b)`),
+    which every test would kill."""
     chance = random.Random(f"{seed} {mutants[0].module}")
     chosen: list[Mutant] = []
-    seen: set[str] = set()
+    seen: set[str] = {_decides(mutants[0].path.read_text())}
     for mutant in chance.sample(list(mutants), len(mutants)):
-        text = mutant.text()
-        if text in seen or _is_about_types(mutant):
+        try:
+            decides = _decides(mutant.text())
+        except SyntaxError:
             continue
-        seen.add(text)
+        if decides in seen or _is_about_storage(mutant):
+            continue
+        seen.add(decides)
         chosen.append(mutant)
         if len(chosen) == count:
             break
     return chosen
 
 
-def _is_about_types(mutant: Mutant) -> bool:
-    """`X | None` in a signature is an operator for the mutation tool, and nothing for the program; how a dataclass is
-    stored, and a property of a protocol, decide nothing."""
-    removed = [line for line in mutant.difference() if line.startswith("-")]
-    if all(line.strip("- ").startswith(("@dataclass", "@property")) for line in removed):
-        return True
-    if "BinaryOperator_BitOr" not in mutant.operator:
-        return False
-    return all("|" in line and "None" in line for line in removed)
+class _WithoutTypes(ast.NodeTransformer):
+    """Two programs that differ in hints and kinds of parameters only are the same after it."""
+
+    def visit_arguments(self, node: ast.arguments) -> ast.arguments:
+        self.generic_visit(node)
+        named = [*node.posonlyargs, *node.args, *node.kwonlyargs]
+        defaults = [*node.defaults, *(one for one in node.kw_defaults if one is not None)]
+        return ast.arguments([], named, node.vararg, [], [], node.kwarg, defaults)
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        self.generic_visit(node)
+        node.returns = None
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AnnAssign:
+        self.generic_visit(node)
+        node.annotation = ast.Constant(None)
+        return node
 
 
-def live(mutant: Mutant) -> int:
+def _decides(text: str) -> str:
+    """What the program does, as far as its text says. Raises SyntaxError."""
+    compile(text, "a mutant", "exec")
+    return ast.dump(_WithoutTypes().visit(ast.parse(text)))
+
+
+def _is_about_storage(mutant: Mutant) -> bool:
+    """`frozen` and `slots` of a dataclass, and a property of a protocol, decide nothing."""
+    removed = [line for line in mutant.difference() if line.startswith("-") and line.strip("- ")]
+    return all(line.strip("- ").startswith(("@dataclass", "@property")) for line in removed)
+
+
+def again(report: Path, module: str) -> list[Mutant]:
+    """The survivors of an earlier report: those that have the same operator and change by now (a change of the source
+    before them moves their lines, so the place does not count)."""
+    told = json.loads(report.read_text()).get(module, {}).get("survivors", [])
+    wanted = {(one["operator"], _without_places(one["change"])) for one in told}
+    operators = {operator for operator, _ in wanted}
+    return [
+        one
+        for one in mutants_of(module)
+        if one.operator in operators and (one.operator, _without_places(one.difference())) in wanted
+    ]
+
+
+def _without_places(change: Sequence[str]) -> str:
+    return "\n".join(line for line in change if not line.startswith("@@"))
+
+
+def live(mutant: Mutant, cpu_max_s: int) -> int:
     """In the child: 0 when something noticed."""
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_MAX_S, CPU_MAX_S))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_max_s, cpu_max_s))
     sys.meta_path.insert(0, Instead(mutant))
     sink = io.StringIO()
     with redirect_stdout(sink), redirect_stderr(sink):
@@ -165,13 +233,13 @@ def live(mutant: Mutant) -> int:
         hypothesis.settings.load_profile("mutation")
         tests = MODULES[mutant.module]
         # What is imported already cannot be rewritten by pytest, which says so: no warning of ours.
-        quiet = ["-x", "-q", "-p", "no:cacheprovider", "-o", "filterwarnings=ignore"]
+        quiet = ["-x", "-q", "--noconftest", "-p", "no:cacheprovider", "-o", "filterwarnings=ignore"]
         failed = pytest.main([*quiet, *tests])
     return KILLED if failed else SURVIVED
 
 
-def attempt(mutant: Mutant) -> bool:
-    """True when it survived."""
+def attempt(mutant: Mutant, cpu_max_s: int = CPU_MAX_S) -> tuple[Fate, float]:
+    """What became of it, and the processor time in seconds."""
     child = os.fork()
     if child == 0:
         null = os.open(os.devnull, os.O_WRONLY)
@@ -179,11 +247,17 @@ def attempt(mutant: Mutant) -> bool:
         os.dup2(null, 2)
         code = KILLED
         try:
-            code = live(mutant)
+            code = live(mutant, cpu_max_s)
         finally:
             os._exit(code)
-    _, status = os.waitpid(child, 0)
-    return os.WIFEXITED(status) and os.WEXITSTATUS(status) == SURVIVED
+    _, status, used = os.wait4(child, 0)
+    return _fate(status), used.ru_utime + used.ru_stime
+
+
+def _fate(status: int) -> Fate:
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in {signal.SIGXCPU, signal.SIGKILL}:
+        return Fate.TIMED_OUT
+    return Fate.SURVIVED if os.WIFEXITED(status) and os.WEXITSTATUS(status) == SURVIVED else Fate.KILLED
 
 
 def warm() -> None:
@@ -196,6 +270,12 @@ def warm() -> None:
         "pytest",
         "hypothesis",
         "orjson",
+        "hypothesis.extra",
+        "hypothesis.strategies",
+        "_hypothesis_pytestplugin",
+        "grpc.aio",
+        "sqlalchemy.dialects.postgresql.psycopg",
+        "vitrin.protos.catalog.v1.catalog_pb2",
     ):
         importlib.import_module(name)
     for name in ("fastapi", "psycopg", "google.protobuf", "prometheus_client", "structlog"):
@@ -205,31 +285,41 @@ def warm() -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make mutation")
     parser.add_argument("--each", type=int, default=40, help="mutants per module; 0 for all")
+    parser.add_argument("--after", type=int, default=0, help="without the first of the sample, tried before")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="modules whose name contains this")
     parser.add_argument("--out", default="var/mutation.json")
+    parser.add_argument("--again", type=Path, help="only the survivors of this earlier report")
     asked = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     warm()
     report = {}
     for module in (name for name in MODULES if asked.only in name):
         began_s = time.monotonic()
-        if not attempt(Mutant(module, "", 0)):
+        whole = again(asked.again, module) if asked.again else mutants_of(module)
+        if not whole:
+            continue
+        fate, used_s = attempt(Mutant(module, "", 0))
+        if fate is not Fate.SURVIVED:
             print(f"{module}: its tests fail without a mutation", file=sys.stderr)
             return 1
-        whole = mutants_of(module)
-        chosen = sample(whole, asked.each or len(whole), asked.seed)
+        count = asked.after + asked.each if asked.each and not asked.again else len(whole)
+        chosen = sample(whole, count, asked.seed)[asked.after :]
         with ThreadPoolExecutor(2) as pool:
-            survived = [one for one, lives in zip(chosen, pool.map(attempt, chosen), strict=True) if lives]
+            limit_s = max(CPU_LEAST_S, round(CPU_FACTOR * used_s))
+            fates = [fate for fate, _ in pool.map(partial(attempt, cpu_max_s=limit_s), chosen)]
+        survived = [one for one, fate in zip(chosen, fates, strict=True) if fate is Fate.SURVIVED]
         report[module] = {
             "mutants": len(whole),
             "tried": len(chosen),
             "killed": len(chosen) - len(survived),
+            "timed_out": fates.count(Fate.TIMED_OUT),
             "survivors": [{"operator": one.operator, "change": one.difference()} for one in survived],
         }
         took_s = time.monotonic() - began_s
         print(
-            f"{module}: {len(whole)} mutants, {len(chosen)} tried, {len(survived)} survived, {took_s:.0f} s"
+            f"{module}: {len(whole)} mutants, {len(chosen)} tried, {len(survived)} survived, "
+            f"{fates.count(Fate.TIMED_OUT)} timed out, {took_s:.0f} s"
         )
         for one in survived:
             print("   ", *one.difference(), sep="\n    ")

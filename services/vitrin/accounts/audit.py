@@ -7,7 +7,12 @@ from vitrin.accounts import repository
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.ids import BrandId, new_uuid
 
-SECRET_COLUMNS = frozenset({"secret_hash", "token_key_id", "token_nonce", "token_ciphertext"})
+SECRET_COLUMNS = frozenset(
+    {
+        *("secret_hash", "token_key_id", "token_nonce", "token_ciphertext"),
+        *("secret_key_id", "secret_nonce", "secret_ciphertext"),
+    }
+)
 
 
 def public_state(row: Any | None, hidden: frozenset[str] = frozenset()) -> dict[str, Any] | None:

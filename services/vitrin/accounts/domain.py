@@ -229,7 +229,7 @@ def effective_state(state: str, expires_at: datetime | None, now: datetime) -> s
 class Lease:
     """Either a token until `until`, or why there is none."""
 
-    outcome: Literal["granted", "expired", "too_short", "refused"]
+    outcome: Literal["granted", "expired", "too_short", "refused", "not_chosen"]
     until: datetime | None = None
 
 
@@ -241,6 +241,8 @@ def decide_lease(*, state: str, expires_at: datetime | None, min_valid_s: int, n
     """
     if state == "refused":
         return Lease("refused")
+    if state == "choose_assets":
+        return Lease("not_chosen")
     if effective_state(state, expires_at, now) == "token_expired":
         return Lease("expired")
     wanted = now + timedelta(seconds=min(max(min_valid_s, LEASE_S), LEASE_S_MAX))

@@ -119,7 +119,10 @@ class AlreadyConnected(Conflict):
 
 class TokenExpired(Conflict):
     code, title = "token_expired", "The access token has expired"
-    fix = "Connect the platform again: PATCH /v1/connections/{id} with a new access_token."
+    fix = (
+        "Connect the platform again: vitrin connect <platform> --connection <id>, or PATCH /v1/connections/{id} with a "
+        "new access_token."
+    )
 
 
 class TokenExpiresSoon(TokenExpired):
@@ -128,7 +131,10 @@ class TokenExpiresSoon(TokenExpired):
 
 class ConnectionRefused(Conflict):
     code, title = "connection_refused", "The platform has refused this connection"
-    fix = "See last_error, then PATCH /v1/connections/{id} with a new access_token."
+    fix = (
+        "See last_error, then connect again: vitrin connect <platform> --connection <id>, or PATCH "
+        "/v1/connections/{id} with a new access_token."
+    )
 
 
 class StateUnknown(Refused):

@@ -7,12 +7,12 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from vitrin.accounts.api import ROUTERS
+from vitrin.accounts.connecting import Connecting, connecting, platform_http
 from vitrin.accounts.rpc import AccessServicer, ConnectionServicer
 from vitrin.accounts.service_audit import AuditLog
 from vitrin.accounts.service_brands import Brands
-from vitrin.accounts.service_connections import Connections
 from vitrin.accounts.service_keys import Keys
-from vitrin.accounts.service_leases import Leases, OwnDirectory
+from vitrin.accounts.service_leases import OwnDirectory
 from vitrin.accounts.service_outgoing import Switches
 from vitrin.accounts.service_people import People
 from vitrin.accounts.service_uses import UseBook
@@ -20,7 +20,6 @@ from vitrin.accounts.settings import AccountsSettings
 from vitrin.accounts.state import SOURCES
 from vitrin.kit.access.uses import KeyUses
 from vitrin.kit.clock import Clock, system_clock
-from vitrin.kit.crypto import TokenCipher
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
 from vitrin.kit.grpc import GrpcServer
 from vitrin.kit.http.app import Readiness, create_app
@@ -38,10 +37,11 @@ def build_app(
     database: AppDatabase,
     clock: Clock = system_clock,
     readiness: Mapping[str, Readiness] | None = None,
+    parts: Connecting | None = None,
 ) -> FastAPI:
-    """Raises KeyRingInvalid. `readiness`: what else has to be there, beside the database."""
-    cipher = TokenCipher.parse(settings.secrets.token_keys.get_secret_value())
-    hosts = frozenset(host.strip() for host in settings.secrets.sandbox_hosts.split(",") if host.strip())
+    """Raises KeyRingInvalid, OAuthAppsInvalid. `readiness`: what else has to be there, beside the database. `parts`:
+    those that the doors share; else the app has its own."""
+    parts = parts or connecting(settings, database, clock, platform_http())
     return create_app(
         title="Vitrin accounts",
         description=DESCRIPTION,
@@ -60,9 +60,9 @@ def build_app(
             "audit": AuditLog(database),
             "people": People(database, clock),
             "switches": Switches(database, clock),
-            "connections": Connections(
-                database, clock, cipher, sandbox_url=settings.secrets.sandbox_url, sandbox_hosts=hosts
-            ),
+            "connections": parts.connections,
+            "connecting": parts,
+            "public_url": settings.secrets.public_url,
         },
     )
 
@@ -72,13 +72,14 @@ def build_rpc(
     database: AppDatabase,
     clock: Clock = system_clock,
     snapshots: SnapshotServicer | None = None,
+    parts: Connecting | None = None,
     *,
     worker: WorkerDatabase,
 ) -> GrpcServer:
-    """Without `snapshots` nobody can make a replica from here."""
-    cipher = TokenCipher.parse(settings.secrets.token_keys.get_secret_value())
+    """Without `snapshots` nobody can make a replica from here. `parts` as in `build_app`."""
+    parts = parts or connecting(settings, database, clock, platform_http())
     access = AccessServicer(OwnDirectory(database, clock), Switches(database, clock), UseBook(worker))
-    connection = ConnectionServicer(Leases(database, clock, cipher))
+    connection = ConnectionServicer(parts.leases)
     return GrpcServer(
         settings.grpc,
         [
@@ -101,11 +102,18 @@ async def run(settings: AccountsSettings, *, role: Role = "all", stop: asyncio.E
         kafka=settings.kafka,
     )
     runtime.owns(*SOURCES)
+    http = platform_http()
+    runtime.closing(http.close)
+    parts = connecting(settings, runtime.app, system_clock, http)
+    if runtime.is_worker:
+        runtime.loop("token renewal", parts.loop(runtime.worker, settings, system_clock).run)
     if runtime.is_api:
-        app = build_app(settings, runtime.app, readiness={"topics": runtime.topics_ready()})
+        app = build_app(settings, runtime.app, readiness={"topics": runtime.topics_ready()}, parts=parts)
         uses = KeyUses(UseBook(runtime.worker).save, runtime.clock)
         app.state.key_uses = uses
         runtime.loop("key_uses", uses.run)
         runtime.http(app, settings.http)
-        runtime.grpc(build_rpc(settings, runtime.app, snapshots=runtime.snapshots, worker=runtime.worker))
+        runtime.grpc(
+            build_rpc(settings, runtime.app, snapshots=runtime.snapshots, parts=parts, worker=runtime.worker)
+        )
     await runtime.run(stop)

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Select, any_, exists, insert, literal, or_
 from sqlalchemy.dialects.postgresql import insert as insert_or_keep
 
 from vitrin.accounts.domain import OWNER_SCOPE
+from vitrin.accounts.domain_oauth import CHOOSE_ASSETS
 from vitrin.accounts.models import (
     api_key_uses,
     api_keys,
@@ -180,7 +181,7 @@ async def update_connection(
 
 
 async def has_live_connection(session: ReadSession, brand_id: BrandId) -> bool:
-    live = _connections(brand_id, ("live",))
+    live = _connections(brand_id, ("live",)).where(connections.c.state != CHOOSE_ASSETS)
     return bool(await session.scalar(select(exists(live))))
 
 
@@ -282,8 +283,11 @@ async def keys_state(
 async def connections_state(
     session: ReadSession, brand_id: BrandId, *, after: str, limit: int, lock: bool
 ) -> Sequence[Any]:
-    """Connections of a brand in the order of their ids, deleted ones too, without their tokens."""
-    statement = select(*_CONNECTION_STATE).where(connections.c.brand_id == brand_id)
+    """Connections of a brand in the order of their ids, deleted ones too, without their tokens; not those that nobody
+    has chosen a catalog for."""
+    statement = select(*_CONNECTION_STATE).where(
+        connections.c.brand_id == brand_id, connections.c.state != CHOOSE_ASSETS
+    )
     if after:
         statement = statement.where(connections.c.connection_id > UUID(after))
     return await _state(session, statement.order_by(connections.c.connection_id), limit=limit, lock=lock)

@@ -265,7 +265,7 @@ class Connection(BaseModel):
     language: str
     currency: str
     id_template: str
-    state: Literal["active", "token_expired", "refused", "deleted"]
+    state: Literal["active", "token_expired", "refused", "deleted", "choose_assets"]
     last_error: str
     expires_at: datetime | None
     created_at: datetime

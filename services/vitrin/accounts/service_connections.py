@@ -1,13 +1,15 @@
 """Use cases of platform connections. The brand's row is locked before the connection's, always."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 
-from vitrin.accounts import audit, domain, events, places, repository
+from vitrin.accounts import audit, domain, events, places, repository, repository_oauth
+from vitrin.accounts.domain_oauth import CHOOSE_ASSETS
 from vitrin.accounts.errors import (
     AlreadyConnected,
     BrandNotFound,
@@ -17,15 +19,19 @@ from vitrin.accounts.errors import (
     LiveNeedsLiveKey,
     PlatformUnknown,
 )
+from vitrin.accounts.errors_oauth import AssetsNotChosen
 from vitrin.kit.access import Principal
 from vitrin.kit.clock import Clock
 from vitrin.kit.crypto import TokenCipher
 from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.db.session import WriteSession
-from vitrin.kit.errors import FieldError
+from vitrin.kit.errors import FieldError, VitrinError
 from vitrin.kit.ids import BrandId, ConnectionId, new_uuid
 from vitrin.platforms.base import PlatformSpec
 from vitrin.platforms.registry import PLATFORMS
+
+SYSTEM = "service:accounts"
+"""Who does what nobody asked for."""
 
 
 def visible_modes(caller: Principal) -> tuple[str, ...]:
@@ -61,7 +67,7 @@ class Connections:
     async def create(self, caller: Principal, wanted: Mapping[str, Any]) -> Any:
         """PlatformUnknown, ConnectionInvalid, LiveNeedsLiveKey, AlreadyConnected, CatalogInUse."""
         now = self._clock()
-        spec = _platform(wanted["platform"])
+        spec = platform_spec(wanted["platform"])
         if wanted["mode"] == "live" and caller.mode == "test":
             raise LiveNeedsLiveKey
         self._check(wanted, spec, now)
@@ -75,19 +81,9 @@ class Connections:
                 row = await repository.insert_connection(tx, values)
                 tx.publish(events.connection_changed(row, at=now))
                 await self._record(tx, row, at=now, actor=caller.actor, action="create", before=None)
-                await self._follow_live(tx, brand, at=now, actor=caller.actor)
+                await self.follow_live(tx, brand, at=now, actor=caller.actor)
         except IntegrityError as error:
-            if "connections_one_per_catalog" in str(error.orig):
-                raise AlreadyConnected(
-                    f"The brand has a {wanted['mode']} connection to this catalog of {spec.title}.",
-                    field="external_ids.catalog_id",
-                ) from error
-            if "connections_one_brand_per_catalog" in str(error.orig):
-                raise CatalogInUse(
-                    f"Another brand has a {wanted['mode']} connection to this catalog of {spec.title}.",
-                    field="external_ids.catalog_id",
-                ) from error
-            raise
+            raise (catalog_conflict(error, wanted["mode"], spec) or error) from error
         return row
 
     async def page(self, caller: Principal, *, after: UUID | None, limit: int) -> list[Any]:
@@ -105,6 +101,15 @@ class Connections:
             raise ConnectionNotFound
         return row
 
+    async def tokens(self, rows: Sequence[Any]) -> dict[UUID, Any]:
+        """What renews the tokens of these connections of one brand; nothing for a token that was given by hand."""
+        if not rows:
+            return {}
+        brand_id = BrandId(rows[0].brand_id)
+        async with self._database.read(brand_id) as session:
+            found = await repository_oauth.tokens(session, brand_id, [row.connection_id for row in rows])
+        return {one.connection_id: one for one in found}
+
     async def change(self, caller: Principal, connection_id: ConnectionId, changes: Mapping[str, Any]) -> Any:
         """A new token (whose end is unknown unless it is given) makes the connection active again."""
         now = self._clock()
@@ -119,8 +124,12 @@ class Connections:
             )
             if before is None:
                 raise ConnectionNotFound
+            if before.state == CHOOSE_ASSETS:
+                raise AssetsNotChosen
             if not columns:
                 return before
+            if "access_token" in changes:
+                await repository_oauth.forget_token(tx, caller.brand_id, connection_id)
             after = await repository.update_connection(
                 tx, caller.brand_id, connection_id, {**columns, "updated_at": now}
             )
@@ -130,14 +139,31 @@ class Connections:
 
     async def delete(self, caller: Principal, connection_id: ConnectionId) -> None:
         """The sealed token is destroyed with it. Again: ConnectionNotFound."""
-        now = self._clock()
-        async with self._database.write(caller.brand_id) as tx:
-            brand = await repository.lock_brand(tx, caller.brand_id)
-            before = await repository.lock_connection(
-                tx, caller.brand_id, connection_id, modes=visible_modes(caller)
+        await self._delete(caller.brand_id, connection_id, modes=visible_modes(caller), actor=caller.actor)
+
+    async def drop(self, brand_id: BrandId, connection_id: ConnectionId) -> None:
+        """Of a consent that nobody made a choice for."""
+        with suppress(ConnectionNotFound):
+            await self._delete(
+                brand_id, connection_id, modes=("sandbox", "live"), actor=SYSTEM, only=CHOOSE_ASSETS
             )
-            if brand is None or before is None:
+
+    async def _delete(
+        self,
+        brand_id: BrandId,
+        connection_id: ConnectionId,
+        *,
+        modes: tuple[str, ...],
+        actor: str,
+        only: str | None = None,
+    ) -> None:
+        now = self._clock()
+        async with self._database.write(brand_id) as tx:
+            brand = await repository.lock_brand(tx, brand_id)
+            before = await repository.lock_connection(tx, brand_id, connection_id, modes=modes)
+            if brand is None or before is None or (only is not None and before.state != only):
                 raise ConnectionNotFound
+            await repository_oauth.forget_token(tx, brand_id, connection_id)
             gone = {
                 "state": "deleted",
                 "deleted_at": now,
@@ -146,12 +172,13 @@ class Connections:
                 "token_nonce": None,
                 "token_ciphertext": None,
             }
-            after = await repository.update_connection(tx, caller.brand_id, connection_id, gone)
-            tx.publish(events.connection_changed(after, at=now))
-            await self._record(tx, after, at=now, actor=caller.actor, action="delete", before=before)
-            await self._follow_live(tx, brand, at=now, actor=caller.actor)
+            after = await repository.update_connection(tx, brand_id, connection_id, gone)
+            if before.state != CHOOSE_ASSETS:
+                tx.publish(events.connection_changed(after, at=now))
+            await self._record(tx, after, at=now, actor=actor, action="delete", before=before)
+            await self.follow_live(tx, brand, at=now, actor=actor)
 
-    async def _follow_live(self, tx: WriteSession, brand: Any, *, at: datetime, actor: str) -> None:
+    async def follow_live(self, tx: WriteSession, brand: Any, *, at: datetime, actor: str) -> None:
         """The brand says whether it has a live connection; the guard against test keys depends on it."""
         brand_id = BrandId(brand.brand_id)
         live = await repository.has_live_connection(tx, brand_id)
@@ -194,19 +221,7 @@ class Connections:
                 optional=spec.optional_external_ids,
             ),
         ]
-        for field, check in (
-            ("market", places.market_error),
-            ("language", places.language_error),
-            ("currency", places.currency_error),
-        ):
-            if wanted.get(field) is not None:
-                found.append(check(field, wanted[field]))
-        if wanted["id_template"] not in domain.ID_TEMPLATES:
-            choices = " or ".join(domain.ID_TEMPLATES)
-            found.append(
-                FieldError("id_template", "id_template_unknown", f"It is {choices}.", "Choose one of them.")
-            )
-        found.append(_expiry_error(wanted, now))
+        found += [*place_errors(wanted), _expiry_error(wanted, now)]
         _refuse([error for error in found if error is not None])
 
     def _row(
@@ -243,7 +258,39 @@ class Connections:
         }
 
 
-def _platform(name: str) -> PlatformSpec:
+def place_errors(wanted: Mapping[str, Any]) -> list[FieldError]:
+    """What is wrong with market, language, currency and id template."""
+    found: list[FieldError | None] = []
+    for field, check in (
+        ("market", places.market_error),
+        ("language", places.language_error),
+        ("currency", places.currency_error),
+    ):
+        if wanted.get(field) is not None:
+            found.append(check(field, wanted[field]))
+    if wanted["id_template"] not in domain.ID_TEMPLATES:
+        choices = " or ".join(domain.ID_TEMPLATES)
+        found.append(
+            FieldError("id_template", "id_template_unknown", f"It is {choices}.", "Choose one of them.")
+        )
+    return [error for error in found if error is not None]
+
+
+def catalog_conflict(error: IntegrityError, mode: str, spec: PlatformSpec) -> VitrinError | None:
+    """The refusal that a broken unique key of the catalog means; None for another key."""
+    field = "external_ids.catalog_id"
+    if "connections_one_per_catalog" in str(error.orig):
+        return AlreadyConnected(
+            f"The brand has a {mode} connection to this catalog of {spec.title}.", field=field
+        )
+    if "connections_one_brand_per_catalog" in str(error.orig):
+        return CatalogInUse(
+            f"Another brand has a {mode} connection to this catalog of {spec.title}.", field=field
+        )
+    return None
+
+
+def platform_spec(name: str) -> PlatformSpec:
     spec = PLATFORMS.get(name)
     if spec is None:
         known = sorted(PLATFORMS)

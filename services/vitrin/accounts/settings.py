@@ -45,6 +45,24 @@ class SecretsSettings(BaseSettings):
     sandbox_hosts: str = Field(
         "", description="Hosts beside loopback that a sandbox connection may name, comma separated."
     )
+    oauth_apps: SecretStr = Field(
+        SecretStr(""), description="The house's apps: platform:app-id:secret, comma separated."
+    )
+    oauth_sandbox_apps: SecretStr = Field(
+        SecretStr(
+            "meta:990000000000001:sandbox-secret-of-the-meta-app,"
+            "pinterest:1490001:sandbox-secret-of-the-pinterest-app"
+        ),
+        description="The same for connections to the sandbox; by default the apps that every sandbox knows.",
+    )
+    public_url: str = Field(
+        "",
+        description="Where platforms send people back to (scheme and host of accounts, seen from outside). Empty: the "
+        "address of the request, where that is this machine.",
+    )
+    renewal_every_s: float = Field(
+        5.0, gt=0, le=300, description="Pause between two looks for tokens to renew, in seconds."
+    )
 
     @property
     def bootstrap(self) -> str | None:

@@ -21,6 +21,7 @@ COLUMNS = {
     "state": "state",
     "external_ids": "ids on the platform",
     "expires_at": "token expires",
+    "renewal": "renewal",
     "last_error": "last error",
 }
 
@@ -62,7 +63,7 @@ def create(
     if mode is Mode.SANDBOX:
         body |= _sandbox_account(platform, new=new_account, optional=bool(external_id))
     if external_id:
-        body["external_ids"] = _pairs(external_id)
+        body["external_ids"] = pairs(external_id)
     if token_stdin or os.environ.get(TOKEN_SETTING) or "access_token" not in body:
         body["access_token"] = _given_token(token_stdin)
     body |= {name: value for name, value in (("base_url", base_url), ("id_template", id_template)) if value}
@@ -104,7 +105,9 @@ def list_(key: Key = None, as_json: AsJson = False) -> None:
     output = Output(as_json=as_json)
     with with_key("accounts", key) as accounts:
         connections = list(accounts.pages("/v1/connections"))
-    output.table(connections, columns=COLUMNS)
+    output.table(
+        [one | {"renewal": one["token"]["renewal"].replace("_", " ")} for one in connections], columns=COLUMNS
+    )
     if as_json:
         output.json({"data": connections})
 
@@ -169,7 +172,7 @@ def _sandbox_account(platform: str, *, new: bool, optional: bool) -> dict[str, A
     return {} if account is None else sandbox_connection(account)
 
 
-def _pairs(texts: list[str]) -> dict[str, str]:
+def pairs(texts: list[str]) -> dict[str, str]:
     pairs = {}
     for text in texts:
         name, sign, value = text.partition("=")

@@ -8,6 +8,7 @@ import typer
 from vitrin.cli import (
     audit,
     brands,
+    connecting,
     connections,
     imports,
     keys,
@@ -39,6 +40,7 @@ app.add_typer(keys.app, name="key")
 app.add_typer(connections.app, name="connection")
 people.register(app)
 audit.register(app)
+connecting.register(app, connections.app)
 imports.register(app)
 republish.register(app)
 watching.register(app)

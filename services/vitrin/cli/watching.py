@@ -38,19 +38,12 @@ def register(app: typer.Typer) -> None:
 def status(key: Key = None, as_json: AsJson = False) -> None:
     """Every address, the state of every process, the demo brand with its key, and, with a key, what is stopped or
     stuck. 3 when nothing runs."""
-    from vitrin.cli.settings import Var, demo_brand, read_json
-    from vitrin.cli.supervisor.state import up_is_running
+    from vitrin.cli.settings import Var, demo_brand
+    from vitrin.cli.supervisor.state import running_state
 
     output = Output(as_json=as_json)
     var = Var.from_environment()
-    state = read_json(var.state)
-    if not up_is_running(var) or not state:
-        raise CliFailure(
-            f"no `vitrin up` runs on {var.root}",
-            fix="start one, or set VITRIN_VAR to the directory of the one that runs",
-            code="not_running",
-            exit_code=Exit.UNREACHABLE,
-        )
+    state = running_state(var)
     state["demo"] = demo_brand(var)
     state |= _standing(key)
     if as_json:
@@ -180,6 +173,9 @@ def _show_status(output: Output, state: Mapping[str, Any]) -> None:
             "log": "log",
         },
     )
+    for process in state["processes"]:
+        if process.get("progress"):
+            output.note(f"[yellow]{process['name']}[/yellow] {process['progress']}")
     rows = [{"name": name, "url": url} for name, urls in state["urls"].items() for url in urls.values()]
     output.table(rows, columns={"name": "", "url": "addresses"})
     if state.get("channels"):

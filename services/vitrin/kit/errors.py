@@ -10,6 +10,7 @@
       Malformed        422  the request could not be read
       TooMany          429  `retry_after_s` in `extra` becomes the Retry-After header
       Unavailable      503
+        CatchingUp          of readiness only: how far a replica is
 
 A service derives its own classes in `<service>/errors.py` and gives each a stable `code`.
 """
@@ -92,3 +93,13 @@ class TooMany(VitrinError):
 class Unavailable(VitrinError):
     code, status, title = "unavailable", 503, "The service cannot answer at the moment"
     fix = "Try again in a few seconds."
+
+
+class CatchingUp(Unavailable):
+    """Not ready yet, and how far it is: `read` records since the process began, which only grows while something
+    moves; `left` of those that are known of, None where nobody knows."""
+
+    def __init__(self, detail: str, *, read: int, left: int | None) -> None:
+        super().__init__(detail)
+        self.read = read
+        self.left = left

@@ -19,7 +19,7 @@ from vitrin.kit.consumer.age import AgeWatch
 from vitrin.kit.consumer.bootstrap import Bootstrap
 from vitrin.kit.consumer.loop import Consumer, Handler
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
-from vitrin.kit.errors import Unavailable
+from vitrin.kit.errors import CatchingUp, Unavailable
 from vitrin.kit.grpc.server import GrpcServer
 from vitrin.kit.http.server import serve
 from vitrin.kit.kafka.admin import check_topics, load_topics
@@ -168,15 +168,16 @@ class Runtime:
         """Readiness: raises when the database does not answer."""
         await self.app.ping()
 
-    def caught_up(self, consumer: Consumer | AgeWatch) -> Callable[[], Awaitable[None]]:
-        """Readiness: the replica that it feeds has been complete once."""
+    @staticmethod
+    def caught_up(consumer: Consumer | AgeWatch) -> Callable[[], Awaitable[None]]:
+        """Readiness: the replica that it feeds has been complete once. Raises CatchingUp with how far it is; a process
+        that only looks at another's age knows no more than Unavailable."""
 
         async def check() -> None:
             if consumer.age_s() == float("inf"):
-                bootstrap = consumer.bootstrap if isinstance(consumer, Consumer) else None
-                if bootstrap is not None and not bootstrap.complete:
-                    raise Unavailable(f"{consumer.group} is not complete yet: {bootstrap.waits_for}.")
-                raise Unavailable(f"{consumer.group} has not read its topics to their end yet.")
+                if isinstance(consumer, AgeWatch):
+                    raise Unavailable(f"{consumer.group} has not read its topics to their end yet.")
+                raise CatchingUp(consumer.waits_for, read=consumer.records_read, left=consumer.records_left())
 
         return check
 

@@ -5,6 +5,13 @@ from types import MappingProxyType
 
 from vitrin.platforms.base import PlatformSpec
 from vitrin.platforms.meta.channel import SPEC as META
+from vitrin.platforms.meta.oauth import FLOW as META_OAUTH
+from vitrin.platforms.oauth import OAuthFlow
 from vitrin.platforms.pinterest.channel import SPEC as PINTEREST
+from vitrin.platforms.pinterest.oauth import FLOW as PINTEREST_OAUTH
 
 PLATFORMS: Mapping[str, PlatformSpec] = MappingProxyType({spec.name: spec for spec in (META, PINTEREST)})
+OAUTH: Mapping[str, OAuthFlow] = MappingProxyType(
+    {flow.platform: flow for flow in (META_OAUTH, PINTEREST_OAUTH)}
+)
+"""The platforms that a person connects by consent."""

@@ -1,5 +1,6 @@
 """Accounts on the platforms: a token and the ids it may use. The first of each platform is always the same."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
@@ -25,6 +26,14 @@ class Account:
     catalog_ids: list[str]
     has_feed: bool = False
     token_state: TokenState = TokenState.VALID
+    scopes: list[str] | None = None
+    """Of a token by consent; None: everything, as the ready accounts' tokens."""
+    app_secret_of_token: str = ""
+    """Of the app that the token was given to, where it is not the account's own."""
+
+    def may(self, *scopes: str) -> bool:
+        """Whether the token has one of the scopes."""
+        return self.scopes is None or not {*scopes}.isdisjoint(self.scopes)
 
     @property
     def name(self) -> str:
@@ -44,7 +53,7 @@ class Account:
     @property
     def app_secret(self) -> str:
         """The secret of the account's app, 32 hexadecimal digits; Meta's appsecret_proof is made with it."""
-        return _digest(f"{self.platform}-secret-{self.number}", size=16)
+        return self.app_secret_of_token or _digest(f"{self.platform}-secret-{self.number}", size=16)
 
 
 def _digest(text: str, *, size: int = 12) -> str:
@@ -81,6 +90,8 @@ class AccountBook:
     """All accounts, found by token."""
 
     by_platform: dict[str, list[Account]] = field(default_factory=lambda: {name: [] for name in MAKERS})
+    consented: Callable[[str, str], Account | None] = lambda _platform, _token: None
+    """Finds the account of a token that was given by consent (see `grants`)."""
     _by_token: dict[tuple[str, str], Account] = field(default_factory=dict)
 
     def add(self, platform: str, *, has_feed: bool = False) -> Account:
@@ -99,4 +110,4 @@ class AccountBook:
 
     def by_token(self, platform: str, access_token: str) -> Account | None:
         """The token's account whatever the token's state, or None for a token that never was."""
-        return self._by_token.get((platform, access_token))
+        return self._by_token.get((platform, access_token)) or self.consented(platform, access_token)

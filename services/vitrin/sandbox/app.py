@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route
 
+from vitrin.sandbox.consent import Consent
 from vitrin.sandbox.control import Control
 from vitrin.sandbox.gate import PlatformGate
 from vitrin.sandbox.keeper import StateKeeper, load_world
@@ -27,7 +28,7 @@ def create_app(settings: SandboxSettings, *, clock: Clock = utc_clock) -> Starle
     else:
         world = load_world(settings, settings.state_file, clock=clock)
         keeper = StateKeeper(world, path=settings.state_file)
-    routes: list[BaseRoute] = list(Control(world, keeper=keeper).routes())
+    routes: list[BaseRoute] = [*Control(world, keeper=keeper).routes(), *Consent(world).routes()]
     for platform in world.platforms.values():
         gate = PlatformGate(world=world, platform=platform)
         routes.append(Route(f"/{platform.host}/{{path:path}}", gate.serve, methods=METHODS))

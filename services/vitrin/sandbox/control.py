@@ -22,6 +22,7 @@ from vitrin.sandbox.commands import (
     refusing,
 )
 from vitrin.sandbox.control_faults import FaultControl
+from vitrin.sandbox.control_oauth import OAuthControl
 from vitrin.sandbox.keeper import StateKeeper
 from vitrin.sandbox.metrics import ITEMS
 from vitrin.sandbox.page import render_fragment, render_page
@@ -71,6 +72,7 @@ class Control:
             ("/_sandbox/accounts", "POST", self.add_account),
             ("/_sandbox/tokens", "POST", self.set_token),
             *FaultControl(self.world).table(),
+            *OAuthControl(self.world).table(),
             ("/_sandbox/log", "GET", self.read_log),
             ("/_sandbox/state", "GET", self.summary),
             ("/_sandbox/state/{platform}/{catalog_id}", "GET", self.read_state),

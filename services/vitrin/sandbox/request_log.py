@@ -9,7 +9,10 @@ from typing import Any
 from vitrin.sandbox.timing import iso
 
 SECRET_PARAMETERS = frozenset(
-    {"access_token", "appsecret_proof", "appsecret_time", "client_secret", "input_token"}
+    {
+        *("access_token", "appsecret_proof", "appsecret_time", "client_secret", "input_token"),
+        *("code", "code_verifier", "fb_exchange_token", "refresh_token"),
+    }
 )
 
 

@@ -2,9 +2,10 @@
 
 JSON lines: a header with the version, accounts, catalogs with their items in the order of creation, batches, and an
 end that counts them. Kept are accounts, tokens' states, catalogs, items with the times of their changes, batches still
-to be carried out and those that finished in the last hour; not the log, faults and quotas. Batches are written in the
-shape of the platform's own ``Batch``: who changes that or a line here counts VERSION up, unless the change is a field
-with a default, which older files just lack. Drift that was planned and has not happened yet is not kept either.
+to be carried out and those that finished in the last hour, apps and tokens of consents; not the log, faults and
+quotas. Batches are written in the shape of the platform's own ``Batch``: who changes that or a line here counts
+VERSION up, unless the change is a field with a default, which older files just lack. Drift that was planned and has
+not happened yet is not kept either.
 """
 
 import os
@@ -16,6 +17,7 @@ from typing import Any
 import msgspec
 
 from vitrin.sandbox.accounts import Account
+from vitrin.sandbox.grants import HOUSE_APPS, Issued, Refresh
 from vitrin.sandbox.state import CatalogState, StoredItem
 from vitrin.sandbox.world import World
 
@@ -78,13 +80,34 @@ class BatchLine(msgspec.Struct, tag="batch", frozen=True):
     batch: msgspec.Raw
 
 
+class AppLine(msgspec.Struct, tag="oauth_app", frozen=True):
+    """An app that may ask for consent."""
+
+    platform: str
+    app_id: str
+    secret: str
+
+
+class IssuedLine(msgspec.Struct, tag="oauth_token", frozen=True):
+    """An access token that was given by consent."""
+
+    issued: Issued
+
+
+class RefreshLine(msgspec.Struct, tag="oauth_refresh", frozen=True):
+    """A refresh token."""
+
+    text: str
+    refresh: Refresh
+
+
 class End(msgspec.Struct, tag="end", frozen=True):
     """The last line; without it the file is cut off."""
 
     lines: int
 
 
-Line = Header | AccountLine | CatalogLine | ItemLine | BatchLine | End
+Line = Header | AccountLine | CatalogLine | ItemLine | BatchLine | AppLine | IssuedLine | RefreshLine | End
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
@@ -97,6 +120,7 @@ class Snapshot:
     accounts: list[bytes]
     catalogs: list[tuple[CatalogLine, list[StoredItem]]]
     batches: list[tuple[str, Any]]
+    consents: list[bytes]
 
     def lines(self) -> Iterator[bytes]:
         """The lines of the file, without their breaks, encoded one at a time."""
@@ -124,6 +148,7 @@ class Snapshot:
                 )
         for platform, batch in self.batches:
             yield _encoder.encode(BatchLine(platform, msgspec.Raw(_encoder.encode(batch))))
+        yield from self.consents
 
 
 def capture(world: World) -> Snapshot:
@@ -145,7 +170,19 @@ def capture(world: World) -> Snapshot:
             for name, platform in world.platforms.items()
             for batch in platform.batches.snapshot(since_ms=since_ms, finished_max=BATCHES_FINISHED_MAX)
         ],
+        consents=[_encoder.encode(line) for line in _consents(world)],
     )
+
+
+def _consents(world: World) -> Iterator[AppLine | IssuedLine | RefreshLine]:
+    """Codes live ten minutes and are not kept; the apps that every sandbox knows need not be."""
+    for (platform, app_id), secret in world.grants.apps.items():
+        if HOUSE_APPS.get(platform) != (app_id, secret):
+            yield AppLine(platform, app_id, secret)
+    for issued in world.grants.tokens.values():
+        yield IssuedLine(issued)
+    for text, refresh in world.grants.refreshes.items():
+        yield RefreshLine(text, refresh)
 
 
 def _head(catalog: CatalogState) -> CatalogLine:
@@ -229,6 +266,8 @@ class _Reader:
                 self._heads.append((self._catalog, line))
             case AccountLine():
                 self._world.accounts.restore(line.account)
+            case AppLine() | IssuedLine() | RefreshLine():
+                self._take_consent(line)
             case End():
                 if line.lines != number:
                     raise StateUnreadable(f"there are {number} lines, {line.lines} were written")
@@ -251,6 +290,19 @@ class _Reader:
                 next_seq=head.next_seq,
                 recent=head.recent,
             )
+
+    def _take_consent(self, line: AppLine | IssuedLine | RefreshLine) -> None:
+        grants = self._world.grants
+        match line:
+            case AppLine():
+                grants.apps[line.platform, line.app_id] = line.secret
+            case IssuedLine():
+                account = line.issued.account
+                own = self._world.accounts.by_platform[account.platform][account.number - 1]
+                account.catalog_ids, account.external_ids = own.catalog_ids, own.external_ids
+                grants.keep(line.issued)
+            case RefreshLine():
+                grants.refreshes[line.text] = line.refresh
 
     def _take_item(self, line: ItemLine) -> None:
         if self._catalog is None:

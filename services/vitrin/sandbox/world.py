@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from vitrin.sandbox.accounts import Account, AccountBook, TokenState
 from vitrin.sandbox.changes import Changes
 from vitrin.sandbox.fault_book import FaultBook
+from vitrin.sandbox.grants import GrantBook
 from vitrin.sandbox.meta.platform import MetaPlatform
 from vitrin.sandbox.pinterest.platform import PinterestPlatform
 from vitrin.sandbox.request_log import RequestLog
@@ -24,6 +25,7 @@ class World:
     faults: FaultBook
     log: RequestLog
     changes: Changes
+    grants: GrantBook
 
     def now_ms(self) -> int:
         """The clock's time in milliseconds since 1970."""
@@ -80,9 +82,15 @@ def empty_world(settings: SandboxSettings, *, clock: Clock) -> World:
     def now_ms() -> int:
         return epoch_ms(clock)
 
+    grants = GrantBook(changes)
+    accounts.consented = lambda platform, token: grants.account_of(platform, token, now_ms=now_ms())
     platforms: dict[str, Platform] = {
-        "meta": MetaPlatform(settings=settings, accounts=accounts, changes=changes, now_ms=now_ms),
-        "pinterest": PinterestPlatform(settings=settings, accounts=accounts, changes=changes, now_ms=now_ms),
+        "meta": MetaPlatform(
+            settings=settings, accounts=accounts, grants=grants, changes=changes, now_ms=now_ms
+        ),
+        "pinterest": PinterestPlatform(
+            settings=settings, accounts=accounts, grants=grants, changes=changes, now_ms=now_ms
+        ),
     }
     return World(
         settings=settings,
@@ -92,4 +100,5 @@ def empty_world(settings: SandboxSettings, *, clock: Clock) -> World:
         faults=FaultBook(faults_max=settings.faults_max),
         log=RequestLog(entries_max=settings.log_entries_max),
         changes=changes,
+        grants=grants,
     )

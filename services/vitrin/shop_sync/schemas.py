@@ -73,7 +73,10 @@ class Channel(BaseModel):
     state_reason: str
     id_template: str
     external_ids: dict[str, str]
-    counts: dict[str, int] = Field(description="Items by state; states without items are left out.")
+    counts: dict[str, int] = Field(
+        description="Items by state; states without items are left out. Of a brand with more than 10,000 items on its"
+        " channels they may be some seconds old (one per 20,000 items, at most 60)."
+    )
     halted: Halt | None = Field(description="The widest stop that holds the channel; null: it works.")
     stuck: int = Field(
         description="What has not moved for SHOP_SYNC_STUCK_AFTER_MIN minutes though it should: items, calls, claims."

@@ -124,6 +124,13 @@ def test_a_change_in_the_half_that_is_under_way() -> None:
     accepted = bisect.accepted(hunt)
     assert accepted.accepted == ("item-1",)
     assert bisect.next_probe(accepted.hunt) == ("item-2",), "the other half is untouched, so it is guilty"
+    assert accepted.hunt == Hunt(suspects=("item-2", "item-3"), guilty=True, reason="no")
+
+
+def test_a_change_in_one_half_of_many_leaves_the_other_as_it_was() -> None:
+    hunt = bisect.sent(bisect.start(names(1_200), "no").hunt)
+    assert (bisect.left(hunt, {"item-1199"}).hunt.probe_intact, hunt.under_way) == (True, 600)
+    assert bisect.left(hunt, {"item-0"}).hunt.rest_intact
 
 
 def test_a_change_in_the_half_that_waits() -> None:

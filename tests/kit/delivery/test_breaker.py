@@ -40,6 +40,14 @@ def test_a_share_of_failures_opens_it_and_too_few_calls_do_not() -> None:
     assert breaker.state(1.0) is BreakerState.OPEN
 
 
+def test_a_share_that_is_reached_after_many_calls_opens_it_too() -> None:
+    breaker = Breaker(RULES)
+    now_s = run(breaker, "wwwwwwww" + "uuuuw" * 2 + "u")
+    assert breaker.state(now_s) is BreakerState.CLOSED, "9 of 19"
+    run(breaker, "u", now_s=now_s)
+    assert breaker.state(now_s) is BreakerState.OPEN, "10 of 20"
+
+
 def test_what_left_the_window_counts_no_more() -> None:
     breaker = Breaker(RULES)
     run(breaker, "uuuwuuu")
@@ -53,6 +61,18 @@ def test_calls_that_we_cut_off_say_nothing() -> None:
     breaker = Breaker(RULES)
     run(breaker, "a" * 50)
     assert breaker.is_quiet(0.0)
+
+
+def test_a_call_that_began_before_it_opened_says_nothing_of_the_time_after() -> None:
+    breaker = Breaker(RULES)
+    late = [breaker.begin(0.0) for _ in range(5)]
+    now_s = run(breaker, "uuuuu")
+    now_s += breaker.wait_s(now_s)
+    breaker.end(breaker.begin(now_s), Health.WELL, now_s)
+    for permit in late:
+        breaker.end(permit, Health.UNWELL, now_s)
+    assert breaker.state(now_s) is BreakerState.CLOSED
+    assert breaker.in_a_row == 0
 
 
 def test_one_probe_at_a_time_and_its_success_closes() -> None:

@@ -65,7 +65,9 @@ def test_no_flow_is_behind_another_by_more_than_two_jobs(costs: list[float], tur
         assert max(used) - min(used) <= 2 * max(costs) + 1e-6
 
 
-@pytest.mark.parametrize("wrong", [{"cost": 0}, {"cost": -1}, {"cost": 1, "weight": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"cost": 0}, {"cost": -1}, {"cost": 1, "weight": 0}, {"cost": 1, "weight": -1}]
+)
 def test_a_job_without_cost_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="above 0"):
         FairShare().charge("a", **wrong)
@@ -91,3 +93,16 @@ def test_who_is_ahead_is_remembered_and_who_is_not_is_forgotten_first() -> None:
     assert share.finishes == {"ahead": 5.0, "one more": 3.0}
     share.charge("small", 0.5, weight=2.0)
     assert share.finishes["small"] == 2.25
+
+
+def test_nothing_is_forgotten_before_there_are_too_many() -> None:
+    share = FairShare()
+    share.charge("old", 0.5)
+    share.now = 0.5
+    for number in range(fairness.FLOWS_MAX - 1):
+        share.charge(f"flow-{number}")
+        assert "old" in share.finishes
+    assert len(share.finishes) == fairness.FLOWS_MAX
+    share.charge("one more")
+    assert "old" not in share.finishes, "it ends at the present: it is not ahead"
+    assert len(share.finishes) == fairness.FLOWS_MAX

@@ -3,6 +3,7 @@
 from vitrin.accounts.api.audit import router as audit_router
 from vitrin.accounts.api.brands import router as brands_router
 from vitrin.accounts.api.connections import router as connections_router
+from vitrin.accounts.api.consents import router as consents_router
 from vitrin.accounts.api.keys import router as keys_router
 from vitrin.accounts.api.outgoing import router as outgoing_router
 from vitrin.accounts.api.people import router as people_router
@@ -12,6 +13,7 @@ ROUTERS = (
     brands_router,
     keys_router,
     connections_router,
+    consents_router,
     outgoing_router,
     audit_router,
     people_router,

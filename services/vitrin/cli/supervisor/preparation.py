@@ -39,7 +39,12 @@ class Preparation:
         try:
             parts = [*self._data_parts(), *self.service_parts()]
             self.units = [
-                Unit(part, backoff_max_s=self.settings.restart_backoff_ms_max / 1000) for part in parts
+                Unit(
+                    part,
+                    backoff_max_s=self.settings.restart_backoff_ms_max / 1000,
+                    no_progress_s=self.settings.start_no_progress_s,
+                )
+                for part in parts
             ]
         except EmbeddedFailure as failure:
             raise CliFailure(str(failure), code="extra_missing") from failure

@@ -12,8 +12,12 @@ from vitrin.cli.supervisor.secrets import Secrets
 
 BROKER_MEMORY_BYTES_MAX = 500 * 1024 * 1024
 RESTART_BACKOFF_MS_MAX = 30_000
+START_NO_PROGRESS_S = 60
 NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE",)  # it would make every start compile everything again
-KEY_RINGS = ("ACCOUNTS_TOKEN_KEYS", "NOTIFY_SECRET_KEYS")
+SECRETS_OF = {
+    "accounts": ("ACCOUNTS_TOKEN_KEYS", "ACCOUNTS_OAUTH_APPS", "ACCOUNTS_OAUTH_SANDBOX_APPS"),
+    "notify": ("NOTIFY_SECRET_KEYS",),
+}
 WITHOUT_OPERATOR = ("sandbox",)
 OUTBOUND_ALLOW = "localhost,127.0.0.0/8,::1"
 """A developer's own webhook endpoints and feeds; a server has no such default."""
@@ -42,6 +46,7 @@ class UpSettings:
     broker_port: int | None
     broker_memory_bytes_max: int
     restart_backoff_ms_max: int
+    start_no_progress_s: int
     accounts_http: Port
     accounts_grpc: Port
     catalog_http: Port
@@ -68,6 +73,7 @@ class UpSettings:
                 given, "VITRIN_BROKER_MEMORY_BYTES_MAX", BROKER_MEMORY_BYTES_MAX
             ),
             restart_backoff_ms_max=_integer(given, "VITRIN_RESTART_BACKOFF_MS_MAX", RESTART_BACKOFF_MS_MAX),
+            start_no_progress_s=max(1, _integer(given, "VITRIN_START_NO_PROGRESS_S", START_NO_PROGRESS_S)),
             accounts_http=Port.of(given, "ACCOUNTS_HTTP_PORT", 8001),
             accounts_grpc=Port.of(given, "ACCOUNTS_GRPC_PORT", 9001),
             catalog_http=Port.of(given, "CATALOG_HTTP_PORT", 8002),
@@ -113,8 +119,9 @@ def service_environment(
 
 
 def for_service(environment: Mapping[str, str], *, name: str, secrets: Secrets) -> dict[str, str]:
-    """What one process sees: a key ring reaches its owner and nobody else, the operator token every service."""
-    own = {key: value for key, value in environment.items() if key not in KEY_RINGS}
+    """What one process sees: secrets reach their owner and nobody else, the operator token every service."""
+    foreign = {key for service, keys in SECRETS_OF.items() if service != name for key in keys}
+    own = {key: value for key, value in environment.items() if key not in foreign}
     own["VITRIN_INSTANCE"] = f"{name}-0"
     own = {**SERVICE_ENVIRONMENT, **own}
     own.pop("VITRIN_OPERATOR_TOKEN", None)

@@ -4,9 +4,13 @@ import fcntl
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vitrin.cli.failures import CliFailure
+from vitrin.cli.failures import CliFailure, Exit
 from vitrin.cli.settings import Var, read_json
+
+if TYPE_CHECKING:
+    import psutil
 
 LEFT_OVER_STOP_S = 10.0
 START_TOLERANCE_S = 2.0
@@ -58,6 +62,72 @@ def up_is_running(var: Var) -> bool:
     return False
 
 
+def running_state(var: Var) -> dict[str, object]:
+    """What the `vitrin up` of this directory says of itself. Raises CliFailure (exit code 3) when none runs, which a
+    killed one could not write down, and while a new one has not replaced what its predecessor said."""
+    state = read_json(var.state)
+    told = state.get("supervisor")
+    supervisor = told if isinstance(told, dict) else {}
+    if up_is_running(var):
+        if _wrote(supervisor, holder=_holder(var)):
+            return state
+        raise CliFailure(
+            f"a `vitrin up` is starting on {var.root}, and has not said anything yet",
+            fix="ask again in a moment",
+            code="starting",
+            exit_code=Exit.UNREACHABLE,
+        )
+    if supervisor.get("pid") and not supervisor.get("ended_at"):
+        raise _killed(var, supervisor, state)
+    raise CliFailure(
+        f"no `vitrin up` runs on {var.root}",
+        fix="start one, or set VITRIN_VAR to the directory of the one that runs",
+        code="not_running",
+        exit_code=Exit.UNREACHABLE,
+    )
+
+
+def _holder(var: Var) -> int:
+    """The process that the lock file names; 0 when it names none (yet)."""
+    try:
+        return int(var.lock.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
+
+
+def _wrote(supervisor: dict[str, object], *, holder: int) -> bool:
+    """Whether the state is that of the process which holds the lock. It may have been given the number of a killed
+    one: then it began after that one had written."""
+    import psutil
+
+    if supervisor.get("pid") != holder or not supervisor.get("started_at"):
+        return False
+    try:
+        began_s = psutil.Process(holder).create_time()
+    except psutil.NoSuchProcess:
+        return False
+    said_s = datetime.fromisoformat(str(supervisor["started_at"])).timestamp()
+    return bool(began_s <= said_s + START_TOLERANCE_S)
+
+
+def _killed(var: Var, supervisor: dict[str, object], state: dict[str, object]) -> CliFailure:
+    seen = datetime.fromtimestamp(var.state.stat().st_mtime, tz=UTC)
+    processes = state.get("processes")
+    left = [
+        str(entry.get("name"))
+        for entry in (processes if isinstance(processes, list) else [])
+        if isinstance(entry, dict) and _same_process(entry) is not None
+    ]
+    over = f"; without it still run: {', '.join(left)}" if left else ""
+    return CliFailure(
+        f"no `vitrin up` runs on {var.root}: process {supervisor['pid']} was killed,"
+        f" last seen {seen:%Y-%m-%d %H:%M:%S} UTC{over}",
+        fix="start one: it stops what the killed one left, and goes on with its data",
+        code="not_running",
+        exit_code=Exit.UNREACHABLE,
+    )
+
+
 def stop_left_over(state_path: Path) -> list[str]:
     """Stop the children of a supervisor that was killed; returns their names.
 
@@ -69,21 +139,32 @@ def stop_left_over(state_path: Path) -> list[str]:
         return []
     stopped = []
     for entry in reversed(processes):
-        if isinstance(entry, dict) and entry.get("pid") and entry.get("started_at"):
-            started_at = datetime.fromisoformat(str(entry["started_at"]))
-            if _stop_same(pid=int(entry["pid"]), started_at=started_at):
-                stopped.append(str(entry.get("name")))
+        process = _same_process(entry) if isinstance(entry, dict) else None
+        if process is not None and _stop(process):
+            stopped.append(str(entry.get("name")))
     return stopped
 
 
-def _stop_same(*, pid: int, started_at: datetime) -> bool:
+def _same_process(entry: dict[str, object]) -> "psutil.Process | None":
+    """The living process of this entry of the state, unless its number belongs to somebody else by now."""
+    import psutil
+
+    if not entry.get("pid") or not entry.get("started_at"):
+        return None
+    started_s = datetime.fromisoformat(str(entry["started_at"])).timestamp()
+    try:
+        process = psutil.Process(int(str(entry["pid"])))
+        if abs(process.create_time() - started_s) > START_TOLERANCE_S or process.status() == "zombie":
+            return None
+    except psutil.NoSuchProcess:
+        return None
+    return process
+
+
+def _stop(process: "psutil.Process") -> bool:
     import psutil
 
     try:
-        process = psutil.Process(pid)
-        created_at = datetime.fromtimestamp(process.create_time(), tz=UTC)
-        if abs((created_at - started_at).total_seconds()) > START_TOLERANCE_S or process.status() == "zombie":
-            return False
         process.terminate()
         try:
             process.wait(LEFT_OVER_STOP_S)

@@ -19,6 +19,7 @@ from vitrin.cli.settings import demo_brand, write_private_json
 from vitrin.cli.supervisor.draining import Answer, drain
 from vitrin.cli.supervisor.parts import SERVICES
 from vitrin.cli.supervisor.preparation import Preparation
+from vitrin.cli.supervisor.readiness import Look
 from vitrin.cli.supervisor.state import VarLock, stop_left_over
 from vitrin.cli.supervisor.unit import State, Unit
 from vitrin.kit.embedded.errors import EmbeddedFailure
@@ -49,6 +50,7 @@ class Supervisor:
         self._watchers: list[asyncio.Task[None]] = []
         self._runs = False
         self._began_at = clock()
+        self._ended_at: datetime | None = None
 
     @property
     def units(self) -> Sequence[Unit]:
@@ -117,8 +119,12 @@ class Supervisor:
         self._say(f"[green]✓[/green] {what} [dim]{loop.time() - began:.1f} s[/dim]")
 
     async def _start(self, unit: Unit) -> None:
+        def told(progress: str) -> None:
+            self._say(f"[yellow]{unit.name}[/yellow] {progress}")
+            self.write_state()
+
         async def work() -> None:
-            await unit.start(clock=self._clock, answers=self._answers)
+            await unit.start(clock=self._clock, looks=self._readiness, say=told)
 
         try:
             await self._timed(unit.name, work)
@@ -134,13 +140,13 @@ class Supervisor:
         finally:
             self.write_state()
 
-    async def _answers(self, url: str) -> bool:
+    async def _readiness(self, url: str) -> Look:
         assert self._http is not None
         try:
             answer = await self._http.get(url)
-        except httpx.TransportError:
-            return False
-        return answer.status_code == 200
+            return Look.of(answer.status_code, answer.json() if answer.content else None)
+        except (httpx.TransportError, ValueError):
+            return Look()
 
     def _on_child(self) -> None:
         for unit in self.units:
@@ -176,6 +182,8 @@ class Supervisor:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
+            with suppress(OSError):
+                self.write_state()  # its age says when a killed one was last alive
             for unit in self.units:
                 bound_log(unit.part.log_path)
                 if unit.name == "broker" and unit.pid is not None:
@@ -233,6 +241,7 @@ class Supervisor:
         for unit in reversed(self.units):
             if unit.part.process is not None:
                 await unit.stop()
+        self._ended_at = self._clock()
         if self.units:
             self.write_state()
 
@@ -242,7 +251,11 @@ class Supervisor:
 
     def state(self) -> dict[str, Any]:
         return {
-            "supervisor": {"pid": os.getpid(), "started_at": self._began_at},
+            "supervisor": {
+                "pid": os.getpid(),
+                "started_at": self._began_at,
+                "ended_at": self._ended_at,
+            },
             "urls": self.preparation.urls,
             "database_url": self.preparation.public_database_url,
             "kafka_bootstrap": self.preparation.bootstrap,

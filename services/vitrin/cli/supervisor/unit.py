@@ -1,24 +1,26 @@
 """One watched process: its state, why it last ended, and when it may be started again."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from vitrin.cli.supervisor.parts import Part
+from vitrin.cli.supervisor.readiness import Look, Patience
+from vitrin.cli.supervisor.settings import START_NO_PROGRESS_S
 from vitrin.kit.embedded.errors import StartFailed
 from vitrin.kit.embedded.process import exit_reason, log_tail
 
-READY_DEADLINE_S = 60.0
 READY_POLL_S = 0.2
 BACKOFF_FIRST_S = 0.25
 BACKOFF_MAX_S = 30.0
 STEADY_AFTER = timedelta(seconds=60)
 TAIL_LINES = 6
 
-Answers = Callable[[str], Awaitable[bool]]
-"""Whether a URL answers 200."""
+Looks = Callable[[str], Awaitable[Look]]
+"""What a URL of readiness answers."""
 
 
 class State(StrEnum):
@@ -33,7 +35,7 @@ class State(StrEnum):
 @dataclass(slots=True)
 class Unit:
     """A part and its life. `exited` is set by the supervisor when the process is gone; `backoff_max_s`: however often
-    it dies, the next start is not later than this."""
+    it dies, the next start is not later than this; `no_progress_s`: so long it may move nothing before it is ready."""
 
     part: Part
     state: State = State.WAITING
@@ -44,6 +46,9 @@ class Unit:
     last_exit: str | None = None
     exited: asyncio.Event = field(default_factory=asyncio.Event)
     backoff_max_s: float = BACKOFF_MAX_S
+    no_progress_s: float = START_NO_PROGRESS_S
+    progress: str = ""
+    """While it starts: how far it has caught up."""
     _quick_deaths: int = 0
 
     @property
@@ -64,8 +69,16 @@ class Unit:
     def tail(self) -> list[str]:
         return log_tail(self.part.log_path, lines=TAIL_LINES)
 
-    async def start(self, *, clock: Callable[[], datetime], answers: Answers) -> None:
-        """Start and wait until ready. Raises StartFailed with the last lines of the log."""
+    async def start(
+        self,
+        *,
+        clock: Callable[[], datetime],
+        looks: Looks,
+        say: Callable[[str], None],
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start and wait until ready, for as long as it makes progress; `say` gets a line about it now and then. Raises
+        StartFailed with the last lines of the log when it ends, or moves nothing for too long."""
         self.state = State.STARTING if self.restarts == 0 else State.RESTARTING
         self.exited.clear()
         await asyncio.to_thread(self.part.start)
@@ -74,23 +87,30 @@ class Unit:
         assert process is not None
         self.pid = process.pid
         if self.part.ready_url is not None:
-            await self._until_ready(self.part.ready_url, answers)
+            try:
+                await self._until_ready(self.part.ready_url, looks, say, monotonic_s)
+            finally:
+                self.progress = ""
         if self.note_exit() or self.exited.is_set():
             raise StartFailed(part=self.name, reason=self.last_exit or "ended", log_lines=self.tail())
         self.ready_at = clock()
         self.state = State.READY
 
-    async def _until_ready(self, url: str, answers: Answers) -> None:
-        loop = asyncio.get_running_loop()
-        end = loop.time() + READY_DEADLINE_S
-        while loop.time() < end:
+    async def _until_ready(
+        self, url: str, looks: Looks, say: Callable[[str], None], monotonic_s: Callable[[], float]
+    ) -> None:
+        patience = Patience(monotonic_s(), self.no_progress_s)
+        while not patience.is_over(monotonic_s()):
             if self.note_exit() or self.exited.is_set():
                 raise StartFailed(part=self.name, reason=self.last_exit or "ended", log_lines=self.tail())
-            if await answers(url):
+            look = await looks(url)
+            if look.ready:
                 return
+            if line := patience.hear(look, monotonic_s()):
+                self.progress = line
+                say(line)
             await asyncio.sleep(READY_POLL_S)
-        reason = f"{url} did not answer 200 within {READY_DEADLINE_S:.0f} s"
-        raise StartFailed(part=self.name, reason=reason, log_lines=self.tail())
+        raise StartFailed(part=self.name, reason=f"{patience.reason()} ({url})", log_lines=self.tail())
 
     def backoff_s(self, now: datetime) -> float:
         """Pause before the next start: short after a steady life, longer with every quick death."""
@@ -111,5 +131,6 @@ class Unit:
             "started_at": self.started_at,
             "restarts": self.restarts,
             "last_exit": self.last_exit,
+            "progress": self.progress,
             "log": str(self.part.log_path),
         }

@@ -98,6 +98,8 @@ class Bootstrap:
         self._burial = Burial(group=group, clock=clock)
         self.complete = False
         self.waits_for = "it has not been asked for yet"
+        self.records = 0
+        """Taken over since the process began."""
         self._owners = owners
         self._handler = handler
         self._database = database
@@ -210,6 +212,7 @@ class Bootstrap:
             await snapshot_store.advance(
                 tx, snapshot, group=self.group, cursor=cursor, records=len(messages), now=now
             )
+        self.records += len(messages)
         for outcome, records in (
             ("done", found.done),
             ("parked", found.later),

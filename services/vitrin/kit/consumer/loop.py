@@ -168,6 +168,25 @@ class Consumer:
         self._aim: _Aim | None = None
         self._ticked_at_s = float("-inf")
         self._was_hinted = False
+        self._read = 0
+
+    @property
+    def records_read(self) -> int:
+        """Since the process began, with those of the snapshots: it grows only when a transaction was committed."""
+        return self._read + (0 if self.bootstrap is None else self.bootstrap.records)
+
+    def records_left(self) -> int | None:
+        """Until where the topics ended when it last looked; None before. A snapshot's are not known."""
+        if self._aim is None or (self.bootstrap is not None and not self.bootstrap.complete):
+            return None
+        return sum(max(0, end - self._positions.get(place, 0)) for place, end in self._aim.ends.items())
+
+    @property
+    def waits_for(self) -> str:
+        """Why it has not stood at the end of its topics yet."""
+        if self.bootstrap is not None and not self.bootstrap.complete:
+            return f"{self.group} is not complete yet: {self.bootstrap.waits_for}."
+        return f"{self.group} has not read its topics to their end yet."
 
     def age_s(self) -> float:
         """So many seconds ago the topics ended where this consumer has read to by now; infinite before it got there for
@@ -353,6 +372,7 @@ class Consumer:
                 await self._apply_each(batch)
                 break
         PARKING_FULL.labels(group=self.group).set(0)
+        self._read += len(batch.messages) + len(batch.unreadable)
         for place, (_, next_offset) in batch.moves.items():
             self._positions[place] = next_offset
 

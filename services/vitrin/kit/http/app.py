@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vitrin.kit import metrics
+from vitrin.kit.errors import CatchingUp
 from vitrin.kit.http.middleware import BodyLimit, Observe, PossiblePath, RequestId
 from vitrin.kit.http.problems import MEDIA_TYPE, install_problem_handlers
 from vitrin.kit.http.rate_limit import Quota, RateFields
@@ -113,11 +114,14 @@ def _probes(readiness: Mapping[str, Readiness]) -> APIRouter:
         return _json({"status": "ok"})
 
     async def readyz(_request: Request) -> Response:
-        checks = dict(zip(readiness, await asyncio.gather(*map(_check, readiness.values())), strict=True))
-        ready = all(outcome == "ok" for outcome in checks.values())
-        if not ready:
-            _log.warning("not_ready", checks=checks)
-        return _json({"status": "ok" if ready else "not_ready", "checks": checks}, 200 if ready else 503)
+        found = dict(zip(readiness, await asyncio.gather(*map(_check, readiness.values())), strict=True))
+        checks = {name: outcome for name, (outcome, _) in found.items()}
+        if all(outcome == "ok" for outcome in checks.values()):
+            return _json({"status": "ok", "checks": checks})
+        _log.warning("not_ready", checks=checks)
+        # Who waits for us tells catching up from being stuck by this.
+        progress = {name: {"read": far.read, "left": far.left} for name, (_, far) in found.items() if far}
+        return _json({"status": "not_ready", "checks": checks, "progress": progress}, 503)
 
     async def prometheus(_request: Request) -> Response:
         return Response(metrics.exposition(), media_type=metrics.CONTENT_TYPE)
@@ -128,15 +132,17 @@ def _probes(readiness: Mapping[str, Readiness]) -> APIRouter:
     return router
 
 
-async def _check(check: Readiness) -> str:
+async def _check(check: Readiness) -> tuple[str, CatchingUp | None]:
     try:
         async with asyncio.timeout(READINESS_TIMEOUT_S):
             await check()
     except TimeoutError:
-        return f"no answer within {READINESS_TIMEOUT_S:g} s"
+        return f"no answer within {READINESS_TIMEOUT_S:g} s", None
+    except CatchingUp as error:
+        return f"{type(error).__name__}: {error}", error
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return "ok"
+        return f"{type(error).__name__}: {error}", None
+    return "ok", None
 
 
 def _describe_problems(app: FastAPI) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 from vitrin.sandbox.accounts import Account, AccountBook, TokenState
 from vitrin.sandbox.changes import Changes
 from vitrin.sandbox.fault_kinds import OTHER, POLL, READ, SEND
-from vitrin.sandbox.meta import edges, product_sets, quota
+from vitrin.sandbox.grants import GrantBook
+from vitrin.sandbox.meta import assets, edges, login, product_sets, quota
 from vitrin.sandbox.meta.batches import BatchDesk
 from vitrin.sandbox.meta.errors import NAMED, THROTTLES, GraphError, missing_object, unknown_path
 from vitrin.sandbox.meta.filters import wanted_ids
@@ -62,6 +63,15 @@ BUSINESS_EDGES: dict[tuple[str, str], Edge] = {
     ("GET", ""): edges.read_business,
     ("GET", "owned_product_catalogs"): edges.owned_product_catalogs,
     ("POST", "owned_product_catalogs"): edges.create_catalog,
+    ("GET", "client_product_catalogs"): assets.client_product_catalogs,
+    ("GET", "owned_pixels"): assets.owned_pixels,
+}
+ME_EDGES: dict[tuple[str, str], Edge] = {
+    ("GET", ""): edges.me,
+    ("GET", "permissions"): assets.permissions,
+    ("GET", "businesses"): assets.businesses,
+    ("GET", "adaccounts"): assets.ad_accounts,
+    ("GET", "accounts"): assets.pages,
 }
 
 
@@ -76,12 +86,14 @@ class MetaPlatform:
         *,
         settings: SandboxSettings,
         accounts: AccountBook,
+        grants: GrantBook,
         changes: Changes,
         now_ms: Callable[[], int],
     ) -> None:
         self.settings = settings
         self.body_bytes_max = settings.meta_body_bytes_max
         self.accounts = accounts
+        self.grants = grants
         self.changes = changes
         self.now_ms = now_ms
         self.catalogs: dict[str, CatalogState] = {}
@@ -223,6 +235,9 @@ class MetaPlatform:
             version, _, rest = call.path.lstrip("/").partition("/")
             _check_version(version, call.path)
             params = read_params(call)
+            if rest.strip("/") in login.DOORS:
+                reply = login.DOORS[rest.strip("/")](self, call, params)
+                return self._with_usage(reply, account=None, catalog_id="")
             account = self._authorised(call, params)
             object_id, _, edge = rest.strip("/").partition("/")
             table, catalog_id = self._resolve(account, object_id)
@@ -236,7 +251,7 @@ class MetaPlatform:
     def _resolve(self, account: Account, object_id: str) -> tuple[dict[tuple[str, str], Edge] | None, str]:
         """The edges of the object and the catalog that it is part of; None for what is not there."""
         if object_id == "me":
-            return {("GET", ""): edges.me}, ""
+            return ME_EDGES, ""
         if object_id == account.external_ids["business_id"]:
             return BUSINESS_EDGES, ""
         if object_id in account.catalog_ids:
@@ -261,6 +276,9 @@ class MetaPlatform:
             if any(name == edge for _, name in table):
                 raise missing_object(object_id, method=method)
             raise unknown_path(edge)
+        needed = assets.needed_scopes(request.object_id, edge, in_catalog=bool(request.catalog_id))
+        if needed and not request.account.may(*needed):
+            raise NAMED["permission"]
         counted = request.catalog_id and run is not edges.items_batch
         if counted and not self.take(quota.MANAGEMENT, request):
             raise NAMED["throttle_management"]

@@ -10,6 +10,8 @@ import orjson
 from vitrin.sandbox.accounts import Account, AccountBook, TokenState
 from vitrin.sandbox.changes import Changes
 from vitrin.sandbox.fault_kinds import OTHER, POLL, READ, SEND
+from vitrin.sandbox.grants import GrantBook
+from vitrin.sandbox.pinterest import login
 from vitrin.sandbox.pinterest.batches import KEY_SEPARATOR, BatchDesk, stamp, storage_key
 from vitrin.sandbox.pinterest.errors import NAMED, ApiError, invalid_request
 from vitrin.sandbox.pinterest.requests import parse_batch, parse_items_request
@@ -21,12 +23,20 @@ from vitrin.sandbox.wire import Call, Reply
 
 BATCH_PATH = re.compile(r"/v5/catalogs/items/batch/([^/]+)")
 BATCH_ID = re.compile(r"[a-zA-Z0-9]+")
+TAGS_PATH = re.compile(r"/v5/ad_accounts/(\d{1,18})/conversion_tags")
 AD_ACCOUNT_ID = re.compile(r"\d{1,18}")
 WINDOW_MS, SECOND_MS = 60_000, 1_000
 ALL_CALLS = "all"
 """Category of the limit over all calls of an account: 100 a second for a standard app."""
 THROTTLED = 8
 PAGE_DEFAULT, PAGE_MAX = 25, 250
+SCOPES_OF = {
+    "org_read": "user_accounts:read",
+    "ads_read": "ads:read",
+    "catalogs_read": "catalogs:read",
+    "catalogs_write": "catalogs:write",
+}
+"""The scope that each category of calls needs (OpenAPI 5.23, `security`)."""
 
 Endpoint = Callable[[Call, Account], Reply]
 
@@ -42,12 +52,14 @@ class PinterestPlatform:
         *,
         settings: SandboxSettings,
         accounts: AccountBook,
+        grants: GrantBook,
         changes: Changes,
         now_ms: Callable[[], int],
     ) -> None:
         self.settings = settings
         self.body_bytes_max = settings.pinterest_body_bytes_max
         self.accounts = accounts
+        self.grants = grants
         self.changes = changes
         self.now_ms = now_ms
         self.catalogs: dict[str, CatalogState] = {}
@@ -63,11 +75,13 @@ class PinterestPlatform:
                 "catalogs_write": (settings.pinterest_catalogs_write_per_minute, WINDOW_MS),
                 "catalogs_read": (settings.pinterest_catalogs_read_per_minute, WINDOW_MS),
                 "org_read": (settings.pinterest_catalogs_read_per_minute, WINDOW_MS),
+                "ads_read": (settings.pinterest_catalogs_read_per_minute, WINDOW_MS),
                 ALL_CALLS: (settings.pinterest_calls_per_second, SECOND_MS),
             },
         )
         self._endpoints: dict[str, dict[str, tuple[str, Endpoint]]] = {
             "/v5/user_account": {"GET": ("org_read", self._user_account)},
+            "/v5/ad_accounts": {"GET": ("ads_read", self._list_ad_accounts)},
             "/v5/catalogs": {"GET": ("catalogs_read", self._list_catalogs)},
             "/v5/catalogs/items": {"POST": ("catalogs_read", self._read_items)},
             "/v5/catalogs/items/batch": {"POST": ("catalogs_write", self._write_batch)},
@@ -180,12 +194,15 @@ class PinterestPlatform:
         category: str | None = None
         refused: str | None = None
         try:
+            if call.path.rstrip("/") == login.TOKEN_PATH and call.method == "POST":
+                return login.token(self.accounts, self.grants, call)
             account = self._authorised(call)
             category, endpoint = self._endpoint(call)
             refused = self._refusing_limit(account, category, now_ms=call.received_ms)
             if refused is not None:
                 raise NAMED["throttle"]
-            if account.token_state is TokenState.LIMITED and category != "org_read":
+            limited = account.token_state is TokenState.LIMITED and category != "org_read"
+            if limited or not account.may(SCOPES_OF[category]):
                 raise NAMED["permission"]
             self._check_ad_account(call, account)
             reply = endpoint(call, account)
@@ -212,6 +229,8 @@ class PinterestPlatform:
                     400, 1, rf"'batch_id' value '{found[1]}' must match the pattern: ^[a-zA-Z0-9]+$"
                 )
             methods = {"GET": ("catalogs_read", self._read_batch)}
+        if methods is None and TAGS_PATH.fullmatch(path):
+            methods = {"GET": ("ads_read", self._list_tags)}
         if methods is None:
             raise NAMED["not_found"]
         if call.method not in methods:
@@ -258,6 +277,15 @@ class PinterestPlatform:
             "pin_count": len(self.catalogs[account.catalog_ids[0]]),
         }
         return Reply(200, body)
+
+    def _list_ad_accounts(self, call: Call, account: Account) -> Reply:
+        return Reply(200, login.ad_accounts(account))
+
+    def _list_tags(self, call: Call, account: Account) -> Reply:
+        found = TAGS_PATH.fullmatch(call.path.rstrip("/"))
+        if found is None or found[1] != account.external_ids["ad_account_id"]:
+            raise NAMED["permission"]
+        return Reply(200, login.conversion_tags(account))
 
     def _list_catalogs(self, call: Call, account: Account) -> Reply:
         size = call.query.get("page_size", str(PAGE_DEFAULT))

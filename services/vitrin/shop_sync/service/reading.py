@@ -1,6 +1,7 @@
 """Use cases of the HTTP door: channels, items of a channel, why an item is (not) there, lag."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -26,6 +27,7 @@ from vitrin.shop_sync.errors import (
     SkuAmbiguous,
 )
 from vitrin.shop_sync.repository import channels, queries, replica, stuck, work
+from vitrin.shop_sync.service.counting import Counting
 from vitrin.shop_sync.service.waking import Waker
 
 _log = get_logger("vitrin.shop_sync.reading")
@@ -46,12 +48,19 @@ class Reading:
     """`sandbox_only`: the caller's key is a test key, for which live channels do not exist."""
 
     def __init__(
-        self, *, database: AppDatabase, waker: Waker, clock: Clock, stuck_after: timedelta = STUCK_AFTER
+        self,
+        *,
+        database: AppDatabase,
+        waker: Waker,
+        clock: Clock,
+        stuck_after: timedelta = STUCK_AFTER,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._waker = waker
         self._clock = clock
         self._stuck_after = stuck_after
+        self._counting = Counting(monotonic_s)
 
     async def channels(self, brand: BrandId, *, sandbox_only: bool) -> list[tuple[Channel, View]]:
         async with self._database.read(brand) as tx:
@@ -68,7 +77,7 @@ class Reading:
         self, tx: ReadSession, brand: BrandId, found: Sequence[Channel]
     ) -> list[tuple[Channel, View]]:
         now = self._clock()
-        counts = await queries.counts(tx, brand)
+        counts = await self._counting.counts(tx, brand)
         hunts = await queries.hunts(tx, brand)
         stops = await stops_in(tx, brand)
         standings = await stuck.standings(tx, [brand], cutoff=now - self._stuck_after)

@@ -6,7 +6,7 @@ from alembic.operations import Operations
 from vitrin.kit.idempotency.install import install_idempotency
 
 revision = "accounts_idempotency"
-down_revision = "accounts_0004"
+down_revision = "accounts_oauth"
 branch_labels = None
 depends_on = None
 
