@@ -17,6 +17,8 @@ from psycopg import connect
 from tests.e2e.system import PLATFORMS, SERVICES, Brand, System, equal, item, until
 from vitrin.kit.embedded.postgres import EmbeddedPostgres, PostgresPlace
 
+pytestmark = pytest.mark.embedded_only(reason="the broker is the house's own")
+
 ITEMS = 40
 LIVE = {platform: {"live": ITEMS} for platform in PLATFORMS}
 SENT_AGAIN = re.compile(r'^vitrin_outbox_rows_again_total\{topic="([^"]+)"\} (\S+)$', re.MULTILINE)
