@@ -3,6 +3,7 @@
 import errno
 import secrets
 import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,21 +15,33 @@ FIRST_PORT = 10_000
 FIRST_EPHEMERAL = 32_768
 PICKS_MAX = 1_000
 EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_given: set[int] = set()
+_reserved: dict[int, socket.socket] = {}
 
 
 def free_port(host: str = LOOPBACK) -> int:
-    """A port that is free now, that this process was not given before, and that the system gives to nobody unasked.
+    """A port that is free now, that no living process was given here, and that the system gives to nobody unasked.
 
     A number out of the system's own range (Linux: ``ip_local_port_range``) may be the local end of any outgoing
     connection before its server listens. Raises RuntimeError when `PICKS_MAX` numbers were all taken.
     """
     for _ in range(PICKS_MAX):
         port = FIRST_PORT + secrets.randbelow(_first_ephemeral() - FIRST_PORT)
-        if port not in _given and port_is_free(port, host):
-            _given.add(port)
+        if port not in _reserved and port_is_free(port, host) and _reserve(port):
             return port
     raise RuntimeError(f"no free port found on {host} from {FIRST_PORT} in {PICKS_MAX} picks")
+
+
+def _reserve(port: int) -> bool:
+    """Until this process ends, by a name in Linux's abstract namespace (elsewhere two processes may get the same)."""
+    name = socket.socket(socket.AF_UNIX)
+    if sys.platform == "linux":
+        try:
+            name.bind(f"\0vitrin-port-{port}")
+        except OSError:
+            name.close()
+            return False
+    _reserved[port] = name
+    return True
 
 
 def _first_ephemeral() -> int:

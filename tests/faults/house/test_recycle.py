@@ -9,6 +9,8 @@ import pytest
 
 from tests.e2e.system import PLATFORMS, Brand, System, equal, item, until
 
+pytestmark = pytest.mark.embedded_only(reason="the broker is the house's own")
+
 MIB = 1024 * 1024
 LIMIT_BYTES = 24 * MIB
 """It has 16 MiB when it is empty, and one more for each that is written."""

@@ -7,6 +7,8 @@ import pytest
 
 from tests.e2e.system import PLATFORMS, Brand, Document, System, equal, item, until
 
+pytestmark = pytest.mark.embedded_only(reason="the broker is the house's own")
+
 CHANGES = 200
 PER_REQUEST = 5
 CREATED_EVERY = 20

@@ -17,6 +17,8 @@ from psycopg import connect
 from tests.e2e.system import PLATFORMS, SERVICES, Brand, System, equal, item, until
 from vitrin.kit.embedded.postgres import EmbeddedPostgres, PostgresPlace
 
+pytestmark = pytest.mark.embedded_only(reason="the broker is the house's own")
+
 ITEMS = 40
 PRODUCERS = ["accounts", "catalog", "shop_sync"]
 """notify publishes nothing, so it has no marker."""
