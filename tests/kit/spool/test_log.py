@@ -29,7 +29,7 @@ SMALL = SpoolLimits(
     keep_s=0,
     segment_s_max=3_600,
 )
-NOW_MS = int(time.time() * 1000) + 60_000
+NOW_MS = int(time.time() * 1000) + 86_400_000
 """After the files' own times, which are the machine's."""
 
 
