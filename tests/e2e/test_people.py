@@ -6,7 +6,12 @@ import pytest
 
 from tests.e2e.system import PLATFORMS, SERVICES, Brand, System, equal, item, problem_of, until
 
-PATHS = {"accounts": "/v1/brands", "catalog": "/v1/items", "shop_sync": "/v1/channels"}
+PATHS = {
+    "accounts": "/v1/brands",
+    "catalog": "/v1/items",
+    "shop_sync": "/v1/channels",
+    "notify": "/v1/webhook_events",
+}
 ITEMS = 4
 
 
