@@ -52,9 +52,7 @@ class Looker:
         self._clock = clock
         self.read_back_from = clock()
 
-    async def poll(
-        self, channel: Channel, catalog: CatalogChannel, attempt: Attempt, *, gate: Gate
-    ) -> None:
+    async def poll(self, channel: Channel, catalog: CatalogChannel, attempt: Attempt, *, gate: Gate) -> None:
         """What became of a batch that has a handle; `gate`: the channel's, which opens after a batch came through."""
         async with self._database.read([channel.brand_id]) as tx:
             flying = await items.sent(tx, channel.brand_id, attempt.attempt_id)
