@@ -81,6 +81,7 @@ class Unit:
         StartFailed with the last lines of the log when it ends, or moves nothing for too long."""
         self.state = State.STARTING if self.restarts == 0 else State.RESTARTING
         self.exited.clear()
+        self.ready_at = None  # a start that fails is no steady life
         await asyncio.to_thread(self.part.start)
         self.started_at = clock()
         process = self.part.process
