@@ -1,9 +1,12 @@
-"""What the system refuses for a while (a full disk, no descriptors) does not end the supervisor's care."""
+"""What the system refuses for a while (a full disk, no descriptors) does not end the supervisor's care, and a start
+that was given up leaves nothing behind."""
 
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -78,3 +81,47 @@ async def test_a_watcher_that_breaks_is_heard_of(tmp_path: Path) -> None:
         await until(lambda: any("the watcher of sleeper broke" in line for line in said))
         works = True
     assert any("ValueError: who could know" in line for line in said)
+
+
+@dataclass(slots=True)
+class Slow(CommandPart):
+    """As PostgreSQL the first time: there is work before there is a process."""
+
+    begun: threading.Event = field(default_factory=threading.Event)
+    may: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> None:
+        self.begun.set()
+        assert self.may.wait(WAIT_S)
+        CommandPart.start(self)
+
+
+class OneSlowPart(OnePart):
+    def make_units(self) -> None:
+        super().make_units()
+        sleeper = self.units[0].part
+        assert isinstance(sleeper, CommandPart)
+        slow = Slow("slow", sleeper.log_path, sleeper.arguments, dict, None)
+        self.units.append(Unit(slow))
+
+
+async def test_a_start_that_is_given_up_before_its_process_leaves_none(tmp_path: Path) -> None:
+    supervisor = Supervisor(OneSlowPart(settings_in(tmp_path)), clock=system_clock, say=lambda _: None)
+
+    async def run() -> None:
+        async with supervisor.running():
+            raise AssertionError("it must not run")
+
+    running = asyncio.create_task(run())
+    await until(lambda: len(supervisor.units) == 2)
+    unit = supervisor.units[1]
+    assert isinstance(unit.part, Slow)
+    await until(unit.part.begun.is_set)
+    running.cancel()
+    await until(supervisor.stopping.is_set)
+    assert unit.part.process is None
+    unit.part.may.set()
+    await asyncio.wait({running}, timeout=WAIT_S)
+    assert running.cancelled()
+    assert unit.part.process is None
+    assert unit.state is State.STOPPED

@@ -268,7 +268,7 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*self._watchers, return_exceptions=True)
         for unit in reversed(self.units):
-            if unit.part.process is not None:
+            if unit.may_run:
                 await unit.stop()
         self._ended_at = self._clock()
         if self.units:
