@@ -156,6 +156,14 @@ def test_what_counts_as_progress() -> None:
     assert patience.hear(looks(2_000, None), 118.0) == (
         "catches up: 2,000 records read, 100/s, of access unknown how many"
     )
+    # Known how many: records that leave as many behind are live traffic, and no progress.
+    patience = Patience(100.0, 10.0)
+    patience.hear(looks(10, 500), 101.0)
+    patience.hear(looks(90, 500), 105.0)
+    patience.hear(looks(120, 510), 110.0)
+    assert (patience.is_over(110.9), patience.is_over(111.0)) == (False, True)
+    patience.hear(looks(120, 509), 110.5)
+    assert patience.is_over(111.0) is False
     assert Look.of(200, {"status": "ok"}) == Look(ready=True)
     assert Look.of(500, None) == Look(waits="HTTP 500")
     assert Patience(0.0, 2.0).reason() == "not ready, and nothing moved for 2 s: it did not answer"

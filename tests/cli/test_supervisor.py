@@ -1,6 +1,7 @@
 """The supervisor with real processes: PostgreSQL, the broker and the sandbox."""
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
@@ -136,6 +137,25 @@ def test_a_second_one_on_the_same_directory_is_refused(tmp_path: Path) -> None:
     second = VarLock(Var(tmp_path))
     second.take()
     second.release()
+
+
+def test_who_only_asks_whether_one_runs_does_not_keep_one_from_starting(tmp_path: Path) -> None:
+    var = Var(tmp_path)
+    asker = os.open(var.lock, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(asker, fcntl.LOCK_SH)
+    assert not up_is_running(var)
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        fcntl.flock(asker, fcntl.LOCK_UN)
+
+    lock = VarLock(var, pause=pause)
+    lock.take()
+    assert up_is_running(var)
+    lock.release()
+    os.close(asker)
+    assert len(pauses) == 1
 
 
 _UP_WITH_A_CHILD = """

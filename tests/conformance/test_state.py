@@ -75,6 +75,7 @@ async def test_a_new_replica_starts_from_the_snapshot_and_follows_meanwhile(hous
 
             await until(waits, lambda said: said.startswith("the owner answers UNAVAILABLE"))
             assert (replica.bootstrap.complete, replica.consumer.age_s()) == (False, float("inf"))
+            assert replica.consumer.records_read == 0, "what is read of the topic brings no snapshot"
             async with owner_of({TOPIC: house.things}, owner.worker, port=port):
                 assert await replica.until_seen(brand, truth) == truth
 

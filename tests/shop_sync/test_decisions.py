@@ -94,6 +94,16 @@ def test_halving_ends_at_one_and_loses_nothing() -> None:
     assert parts(list(range(7))) == [[0], [1], [2], [3], [4], [5], [6]]
 
 
+@pytest.mark.parametrize(
+    ("items_max", "through", "after"),
+    [(4, 4, 8), (4, 5, 8), (4, 3, 4), (4, 0, 4), (8, 8, None), (None, 3, None), (1, 1, 2)],
+)
+def test_batches_grow_again_after_one_that_was_as_long_as_allowed(
+    items_max: int | None, through: int, after: int | None
+) -> None:
+    assert batching.grown(items_max, through=through, able=15) == after
+
+
 def test_schedules() -> None:
     waits = [(schedule.next_poll(NOW, polls) - NOW).total_seconds() for polls in range(9)]
     assert waits == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]

@@ -153,3 +153,24 @@ async def test_who_was_only_in_a_batch_with_a_culprit_is_sent_again_without_it(s
     first, *later = await sent_items(shop, "pinterest")
     assert sorted(first) == items
     assert [sorted(ids) for ids in later] == [["000", "001", "003"]]
+
+
+async def test_a_handle_for_another_batch_does_not_undo_the_halving(shop: Shop) -> None:
+    """Meta takes every batch; what became of the first one, and whose fault it was, it never says."""
+
+    async def halved() -> list[int]:
+        rows = await shop.rows("select items_max from channel_work where items_max is not null")
+        return [row.items_max for row in rows]
+
+    items = names(8)
+    await shop.fault(kind="fail_batch", platform="meta", final_status="canceled", count=1)
+    await seeded(shop, items, set())
+    meta = await shop.connect("meta")
+    async with shop.dispatching():
+        await until(halved, [4])
+        await seeded(shop, ["100"], set())
+        await meta.until(dict.fromkeys([*items, "100"], "live"))
+        await until(halved, [8])
+    first, *later = await sent_items(shop, "meta")
+    assert sorted(first) == items
+    assert max(len(ids) for ids in later) == 4

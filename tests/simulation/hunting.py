@@ -158,7 +158,7 @@ class Hunting(ABC):
             if too_large:
                 step = bisect.too_large(current.hunt, reason.code)
             else:
-                step = bisect.refused(replace(current.hunt, alone_min=0), reason.code)
+                step = bisect.refused_for_sure(current.hunt, reason.code)
             self._blame(current, step, rows, reason)
         note = batch_refused(stored.items, reason.message)
 

@@ -260,11 +260,9 @@ class Worker(Hunting):
             due_at = schedule.next_poll(self.now, 0)
             self._move(batch.attempt, stage="polling", handle=result.handle, due_at=due_at)
         gate = self.shop.gate
-        if gate.failures or gate.items_max is not None:
-            doubled = (gate.items_max or 0) * 2
-            yield DB_S
-            grown = doubled if 0 < doubled < self.platform.traits.batch_items_max else None
-            self.shop.gate = replace(self.shop.gate, failures=0, items_max=grown)
+        through = batch.attempt.items if result.handle is None else 0
+        if gate.failures or (through and gate.items_max is not None):
+            yield from self._went_well(through)
 
     def _move(self, attempt: Attempt, **changes: Any) -> None:
         held = self.shop.attempts.get(attempt.attempt_id)
@@ -308,6 +306,12 @@ class Worker(Hunting):
         yield DB_S
         half = len(batching.halves(range(attempt.items))[0])
         self.shop.gate = replace(self.shop.gate, failures=0, items_max=half)
+
+    def _went_well(self, through: int) -> Steps:
+        yield DB_S
+        able = self.platform.traits.batch_items_max
+        items_max = batching.grown(self.shop.gate.items_max, through=through, able=able)
+        self.shop.gate = replace(self.shop.gate, failures=0, items_max=items_max)
 
     def _settle(self, attempt: Attempt, decision: Any) -> Steps:
         yield DB_S
@@ -388,6 +392,8 @@ class Worker(Hunting):
                 unknown = all(one.outcome is Outcome.UNKNOWN for one in result.verdicts)
                 if unknown and attempt.items > 1:
                     yield from self._smaller(attempt)
+                elif not unknown and self.shop.gate.items_max is not None:
+                    yield from self._went_well(attempt.items)
                 return
         if self.now - attempt.created_at > VERDICT_TIMEOUT:
             yield from self._unknown(attempt, VERDICT_OVERDUE)

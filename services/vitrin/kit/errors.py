@@ -96,8 +96,8 @@ class Unavailable(VitrinError):
 
 
 class CatchingUp(Unavailable):
-    """Not ready yet, and how far it is: `read` records since the process began, which only grows while something
-    moves; `left` of those that are known of, None where nobody knows."""
+    """Not ready yet, and how far it is: `read` records since the process began, of those that bring it nearer
+    to that; `left` of those that are known of, None where nobody knows."""
 
     def __init__(self, detail: str, *, read: int, left: int | None) -> None:
         super().__init__(detail)

@@ -274,3 +274,19 @@ def test_a_hunt_that_was_stored_before_there_was_anything_to_prove() -> None:
     record = bisect.start(("a", "b"), "no").hunt.to_record()
     del record["alone_min"], record["alone"]
     assert bisect.from_record(record) == bisect.start(("a", "b"), "no").hunt
+
+
+def test_a_refusal_for_sure_within_a_wordless_hunt_counts_for_this_step_only() -> None:
+    hunt = bisect.start(names(4), "no", alone_min=4).hunt
+    step = bisect.refused_for_sure(bisect.sent(hunt), "at the door")
+    assert (step.released, step.culprits) == (("item-2", "item-3"), ())
+    assert step.hunt.alone_min == 4
+    # Then the first is taken, and the second failed without a word: it is not to blame after one refusal alone.
+    step = bisect.accepted(bisect.sent(step.hunt))
+    assert step.culprits == ()
+    for _ in range(3):
+        step = bisect.refused(bisect.sent(step.hunt), "no")
+        assert step.culprits == ()
+    assert bisect.refused(bisect.sent(step.hunt), "no").culprits == ("item-1",)
+    # Alone at the door, it is.
+    assert bisect.refused_for_sure(bisect.sent(step.hunt), "no").culprits == ("item-1",)

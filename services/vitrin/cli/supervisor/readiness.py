@@ -1,7 +1,8 @@
 """What `/readyz` of a part says while it starts, and how long that is worth waiting for. Pure.
 
 A service with a long backlog is not ready for minutes, and works all the time. It says how many records it has read;
-while that number grows it is waited for, however long it takes. Only who moves nothing for a while is stuck.
+while that number grows it is waited for, however long it takes. Only who moves nothing for a while is stuck. Where it
+knows how many are left, those must become fewer: what is read of live traffic brings nobody nearer to the end.
 """
 
 from collections.abc import Mapping
@@ -44,6 +45,7 @@ class Patience:
     moved_s: float = field(init=False)
     last: Look = field(default_factory=Look)
     _most: dict[str, int] = field(default_factory=dict)
+    _left: Mapping[str, int] = field(default_factory=dict)
     _said: tuple[float, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -57,9 +59,13 @@ class Patience:
             return ""
         self.last = look
         for name, read in look.read.items():
-            if read > self._most.setdefault(name, 0):
+            left, before = look.left.get(name), self._left.get(name)
+            grew = read > self._most.setdefault(name, 0)
+            if grew:
                 self._most[name] = read
+            if grew if left is None or before is None else left < before:
                 self.moved_s = now_s
+        self._left = look.left
         return self._line(now_s)
 
     def is_over(self, now_s: float) -> bool:

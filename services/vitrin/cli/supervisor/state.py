@@ -2,6 +2,9 @@
 
 import fcntl
 import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,31 +17,42 @@ if TYPE_CHECKING:
 
 LEFT_OVER_STOP_S = 10.0
 START_TOLERANCE_S = 2.0
+LOCK_TRIES = 10
+LOCK_PAUSE_S = 0.05
 
 
 class VarLock:
-    """Held for the life of the process; the kernel frees it, also after kill -9."""
+    """Held for the life of the process; the kernel frees it, also after kill -9. Who only asks whether it is held
+    (`up_is_running`) holds it for a moment: `pause` waits that out."""
 
-    def __init__(self, var: Var) -> None:
+    def __init__(self, var: Var, *, pause: Callable[[float], None] = time.sleep) -> None:
         self._var = var
+        self._pause = pause
         self._descriptor: int | None = None
 
     def take(self) -> None:
         self._var.root.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._var.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self._locked(descriptor):
             holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
             os.close(descriptor)
             raise CliFailure(
                 f"another `vitrin up` (process {holder}) already runs on {self._var.root}",
                 fix="stop it first, or give this one a directory of its own with VITRIN_VAR (and other ports)",
                 code="already_running",
-            ) from None
+            )
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor
+
+    def _locked(self, descriptor: int) -> bool:
+        for attempt in range(LOCK_TRIES):
+            if attempt:
+                self._pause(LOCK_PAUSE_S)
+            with suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+        return False
 
     def release(self) -> None:
         if self._descriptor is not None:
@@ -54,7 +68,7 @@ def up_is_running(var: Var) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who ask do not see each other
     except BlockingIOError:
         return True
     finally:

@@ -7,8 +7,8 @@ the broker's memory.
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -44,13 +44,14 @@ class Supervisor:
         self.preparation = preparation
         self.stopping = asyncio.Event()
         self._clock = clock
-        self._say = say
+        self._tell = say
         self._lock = VarLock(preparation.settings.var)
         self._http: httpx.AsyncClient | None = None
         self._watchers: list[asyncio.Task[None]] = []
         self._runs = False
         self._began_at = clock()
         self._ended_at: datetime | None = None
+        self._refusals: dict[str, str] = {}
 
     @property
     def units(self) -> Sequence[Unit]:
@@ -98,9 +99,36 @@ class Supervisor:
         await self._together([prepared, *(self._start(unit) for unit in free)])
         await self._together([self._start(unit) for unit in self.units if unit.name in SERVICES])
         self._watchers = [
-            asyncio.create_task(self._keep(unit), name=f"keep-{unit.name}") for unit in self.units
+            asyncio.create_task(self._keep(unit), name=f"the watcher of {unit.name}") for unit in self.units
         ]
-        self._watchers.append(asyncio.create_task(self._tick(), name="tick"))
+        self._watchers.append(asyncio.create_task(self._tick(), name="the tick"))
+        for watcher in self._watchers:
+            watcher.add_done_callback(self._watched)
+
+    def _watched(self, watcher: asyncio.Task[None]) -> None:
+        """Nobody awaits a watcher before the end: one that broke has to be heard of now."""
+        broke = None if watcher.cancelled() else watcher.exception()
+        if broke is not None:
+            self._say(
+                f"[red]{watcher.get_name()} broke[/red], start `vitrin up` anew:"
+                f" {type(broke).__name__}: {_plain(str(broke))}"
+            )
+
+    def _say(self, line: str) -> None:
+        with suppress(OSError):  # where it is written to may be full, too
+            self._tell(line)
+
+    @contextmanager
+    def _survived(self, what: str) -> Iterator[None]:
+        """What the system refuses for now (a full disk, no descriptor left) is said once, and tried again later."""
+        try:
+            yield
+        except OSError as refusal:
+            if self._refusals.get(what) != str(refusal):
+                self._refusals[what] = str(refusal)
+                self._say(f"[yellow]{what} failed[/yellow], it is tried again: {_plain(str(refusal))}")
+        else:
+            self._refusals.pop(what, None)
 
     async def _together(self, starts: Sequence[Awaitable[None]]) -> None:
         """All of them, or the first failure after the others were given up."""
@@ -167,27 +195,28 @@ class Supervisor:
         unit.restarts += 1
         self.write_state()
         self._say(f"[red]{unit.name} died[/red]: {unit.last_exit}; again in {pause_s:.2g} s")
-        for line in unit.tail():
-            self._say(f"  [dim]{_plain(line)}[/dim]")
-        await asyncio.sleep(pause_s)
         try:
+            for line in unit.tail():
+                self._say(f"  [dim]{_plain(line)}[/dim]")
+            await asyncio.sleep(pause_s)
             await self._start(unit)
             if unit.name == "broker":
                 await self._timed("topics on the new broker", self.preparation.create_topics)
-        except CliFailure as failure:
-            self._say(f"[red]{unit.name} did not come back[/red]: {_plain(failure.message)}")
+        except (CliFailure, OSError) as failure:
+            reason = failure.message if isinstance(failure, CliFailure) else str(failure)
+            self._say(f"[red]{unit.name} did not come back[/red]: {_plain(reason)}")
             await unit.stop()
             unit.exited.set()
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            with suppress(OSError):
-                self.write_state()  # its age says when a killed one was last alive
+            self.write_state()  # its age says when a killed one was last alive
             for unit in self.units:
-                bound_log(unit.part.log_path)
-                if unit.name == "broker" and unit.pid is not None:
-                    await self._recycle_when_fat(unit, unit.pid)
+                with self._survived(f"the look after {unit.name}"):
+                    bound_log(unit.part.log_path)
+                    if unit.name == "broker" and unit.pid is not None:
+                        await self._recycle_when_fat(unit, unit.pid)
 
     async def _recycle_when_fat(self, unit: Unit, pid: int) -> None:
         """The embedded broker never deletes: above a size it is stopped, after everything in it was read, and comes
@@ -239,15 +268,17 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*self._watchers, return_exceptions=True)
         for unit in reversed(self.units):
-            if unit.part.process is not None:
+            if unit.may_run:
                 await unit.stop()
         self._ended_at = self._clock()
         if self.units:
             self.write_state()
 
     def write_state(self) -> None:
-        """`var/state.json`: every URL, every process, the demo brand. Secrets stay in their own file."""
-        write_private_json(self.settings.var.state, self.state())
+        """`var/state.json`: every URL, every process, the demo brand. Secrets stay in their own file. Where it
+        cannot be written for now, that is said, and everything else goes on."""
+        with self._survived(f"writing {self.settings.var.state}"):
+            write_private_json(self.settings.var.state, self.state())
 
     def state(self) -> dict[str, Any]:
         return {

@@ -50,6 +50,7 @@ class Unit:
     progress: str = ""
     """While it starts: how far it has caught up."""
     _quick_deaths: int = 0
+    _starting: asyncio.Future[None] | None = None
 
     @property
     def name(self) -> str:
@@ -81,7 +82,10 @@ class Unit:
         StartFailed with the last lines of the log when it ends, or moves nothing for too long."""
         self.state = State.STARTING if self.restarts == 0 else State.RESTARTING
         self.exited.clear()
-        await asyncio.to_thread(self.part.start)
+        self.ready_at = None  # a start that fails is no steady life
+        # Who gives the start up leaves a thread that goes on, and may still make the process: see `stop`.
+        self._starting = asyncio.ensure_future(asyncio.to_thread(self.part.start))
+        await asyncio.shield(self._starting)
         self.started_at = clock()
         process = self.part.process
         assert process is not None
@@ -118,7 +122,15 @@ class Unit:
         self._quick_deaths = 0 if steady else self._quick_deaths + 1
         return float(min(BACKOFF_FIRST_S * 2 ** max(0, self._quick_deaths - 1), self.backoff_max_s))
 
+    @property
+    def may_run(self) -> bool:
+        """There is a process to stop, or a start under way that may make one."""
+        starting = self._starting is not None and not self._starting.done()
+        return starting or self.part.process is not None
+
     async def stop(self) -> None:
+        if self._starting is not None:
+            await asyncio.wait({self._starting})
         await asyncio.to_thread(self.part.stop)
         self.pid = None
         self.state = State.STOPPED

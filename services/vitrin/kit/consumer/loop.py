@@ -172,8 +172,11 @@ class Consumer:
 
     @property
     def records_read(self) -> int:
-        """Since the process began, with those of the snapshots: it grows only when a transaction was committed."""
-        return self._read + (0 if self.bootstrap is None else self.bootstrap.records)
+        """Since the process began, with those of the snapshots: it grows only when a transaction was committed. While a
+        snapshot is not complete only its records count: those of the topic do not bring it."""
+        if self.bootstrap is None:
+            return self._read
+        return self.bootstrap.records + (self._read if self.bootstrap.complete else 0)
 
     def records_left(self) -> int | None:
         """Until where the topics ended when it last looked; None before. A snapshot's are not known."""

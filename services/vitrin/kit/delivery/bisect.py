@@ -167,6 +167,13 @@ def refused(hunt: Hunt, reason: str) -> Step:
     return replace(step, released=hunt.suspects + step.released)
 
 
+def refused_for_sure(hunt: Hunt, reason: str) -> Step:
+    """As `refused`, where this once there is no doubt that it was for the probe: who is alone in it is the culprit now.
+    What the hunt asks of later answers stays."""
+    step = refused(replace(hunt, alone_min=0), reason)
+    return step if step.hunt.is_over else replace(step, hunt=replace(step.hunt, alone_min=hunt.alone_min))
+
+
 def too_large(hunt: Hunt, reason: str) -> Step:
     """The probe was too large for one call. Alone, it is to blame for that; else the next probe is half as long."""
     _must_probe(hunt)

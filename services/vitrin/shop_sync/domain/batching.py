@@ -22,3 +22,11 @@ def halves(batch: Sequence[T]) -> tuple[Sequence[T], ...]:
         return ()
     middle = len(batch) // 2
     return batch[:middle], batch[middle:]
+
+
+def grown(items_max: int | None, *, through: int, able: int) -> int | None:
+    """The limit of a batch after one of `through` items came through: twice as much where it was as long as allowed
+    (a shorter one proves nothing), None for none once the platform's own, `able`, is reached."""
+    if items_max is None or through < items_max:
+        return items_max
+    return items_max * 2 if items_max * 2 < able else None

@@ -216,8 +216,7 @@ class Hunting:
                 step = bisect.refused(current.hunt, reason.code)
                 last = refused_without_words(LONE_REFUSALS)
             else:
-                # What is refused at the door is refused for sure.
-                step, last = bisect.refused(replace(current.hunt, alone_min=0), reason.code), reason
+                step, last = bisect.refused_for_sure(current.hunt, reason.code), reason
             await self._blame(tx, channel, current=current, step=step, rows=rows, reason=last)
 
         await self._outcomes.transaction(channel.brand_id, narrow)

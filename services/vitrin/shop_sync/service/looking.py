@@ -12,7 +12,7 @@ from vitrin.kit.http_client import Priority
 from vitrin.platforms.base import CatalogChannel, Endpoint, FailureKind, Outcome, PlatformFailure
 from vitrin.shop_sync.domain import schedule
 from vitrin.shop_sync.domain.sync import GONE
-from vitrin.shop_sync.domain.values import Attempt, Channel, Claim, unpack
+from vitrin.shop_sync.domain.values import Attempt, Channel, Claim, Gate, unpack
 from vitrin.shop_sync.domain.words import VERDICT_OVERDUE
 from vitrin.shop_sync.repository import hunts, items, work
 from vitrin.shop_sync.service.attention import Attention
@@ -52,7 +52,8 @@ class Looker:
         self._clock = clock
         self.read_back_from = clock()
 
-    async def poll(self, channel: Channel, catalog: CatalogChannel, attempt: Attempt) -> None:
+    async def poll(self, channel: Channel, catalog: CatalogChannel, attempt: Attempt, *, gate: Gate) -> None:
+        """What became of a batch that has a handle; `gate`: the channel's, which opens after a batch came through."""
         async with self._database.read([channel.brand_id]) as tx:
             flying = await items.sent(tx, channel.brand_id, attempt.attempt_id)
             stored = await hunts.of_attempt(tx, channel.brand_id, attempt.attempt_id)
@@ -75,6 +76,9 @@ class Looker:
                 await self._hunting.answered(channel, attempt, verdicts, stored=stored)
                 if all(verdict.outcome is Outcome.UNKNOWN for verdict in result.verdicts):
                     await self._outcomes.send_smaller(channel, self._claim, attempt)
+                elif gate.items_max is not None:
+                    able = catalog.capabilities.batch_items_max
+                    await self._outcomes.went_well(channel, self._claim, through=attempt.items, able=able)
                 return
         if self._clock() - attempt.created_at > self._verdict_timeout:
             await self._outcomes.unknown(channel, attempt, VERDICT_OVERDUE)

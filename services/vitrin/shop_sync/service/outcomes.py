@@ -16,7 +16,7 @@ from vitrin.kit.ids import BrandId
 from vitrin.platforms.base import FailureKind, Outcome, PlatformFailure, Seen, Verdict
 from vitrin.shop_sync.domain import arrival, schedule, sync
 from vitrin.shop_sync.domain.arrival import Look
-from vitrin.shop_sync.domain.batching import halves
+from vitrin.shop_sync.domain.batching import grown, halves
 from vitrin.shop_sync.domain.sync import Facts, Reason
 from vitrin.shop_sync.domain.values import Attempt, Channel, ChannelItem, Claim, pack
 from vitrin.shop_sync.domain.words import LOST_ANSWER, NOT_THERE, refused_without_words
@@ -209,6 +209,17 @@ class Outcomes:
                 await work.set_gate(tx, channel.channel_id, replace(gate, failures=0, items_max=items_max))
 
         await self.transaction(channel.brand_id, change)
+
+    async def went_well(self, channel: Channel, claim: Claim, *, through: int, able: int) -> None:
+        """The platform is well, and a batch of `through` items came through (0: nothing is known of that yet)."""
+
+        async def grow(tx: WriteSession) -> None:
+            gate = await work.lock(tx, claim)
+            if gate is not None:
+                items_max = grown(gate.items_max, through=through, able=able)
+                await work.set_gate(tx, channel.channel_id, replace(gate, failures=0, items_max=items_max))
+
+        await self.transaction(channel.brand_id, grow)
 
     async def send_smaller(self, channel: Channel, claim: Claim, attempt: Attempt) -> None:
         """A batch came to nothing after it had been taken, and nobody was named: smaller ones until somebody is. (A

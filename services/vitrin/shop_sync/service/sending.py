@@ -204,11 +204,11 @@ class Sender:
         if batch.hunt is not None and _took_all(result) and _is_last_word(batch.hunt, result):
             await self._hunting.taken(channel, batch.hunt, attempt)
         await self._store(batch, result)
-        gate = batch.gate
-        if gate.failures or gate.items_max is not None:
-            doubled = (gate.items_max or 0) * 2
-            grown = doubled if 0 < doubled < batch.catalog.capabilities.batch_items_max else None
-            await self._outcomes.change_gate(channel, self._claim, items_max=grown)
+        # A handle proves nothing of the batch: what became of it decides about the next ones, see `Looker.poll`.
+        through = attempt.items if result.handle is None else 0
+        if batch.gate.failures or (through and batch.gate.items_max is not None):
+            able = batch.catalog.capabilities.batch_items_max
+            await self._outcomes.went_well(channel, self._claim, through=through, able=able)
 
     async def _failed(self, batch: Batch, failure: PlatformFailure) -> None:
         channel, attempt, hunt = batch.channel, batch.attempt, batch.hunt

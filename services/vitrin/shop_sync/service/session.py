@@ -190,7 +190,7 @@ class Session:
                 return True
             catalog = await self._catalogs.open(channel)
             if attempt.stage == "polling":
-                await self._looker.poll(channel, catalog, attempt)
+                await self._looker.poll(channel, catalog, attempt, gate=found.gate)
             elif attempt.stage == "unknown":
                 await self._looker.look_at_unknown(channel, catalog, attempt)
         self._looked_last = bool(due)
