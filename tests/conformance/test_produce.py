@@ -10,8 +10,9 @@ import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
 from tests.support.brokers import Broker
+from vitrin.events.envelope import RECORD_BYTES_MAX
 from vitrin.kit.kafka.batches import Batch, Record, hand_over, headers, pack, require_partition, wake_up
-from vitrin.kit.kafka.client import REQUEST_BYTES_MAX, drop_producer, make_consumer, make_producer
+from vitrin.kit.kafka.client import drop_producer, make_consumer, make_producer
 from vitrin.kit.kafka.producer import OrderedProducer
 from vitrin.kit.settings import KafkaSettings
 
@@ -95,7 +96,7 @@ async def test_a_record_that_is_too_large_and_those_behind_it_are_not_sent(broke
     settings, topic = made(broker)
     producer = OrderedProducer(settings, client_id="tests")
     records = numbered(topic, range(2))
-    records.insert(1, Record(topic, b"large", bytes(REQUEST_BYTES_MAX), headers(()), 0))
+    records.insert(1, Record(topic, b"large", bytes(RECORD_BYTES_MAX), headers(()), 0))
     acks = await producer.produce(records)
     assert [ack is not None for ack in acks] == [True, False, False]
     await producer.close()
@@ -128,7 +129,6 @@ def sent(client: Any, settings: KafkaSettings, records: list[Record], *, like: B
     (batch,), _ = pack(
         records,
         topic_prefix=settings.topic_prefix,
-        record_bytes_max=REQUEST_BYTES_MAX,
         now_ms=1_700_000_000_000,
     )
     if like is not None:

@@ -16,6 +16,7 @@ from kafka.admin import OffsetSpec
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import KafkaError
 
+from vitrin.events.envelope import RECORD_BYTES_MAX
 from vitrin.kit.kafka.declared import load_topics
 from vitrin.kit.metrics import gauge
 from vitrin.kit.settings import KafkaSettings
@@ -26,7 +27,6 @@ REQUEST_TIMEOUT_MS: Final = 4_000
 DELIVERY_TIMEOUT_MS: Final = 5_000
 RECONNECT_MAX_MS: Final = 1_000
 DROP_WAIT_S: Final = 2.0
-RECORD_BYTES_MAX: Final = 1_000_000
 REQUEST_BYTES_MAX: Final = RECORD_BYTES_MAX + 100_000
 BOOTSTRAP_MS: Final = {"group": 5_000, "lock": 1_500}
 """A first contact that takes longer is begun anew: after a restart of the embedded broker a fresh client is there at

@@ -11,7 +11,7 @@ from typing import Any, Final
 from kafka.errors import KafkaError
 
 from vitrin.kit.kafka.batches import Batch, Record, hand_over, pack, require_partition, wake_up
-from vitrin.kit.kafka.client import DELIVERY_TIMEOUT_MS, REQUEST_BYTES_MAX, drop_producer, make_producer
+from vitrin.kit.kafka.client import DELIVERY_TIMEOUT_MS, drop_producer, make_producer
 from vitrin.kit.settings import KafkaSettings
 
 ACK_WAIT_S: Final = DELIVERY_TIMEOUT_MS / 1000 + 2
@@ -51,10 +51,7 @@ class OrderedProducer:
 
     def _produce(self, records: Sequence[Record], until_s: float) -> list[Ack | None]:
         batches, placed = pack(
-            records,
-            topic_prefix=self._settings.topic_prefix,
-            record_bytes_max=REQUEST_BYTES_MAX,
-            now_ms=int(time.time() * 1000),
+            records, topic_prefix=self._settings.topic_prefix, now_ms=int(time.time() * 1000)
         )
         acks = {id(batch): self._ack(batch) for batch in self._handed_over(batches, until_s)}
         found = [acks.get(id(batch)) for batch in placed]

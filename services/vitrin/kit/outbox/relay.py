@@ -23,6 +23,7 @@ from vitrin.kit.consumer.lock import GroupLock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.listen import notifications
 from vitrin.kit.db.urls import libpq_url, role_url
+from vitrin.kit.kafka.batches import Record, fits
 from vitrin.kit.kafka.client import DELIVERY_TIMEOUT_MS, BrokerUnavailable, Probe, TopicInfo
 from vitrin.kit.kafka.hints import HintSender
 from vitrin.kit.kafka.producer import Ack, OrderedProducer
@@ -63,6 +64,11 @@ SENT_AGAIN = counter(
 BACKLOG_ROWS = gauge("vitrin_outbox_backlog_rows", "Outbox rows not yet acknowledged, counted up to 10,000")
 BACKLOG_AGE = gauge("vitrin_outbox_backlog_age_seconds", "Age of the oldest outbox row not yet acknowledged")
 
+SHARDS_STOPPED = gauge(
+    "vitrin_outbox_stopped_shards",
+    "Outbox shards that wait behind a row with a record that is too large for Kafka",
+)
+
 log = get_logger(__name__)
 
 
@@ -102,6 +108,7 @@ class Relay:
         self._ticked_at_s = float("-inf")
         self._topics: dict[str, TopicInfo] = {}
         self._held: dict[str, str] = {}
+        self._stopped: dict[int, int] = {}
         self._seen: set[tuple[int, str]] = set()
         self._busy_until_s = float("-inf")
         self._has_backlog = False
@@ -198,6 +205,10 @@ class Relay:
         async with self._database.read() as session:
             known = await store.incarnations(session, shards=list(self._fences))
             oldest, rows = await store.backlog(session)
+            if self._stopped:
+                unsent = await store.still_unsent(session, self._stopped)
+                self._stopped = {shard: row for shard, row in self._stopped.items() if shard in unsent}
+        SHARDS_STOPPED.set(len(self._stopped.keys() & self._fences.keys()))
         BACKLOG_ROWS.set(rows)
         BACKLOG_AGE.set((self._clock() - oldest).total_seconds() if oldest else 0)
         names = {topic for _, topic in known} | set(self._held)
@@ -246,8 +257,9 @@ class Relay:
 
     async def _carry(self, fences: Mapping[int, int], *, claims: int) -> int:
         """Claim, produce and mark rows of these shards; how many were claimed."""
+        shards = [shard for shard in fences if shard not in self._stopped]
         async with self._database.read() as session:
-            claimed = await store.unsent(session, shards=list(fences), without=self._held, claims=claims)
+            claimed = await store.unsent(session, shards=shards, without=self._held, claims=claims)
         rows = await self._writable(claimed)
         if rows:
             await self._send(rows, fences)
@@ -262,6 +274,7 @@ class Relay:
         # meanwhile, does not have them.
         topics = {row.topic: self._topics[row.topic] for row in rows}
         records = [records_of(row, self._service, topics[row.topic].partitions) for row in rows]
+        rows, records = self._without_too_large(rows, records)
         acks = await self._producer.produce(
             [record for batch in records for record in batch],
             until_s=LEASE.hand_over_until_s(self._lease_until_s),
@@ -277,6 +290,21 @@ class Relay:
             FAILURES.labels(topic=rows[len(done)].topic).inc()
             self._ticked_at_s = float("-inf")
             raise BrokerUnavailable(f"no acknowledgement for {rows[len(done)].topic}")
+
+    def _without_too_large(
+        self, rows: Sequence[OutboxRow], records: Sequence[list[Record]]
+    ) -> tuple[Sequence[OutboxRow], Sequence[list[Record]]]:
+        """A row that no broker takes (`publish` refuses such events; this one is from before, or was written past it)
+        stops its shard, since its successors must not overtake it, and only its shard."""
+        large = [position for position, some in enumerate(records) if not all(map(fits, some))]
+        if not large:
+            return rows, records
+        sendable, stopped = decisions.up_to_too_large(rows, large)
+        for shard, row in stopped.items():
+            log.error("row_too_large", service=self._service, shard=shard, row=row.id, topic=row.topic)
+        self._stopped |= {shard: row.id for shard, row in stopped.items()}
+        SHARDS_STOPPED.set(len(self._stopped))
+        return [rows[position] for position in sendable], [records[position] for position in sendable]
 
     async def _writable(self, rows: Sequence[OutboxRow]) -> Sequence[OutboxRow]:
         """First use of a topic by a shard: remember its incarnation before anything is marked with it. Without the rows

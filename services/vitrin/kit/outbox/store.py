@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.types import SmallInteger
+from sqlalchemy.types import BigInteger, SmallInteger
 
 from vitrin.kit.db.driver import driver_connection
 from vitrin.kit.db.session import ReadSession, WriteSession
@@ -108,6 +108,9 @@ _FORGET_ENDS = text("delete from outbox_ends where topic = :topic and topic_id <
 _UNSENT = text(
     "select min(id) as first, max(id) as last, count(*) as unsent from outbox where sent_at is null"
 )
+_STILL_UNSENT = text(
+    "select shard from outbox where sent_at is null and shard = any(:shards) and id = any(:ids)"
+).bindparams(bindparam("shards", type_=ARRAY(SmallInteger)), bindparam("ids", type_=ARRAY(BigInteger)))
 _LOAD_ENDS = text("select topic, topic_id, partition, next_offset from outbox_ends")
 _ALL_INCARNATIONS = text("select distinct topic, topic_id from outbox_incarnations")
 _AGE = text(
@@ -282,6 +285,12 @@ async def standing(session: ReadSession) -> Standing:
         ends=ends,
         incarnations={topic: frozenset(ids) for topic, ids in known.items()},
     )
+
+
+async def still_unsent(session: ReadSession, rows: Mapping[int, int]) -> set[int]:
+    """Of rows by their shard: the shards whose row is still unsent."""
+    found = await session.all(_STILL_UNSENT, {"shards": list(rows), "ids": list(rows.values())})
+    return {row.shard for row in found}
 
 
 async def backlog(session: ReadSession) -> tuple[datetime | None, int]:
