@@ -124,10 +124,14 @@ class Batch(ProducerBatch):  # type: ignore[misc]
     def last_offset(self, *, timeout_s: float) -> int:
         """Where its last record stands, once the broker has all of them; -1 where the broker does not know any more.
         KafkaError when they were not acknowledged."""
+        end_s = time.monotonic() + timeout_s
         if not self.produce_future.wait(timeout_s):
             raise KafkaTimeoutError(f"no answer for {self.topic_partition} within {timeout_s:.0f} s")
         if not self.produce_future.is_done:  # woken, because the batch was split
-            return int([future.get(timeout=timeout_s).offset for future in self._record_futures][-1])
+            parts = [
+                future.get(timeout=max(0.0, end_s - time.monotonic())) for future in self._record_futures
+            ]
+            return int(parts[-1].offset)
         base_offset, _, exception_of = self.produce_future.value
         if exception_of is not None:
             raise exception_of(self._count - 1)

@@ -101,9 +101,12 @@ def make_producer(settings: KafkaSettings, *, client_id: str) -> Any:
 
 def drop_producer(client: Any) -> None:
     """Ends a producer with whatever it still has; never raises. Its own `close` flushes first, and where that is not
-    possible it raises and leaves the sending thread alive, which could send later what we have given up."""
+    possible it raises and leaves the sending thread alive, which could send later what we have given up. A
+    thread that does not end at once is left without batches: it may be within a round, and sends what it finds."""
     client._sender.force_close()
     client._sender.join(DROP_WAIT_S)
+    if client._sender.is_alive():
+        client._accumulator.abort_incomplete_batches()
     try:
         client.close(timeout=0)
     except KafkaError:

@@ -273,8 +273,9 @@ class Relay:
         # Marked with the incarnation that was known before they were sent: a newer one, which the other lane may find
         # meanwhile, does not have them.
         topics = {row.topic: self._topics[row.topic] for row in rows}
-        records = [records_of(row, self._service, topics[row.topic].partitions) for row in rows]
-        rows, records = self._without_too_large(rows, records)
+        rows, records = self._without_too_large(
+            rows, [records_of(row, self._service, topics[row.topic].partitions) for row in rows]
+        )
         acks = await self._producer.produce(
             [record for batch in records for record in batch],
             until_s=LEASE.hand_over_until_s(self._lease_until_s),
