@@ -156,6 +156,34 @@ async def test_a_shard_with_a_backlog_leaves_the_others_their_share(
     await spine.probe.close()
 
 
+async def test_an_import_in_one_shard_leaves_another_its_share_of_events_and_bytes(
+    database: DatabaseSettings, broker: Broker
+) -> None:
+    spine = Spine(database, kafka_settings(broker))
+    bulk, single = brand_of_shard(2), brand_of_shard(5)
+    now = system_clock()
+    batch = writer._row([changed(bulk, f"thing-{n}", 1, now) for n in range(500)], now)
+    large = writer._row([changed(bulk, "large", 1, now)._replace(payload=bytes(900_000))], now)
+    insert(database, [batch] * 30 + [large] * 30)
+    pile_up(database, [single], 3)
+    async with spine.worker.read() as session:
+        both = await store.unsent(session, shards=[2, 5])
+        lane = await store.unsent(session, shards=[2, 5], claims=2)
+        alone = await store.unsent(session, shards=[2])
+        least = await store.unsent(session, shards=[2, 5], claims=store.CLAIM_EVENTS_MAX)
+    assert Counter(row.shard for row in both) == {2: 5, 5: 3}
+    assert Counter(row.shard for row in lane) == {2: 2, 5: 3}
+    assert sum(row.events for row in alone) == store.CLAIM_EVENTS_MAX
+    assert Counter(row.shard for row in least) == {2: 1, 5: 1}
+    async with spine.worker.write() as tx:
+        await tx.execute(text("update outbox set sent_at = now() where events = 500"))
+        large_rows = await store.unsent(tx, shards=[2, 5])
+    assert Counter(row.shard for row in large_rows) == {2: 4, 5: 3}
+    await spine.app.close()
+    await spine.worker.close()
+    await spine.probe.close()
+
+
 async def test_a_shard_that_somebody_else_has_is_not_marked(
     database: DatabaseSettings, broker: Broker
 ) -> None:

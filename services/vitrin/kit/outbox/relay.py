@@ -51,8 +51,9 @@ LEASE: Final = LeaseTimes(
 )
 RETRY_S: Final = 0.5
 LANES: Final = 2
-BACKLOG_FROM_ROWS: Final = 200
-"""A round that found so many is followed by one in lanes; a single change goes the short way."""
+BACKLOG_FROM_EVENTS: Final = 200
+BACKLOG_FROM_BYTES: Final = 1_000_000
+"""A round that found so much is followed by one in lanes; a single change goes the short way."""
 
 EVENTS_SENT = counter("vitrin_outbox_events_total", "Events acknowledged by Kafka", ["topic"])
 FAILURES = counter("vitrin_outbox_failures_total", "Produce attempts that were not acknowledged", ["topic"])
@@ -155,13 +156,17 @@ class Relay:
             lanes = decisions.lanes(self._fences, count=LANES if self._has_backlog else 1)
             carrying = [self._carry(lane, claims=len(lanes)) for lane in lanes]
             outcomes = await asyncio.gather(*carrying, return_exceptions=True)
-            rows = 0
+            claimed: list[OutboxRow] = []
             for outcome in outcomes:
                 if isinstance(outcome, BaseException):
                     raise outcome
-                rows += outcome
-            self._has_backlog = rows >= BACKLOG_FROM_ROWS
-            return rows > 0
+                claimed += outcome
+            # In events, not in rows: an import has 500 of them in one.
+            self._has_backlog = (
+                sum(row.events for row in claimed) >= BACKLOG_FROM_EVENTS
+                or sum(len(row.payload) for row in claimed) >= BACKLOG_FROM_BYTES
+            )
+            return bool(claimed)
         except (SQLAlchemyError, Error, BrokerUnavailable, OSError) as error:
             log.warning(
                 "relay_waits", service=self._service, reason=(str(error) or repr(error)).splitlines()[0]
@@ -255,15 +260,15 @@ class Relay:
             whole_state=wanted.state,
         )
 
-    async def _carry(self, fences: Mapping[int, int], *, claims: int) -> int:
-        """Claim, produce and mark rows of these shards; how many were claimed."""
+    async def _carry(self, fences: Mapping[int, int], *, claims: int) -> Sequence[OutboxRow]:
+        """Claim, produce and mark rows of these shards; what was claimed."""
         shards = [shard for shard in fences if shard not in self._stopped]
         async with self._database.read() as session:
             claimed = await store.unsent(session, shards=shards, without=self._held, claims=claims)
         rows = await self._writable(claimed)
         if rows:
             await self._send(rows, fences)
-        return len(claimed)
+        return claimed
 
     async def _send(self, rows: Sequence[OutboxRow], fences: Mapping[int, int]) -> None:
         """Produce and mark. Stops at the first row that was not acknowledged: its successors wait behind it."""
