@@ -219,6 +219,8 @@ async def send_again(
 ) -> int:
     """A new incarnation of the topic: kept rows that this one has not seen are unsent again; with `after`, only those
     that were sent later."""
+    # Millions of rows take longer than any other statement may, and cancelled they would be begun anew for ever.
+    await tx.execute(text("set local statement_timeout = 0"))
     await see(tx, shard=shard, topic=topic, topic_id=topic_id, now=now)
     await tx.execute(_FORGET_ENDS, {"topic": topic, "topic_id": topic_id})
     params = {
