@@ -287,9 +287,9 @@ class Relay:
         )
         done = decisions.acknowledged(rows, [len(batch) for batch in records], acks)
         arrived = {ack for ack in acks if ack is not None}
-        await self._hints.sent(arrived)
         ids = {name: info.topic_id for name, info in topics.items()}
-        await self._mark(done, arrived, fences=fences, topic_ids=ids)
+        marking = self._mark(done, arrived, fences=fences, topic_ids=ids)
+        await asyncio.gather(self._hints.sent(arrived), marking)  # a mark does not wait for a hint
         for topic, events in Counter(ack.topic for ack in acks if ack is not None).items():
             EVENTS_SENT.labels(topic=topic).inc(events)
         if len(done) < len(rows):
