@@ -14,6 +14,7 @@ from tests.support.brokers import Broker, OwnEmbedded
 from vitrin.events.envelope import RECORD_BYTES_MAX
 from vitrin.kit.kafka.batches import Batch, Record, hand_over, headers, pack, require_partition, wake_up
 from vitrin.kit.kafka.client import drop_producer, make_consumer, make_producer
+from vitrin.kit.kafka.declared import load_topics
 from vitrin.kit.kafka.producer import OrderedProducer
 from vitrin.kit.settings import KafkaSettings
 
@@ -116,6 +117,18 @@ async def test_what_was_given_up_never_arrives_and_its_waits_do_not_add_up(broke
     await producer.close()
     found = log_of(settings, topic, records=3)
     assert sorted(record.key for some in found.values() for record in some) == [b"100", b"101", b"102"]
+
+
+async def test_the_largest_record_is_taken(broker: Broker) -> None:
+    """By a topic with the limit of topics.yaml."""
+    settings, topic = made(broker, **{"max.message.bytes": load_topics()[0].config["max.message.bytes"]})
+    producer = OrderedProducer(settings, client_id="tests")
+    record = Record(
+        topic, b"large", bytes(RECORD_BYTES_MAX - len(b"large") - len(headers(()))), headers(()), 0
+    )
+    (ack,) = await producer.produce([record])
+    assert ack is not None
+    await producer.close()
 
 
 async def test_a_record_that_is_too_large_and_those_behind_it_are_not_sent(broker: Broker) -> None:

@@ -179,7 +179,7 @@ class Relay:
     async def _sleep(self, stop: asyncio.Event) -> None:
         """Until a commit wakes us, or the poll: often after traffic, seldom when it has been quiet."""
         busy = asyncio.get_running_loop().time() < self._busy_until_s
-        seldom_s = RETRY_S if self._held else POLL_IDLE_S
+        seldom_s = RETRY_S if self._held or self._stopped else POLL_IDLE_S
         waiting = {asyncio.create_task(self._wake.event.wait()), asyncio.create_task(stop.wait())}
         woken, _ = await asyncio.wait(
             waiting, timeout=POLL_S if busy else seldom_s, return_when=asyncio.FIRST_COMPLETED
@@ -205,7 +205,9 @@ class Relay:
     async def _tick(self) -> None:
         """Notice a broker that came back empty, also while there is nothing to send."""
         now_s = asyncio.get_running_loop().time()
-        if not self._fences or now_s - self._ticked_at_s < (RETRY_S if self._held else TICK_S):
+        if not self._fences or now_s - self._ticked_at_s < (
+            RETRY_S if self._held or self._stopped else TICK_S
+        ):
             return
         async with self._database.read() as session:
             known = await store.incarnations(session, shards=list(self._fences))
