@@ -140,6 +140,23 @@ async def test_a_wrong_field_is_named_and_nothing_is_written(
     assert published(service.database_settings, brand) == []
 
 
+async def test_an_item_that_no_event_can_carry_is_refused_and_nothing_changes(
+    service: Service, client: httpx.AsyncClient, brand: BrandId
+) -> None:
+    long = {f"a{n}": "x" * 10_000 for n in range(99)}
+    answer = await client.post("/v1/items", json={**MUG, "attributes": long, "description": "d" * 9_000})
+    assert answer.status_code == 422, answer.text
+    (problem,) = answer.json()["errors"]
+    assert (problem["field"], problem["code"]) == ("attributes", "item_too_large")
+    assert (stored(service, brand), published(service.database_settings, brand)) == ([], [])
+    assert (await client.post("/v1/items", json={**MUG, "attributes": long})).status_code == 201
+    entries = [{"id": "mug/blue", "description": "d" * 9_000}, {"id": "b", "title": "B", "price": "1 EUR"}]
+    answer = await client.post("/v1/items:batch", json={"items": entries})
+    assert [one["outcome"] for one in answer.json()["results"]] == ["refused", "created"], answer.text
+    assert answer.json()["results"][0]["errors"][0]["code"] == "item_too_large"
+    assert stored(service, brand) == [("b", 1, 1), ("mug/blue", 1, 1)]
+
+
 @pytest.mark.parametrize(
     "body", [b"{", b"[]", b"null", b'"x"', b'{"id": "\\ud800"}', b"\xff\xfe", b"[" * 5000, b""]
 )

@@ -1,5 +1,6 @@
 """The producer on a real broker: batches that we encode, sent under the library's guarantees."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +10,11 @@ from uuid import uuid4
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
-from tests.support.brokers import Broker
+from tests.support.brokers import Broker, OwnEmbedded
+from vitrin.events.envelope import RECORD_BYTES_MAX
 from vitrin.kit.kafka.batches import Batch, Record, hand_over, headers, pack, require_partition, wake_up
-from vitrin.kit.kafka.client import REQUEST_BYTES_MAX, drop_producer, make_consumer, make_producer
+from vitrin.kit.kafka.client import drop_producer, make_consumer, make_producer
+from vitrin.kit.kafka.declared import load_topics
 from vitrin.kit.kafka.producer import OrderedProducer
 from vitrin.kit.settings import KafkaSettings
 
@@ -19,10 +22,10 @@ PARTITIONS = 3
 WAIT_S = 20.0
 
 
-def made(broker: Broker, **config: str) -> tuple[KafkaSettings, str]:
+def made(broker: Broker, name: str = "", **config: str) -> tuple[KafkaSettings, str]:
     """A topic of its own."""
     settings = KafkaSettings(bootstrap=broker.bootstrap, membership="lock", topic_prefix=broker.prefix)
-    name = f"produced.{uuid4().hex[:8]}"
+    name = name or f"produced.{uuid4().hex[:8]}"
     admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap.split(","), client_id="tests")
     try:
         shape = {"num_partitions": PARTITIONS, "replication_factor": 1, "configs": config}
@@ -91,11 +94,48 @@ async def test_nothing_is_handed_over_too_late(broker: Broker) -> None:
     assert [record.key for some in found.values() for record in some] == [b"6", b"7", b"8"]
 
 
+@pytest.mark.embedded_only(reason="the session's Apache Kafka cannot be ended by one test")
+async def test_what_was_given_up_never_arrives_and_its_waits_do_not_add_up(broker: Broker) -> None:
+    """The broker goes when the client knows its partitions, and comes back after the call."""
+    assert isinstance(broker, OwnEmbedded)
+    assert broker.running.process is not None
+    settings, topic = made(broker)
+    producer = OrderedProducer(settings, client_id="tests")
+    client = producer._client = make_producer(settings, client_id="tests")
+    for number in range(PARTITIONS):
+        require_partition(client, TopicPartition(topic, number))
+    broker.running.process.kill()
+    broker.running.process.wait()
+    records = numbered(topic, range(60), value=bytes(100_000))
+    async with asyncio.timeout(WAIT_S):  # one after the other they would take minutes
+        assert await producer.produce(records, until_s=time.monotonic() + 1) == [None] * 60
+    assert not client._sender.is_alive()
+    assert not client._accumulator._incomplete.all()
+    broker.running.start()
+    made(broker, name=topic)
+    assert None not in await producer.produce(numbered(topic, range(100, 103)))
+    await producer.close()
+    found = log_of(settings, topic, records=3)
+    assert sorted(record.key for some in found.values() for record in some) == [b"100", b"101", b"102"]
+
+
+async def test_the_largest_record_is_taken(broker: Broker) -> None:
+    """By a topic with the limit of topics.yaml."""
+    settings, topic = made(broker, **{"max.message.bytes": load_topics()[0].config["max.message.bytes"]})
+    producer = OrderedProducer(settings, client_id="tests")
+    record = Record(
+        topic, b"large", bytes(RECORD_BYTES_MAX - len(b"large") - len(headers(()))), headers(()), 0
+    )
+    (ack,) = await producer.produce([record])
+    assert ack is not None
+    await producer.close()
+
+
 async def test_a_record_that_is_too_large_and_those_behind_it_are_not_sent(broker: Broker) -> None:
     settings, topic = made(broker)
     producer = OrderedProducer(settings, client_id="tests")
     records = numbered(topic, range(2))
-    records.insert(1, Record(topic, b"large", bytes(REQUEST_BYTES_MAX), headers(()), 0))
+    records.insert(1, Record(topic, b"large", bytes(RECORD_BYTES_MAX), headers(()), 0))
     acks = await producer.produce(records)
     assert [ack is not None for ack in acks] == [True, False, False]
     await producer.close()
@@ -128,7 +168,6 @@ def sent(client: Any, settings: KafkaSettings, records: list[Record], *, like: B
     (batch,), _ = pack(
         records,
         topic_prefix=settings.topic_prefix,
-        record_bytes_max=REQUEST_BYTES_MAX,
         now_ms=1_700_000_000_000,
     )
     if like is not None:

@@ -1,7 +1,7 @@
 """A backlog of single changes: even shares, marks under fences, two lanes; on the topic each key is in order."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID, uuid4
 
 import psycopg
@@ -13,8 +13,11 @@ from tests.support.house import PARTITIONS, until
 from tests.support.spine import SERVICE, Spine, changed, database_settings, install
 from tests.support.topic_log import judge, read_versions
 from vitrin.events import topics
+from vitrin.events.envelope import RECORD_BYTES_MAX
 from vitrin.kit.clock import system_clock
 from vitrin.kit.db.urls import libpq_url, role_url, server_url
+from vitrin.kit.errors import EventTooLarge
+from vitrin.kit.ids import BrandId
 from vitrin.kit.outbox import decisions, store, writer
 from vitrin.kit.settings import DatabaseSettings
 
@@ -45,10 +48,14 @@ def pile_up(settings: DatabaseSettings, brands: Sequence[UUID], rows: int) -> di
         brand, name = brands[number % len(brands)], f"thing-{number // len(brands) % THINGS}"
         version = newest[f"{brand}/{name}"] = newest.get(f"{brand}/{name}", 0) + 1
         found.append(writer._row([changed(brand, name, version, now)], now))
+    insert(settings, found)
+    return newest
+
+
+def insert(settings: DatabaseSettings, rows: Sequence[Mapping[str, object]]) -> None:
     address = server_url(settings).set(database=role_url(settings, SERVICE, "owner").database)
     with psycopg.connect(libpq_url(address)) as admin, admin.cursor() as cursor:
-        cursor.executemany(INSERT, found)
-    return newest
+        cursor.executemany(INSERT, rows)
 
 
 async def test_a_backlog_arrives_once_and_in_order(database: DatabaseSettings, broker: Broker) -> None:
@@ -73,6 +80,57 @@ async def test_a_backlog_arrives_once_and_in_order(database: DatabaseSettings, b
     assert (verdict.inversions, verdict.stale_ends) == (0, 0)
 
 
+async def test_a_row_that_is_too_large_stops_its_shard_only(
+    database: DatabaseSettings, broker: Broker
+) -> None:
+    """Such events are refused where they are published; the row is from before that."""
+    stopped, other = brand_of_shard(2), brand_of_shard(5)
+    spine = Spine(database, kafka_settings(broker), member=False)
+    pile_up(database, [stopped], 3)
+    now = system_clock()
+    large = changed(stopped, "thing-0", 100, now)._replace(payload=bytes(RECORD_BYTES_MAX))
+    insert(database, [writer._row([large], now)])
+    pile_up(database, [stopped, other], 10)
+
+    async def waiting() -> list[int]:
+        async with spine.worker.read() as session:
+            rows = await session.all(text("select shard from outbox where sent_at is null order by id"))
+        return [row.shard for row in rows]
+
+    async with spine.running():
+        await until(waiting, lambda shards: shards == [2] * 6)
+        pile_up(database, [other], 1)
+        await until(waiting, lambda shards: shards == [2] * 6)
+        async with spine.worker.write() as tx:  # what the runbook says
+            await tx.execute(
+                text(
+                    "update outbox set sent_at = now() where sent_at is null and octet_length(payload) > 900000"
+                )
+            )
+        await until(waiting, lambda shards: shards == [])
+
+
+async def test_an_event_that_no_record_can_carry_is_refused(
+    database: DatabaseSettings, broker: Broker
+) -> None:
+    spine = Spine(database, kafka_settings(broker))
+    brand = BrandId(brand_of_shard(2))
+    large = changed(brand, "thing", 1, system_clock())._replace(payload=bytes(RECORD_BYTES_MAX))
+
+    async def both() -> None:
+        async with spine.app.write(brand) as tx:
+            tx.publish(changed(brand, "other", 1, system_clock()))
+            tx.publish(large)
+
+    with pytest.raises(EventTooLarge, match="999,000"):
+        await both()
+    async with spine.worker.read() as session:
+        assert await session.scalar(text("select count(*) from outbox")) == 0
+    await spine.app.close()
+    await spine.worker.close()
+    await spine.probe.close()
+
+
 async def test_a_shard_with_a_backlog_leaves_the_others_their_share(
     database: DatabaseSettings, broker: Broker
 ) -> None:
@@ -93,6 +151,34 @@ async def test_a_shard_with_a_backlog_leaves_the_others_their_share(
         row.id for row in alone[: store.CLAIM_ROWS_MAX // 2]
     ]
     assert without == []
+    await spine.app.close()
+    await spine.worker.close()
+    await spine.probe.close()
+
+
+async def test_an_import_in_one_shard_leaves_another_its_share_of_events_and_bytes(
+    database: DatabaseSettings, broker: Broker
+) -> None:
+    spine = Spine(database, kafka_settings(broker))
+    bulk, single = brand_of_shard(2), brand_of_shard(5)
+    now = system_clock()
+    batch = writer._row([changed(bulk, f"thing-{n}", 1, now) for n in range(500)], now)
+    large = writer._row([changed(bulk, "large", 1, now)._replace(payload=bytes(900_000))], now)
+    insert(database, [batch] * 30 + [large] * 30)
+    pile_up(database, [single], 3)
+    async with spine.worker.read() as session:
+        both = await store.unsent(session, shards=[2, 5])
+        lane = await store.unsent(session, shards=[2, 5], claims=2)
+        alone = await store.unsent(session, shards=[2])
+        least = await store.unsent(session, shards=[2, 5], claims=store.CLAIM_EVENTS_MAX)
+    assert Counter(row.shard for row in both) == {2: 5, 5: 3}
+    assert Counter(row.shard for row in lane) == {2: 2, 5: 3}
+    assert sum(row.events for row in alone) == store.CLAIM_EVENTS_MAX
+    assert Counter(row.shard for row in least) == {2: 1, 5: 1}
+    async with spine.worker.write() as tx:
+        await tx.execute(text("update outbox set sent_at = now() where events = 500"))
+        large_rows = await store.unsent(tx, shards=[2, 5])
+    assert Counter(row.shard for row in large_rows) == {2: 4, 5: 3}
     await spine.app.close()
     await spine.worker.close()
     await spine.probe.close()

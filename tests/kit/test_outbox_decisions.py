@@ -56,6 +56,12 @@ def test_every_shard_is_in_one_lane() -> None:
     assert decisions.lanes({}, count=2) == []
 
 
+def test_a_row_that_is_too_large_stops_its_shard_and_no_other() -> None:
+    rows = [Row(1, shard=1), Row(2, shard=2), Row(3, shard=1), Row(4, shard=1), Row(5, shard=2)]
+    assert decisions.up_to_too_large(rows, [2]) == ([0, 1, 4], {1: rows[2]})
+    assert decisions.up_to_too_large(rows, [0, 2, 4]) == ([1], {1: rows[0], 2: rows[4]})
+
+
 def test_only_the_leading_rows_that_arrived_whole_are_marked() -> None:
     rows = [Row(1), Row(2), Row(3)]
     arrived = object()

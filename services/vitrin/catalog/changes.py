@@ -1,7 +1,7 @@
 """What a change does to an item: pure. The caller holds the item's row lock and saves what is decided here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -172,6 +172,20 @@ def _delete(change: Change, stored: Stored) -> Decision:
 
 def item_unknown() -> FieldProblem:
     return FieldProblem("id", "item_unknown", "there is no item with this id", "Create the item first.")
+
+
+def too_large(change: Change, stored: Stored, content: ItemContent, *, bytes_max: int) -> Decision:
+    """Every field is within its limit and all of them together are not."""
+    largest = max(
+        (field.name for field in fields(content)), key=lambda name: len(repr(getattr(content, name)))
+    )
+    problem = FieldProblem(
+        largest,
+        "item_too_large",
+        f"the whole item has more than {bytes_max:,} bytes, and this is its largest field",
+        "Shorten it, or send fewer values.",
+    )
+    return refusal(change, stored, problem)
 
 
 def _exists() -> FieldProblem:

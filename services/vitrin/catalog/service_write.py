@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from vitrin.catalog import repository_write as repository
-from vitrin.catalog.changes import ABSENT, MAY_CREATE, Change, Decision, Outcome, decide
+from vitrin.catalog.changes import ABSENT, MAY_CREATE, Change, Decision, Outcome, decide, too_large
 from vitrin.catalog.events import events_of
 from vitrin.catalog.service_places import Place
+from vitrin.events.envelope import RECORD_BYTES_MAX, Event
 from vitrin.kit import metrics
 from vitrin.kit.db.session import WriteSession
 
@@ -52,17 +54,28 @@ async def write_changes(
         )
         for change in changes
     ]
-    await _save(tx, decisions, fresh=fresh, place=place, actor=actor, received_at=received_at)
+    told = partial(events_of, brand=place.brand, market=place.market, actor=actor, received_at=received_at)
+    events: list[Event] = []
+    for index, decision in enumerate(decisions):
+        own = list(told(decision))
+        if decision.content is not None and any(event.record_bytes > RECORD_BYTES_MAX for event in own):
+            before = stored.get(decision.change.item_id, ABSENT)
+            decisions[index] = too_large(
+                decision.change, before, decision.content, bytes_max=RECORD_BYTES_MAX
+            )
+        else:
+            events += own
+    await _save(tx, decisions, events, fresh=fresh, place=place, received_at=received_at)
     return decisions
 
 
 async def _save(
     tx: WriteSession,
     decisions: Sequence[Decision],
+    events: Sequence[Event],
     *,
     fresh: frozenset[str],
     place: Place,
-    actor: str,
     received_at: datetime,
 ) -> None:
     unused = [one.change.item_id for one in decisions if not one.writes and one.change.item_id in fresh]
@@ -78,11 +91,8 @@ async def _save(
             location=place.location,
             now=received_at,
         )
-    for decision in written:
-        for event in events_of(
-            decision, brand=place.brand, market=place.market, actor=actor, received_at=received_at
-        ):
-            tx.publish(event)
+    for event in events:
+        tx.publish(event)
     outcomes = [one.outcome for one in decisions]
     tx.after_commit(lambda: _count(outcomes))
 

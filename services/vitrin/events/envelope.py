@@ -20,6 +20,12 @@ from vitrin.events.registry import EVENT_TYPES
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
+RECORD_BYTES_MAX: Final = 999_000
+"""Key, payload and headers of one record: what every topic takes (`record_bytes_max` of topics.yaml) less the frame of
+its batch. More is refused where it is published, since what is in the outbox must be possible to send."""
+_HEADERS_BYTES_MAX: Final = 256
+"""Names and values of all headers but the type."""
+
 
 class InvalidMessage(Exception):
     """A message that no repetition can make right: it goes to the dead letters with this reason."""
@@ -65,6 +71,11 @@ class Event(NamedTuple):
     occurred_at: datetime
     received_at: datetime
     event_id: bytes
+
+    @property
+    def record_bytes(self) -> int:
+        """What its record takes at the most."""
+        return len(self.payload) + 4 * len(self.key) + len(self.type) + _HEADERS_BYTES_MAX
 
     @classmethod
     def of(

@@ -7,6 +7,7 @@
       NotFound         404  also for everything that belongs to another brand
       Conflict         409
       TooLarge         413
+        EventTooLarge       a change that no record can carry
       Malformed        422  the request could not be read
       TooMany          429  `retry_after_s` in `extra` becomes the Retry-After header
       Unavailable      503
@@ -80,6 +81,11 @@ class Conflict(VitrinError):
 
 class TooLarge(VitrinError):
     code, status, title = "body_too_large", 413, "The request body is too large"
+
+
+class EventTooLarge(TooLarge):
+    code, title = "event_too_large", "The change is too large to be published"
+    fix = "Send shorter texts, or fewer of them. Nothing was changed."
 
 
 class Malformed(VitrinError):

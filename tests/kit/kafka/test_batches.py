@@ -12,10 +12,12 @@ from kafka.producer.record_accumulator import RecordAccumulator
 from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 from kafka.record.util import decode_varint
 
+from vitrin.events.envelope import RECORD_BYTES_MAX
 from vitrin.kit.kafka.batches import (
     BATCH_BYTES,
     Batch,
     Record,
+    fits,
     hand_over,
     header,
     headers,
@@ -23,6 +25,7 @@ from vitrin.kit.kafka.batches import (
     pack,
     varint,
 )
+from vitrin.kit.kafka.declared import load_topics
 
 NOW_MS = 1_700_000_000_123
 PRODUCER = (77, 3)
@@ -33,8 +36,8 @@ contents = st.tuples(st.binary(max_size=80), st.none() | st.binary(max_size=400)
 places = st.tuples(st.sampled_from(["item", "offer"]), st.integers(0, 3))
 
 
-def packed(records: list[Record], record_bytes_max: int = 1_000_000) -> tuple[list[Batch], list[Batch]]:
-    return pack(records, topic_prefix="t.", record_bytes_max=record_bytes_max, now_ms=NOW_MS)
+def packed(records: list[Record]) -> tuple[list[Batch], list[Batch]]:
+    return pack(records, topic_prefix="t.", now_ms=NOW_MS)
 
 
 def drained(batch: Batch, sequence: int = 0) -> bytes:
@@ -120,15 +123,26 @@ def test_a_full_batch_is_followed_by_another_and_the_order_stays() -> None:
 
 def test_a_large_record_is_alone_and_one_that_is_too_large_holds_those_behind_it() -> None:
     small, large = b"s", bytes(BATCH_BYTES + 1)
-    values = (small, large, small, bytes(2 * BATCH_BYTES), small)
+    values = (small, large, small, bytes(RECORD_BYTES_MAX), small)
     records = [Record("item", b"k", value, headers(()), 0) for value in values]
-    made, placed = packed(records, record_bytes_max=2 * BATCH_BYTES)
+    made, placed = packed(records)
     assert [[len(record.value) for record in read(drained(batch))] for batch in made] == [
         [1],
         [BATCH_BYTES + 1],
         [1],
     ]
     assert placed == made
+
+
+def test_every_topic_takes_the_largest_record() -> None:
+    record = Record("item", b"k", bytes(RECORD_BYTES_MAX - 1 - len(headers(()))), headers(()), 0)
+    assert fits(record)
+    assert not fits(record._replace(key=b"kk"))
+    (made,), _ = packed([record])
+    drained(made)
+    assert {
+        made.records.size_in_bytes() <= int(spec.config["max.message.bytes"]) for spec in load_topics()
+    } == {True}
 
 
 @pytest.fixture

@@ -106,7 +106,12 @@ class _Database:
                 await save_events(driver, session.events, created_at=self._clock(), notify=notify)
                 await driver.execute("commit")
         except BaseException:
-            # Whether the transaction has ended is not known: the connection must not go back into the pool.
+            # Whether the transaction has ended is not known: the relay looks in any case, another process is told with
+            # the next commit, and the connection must not go back into the pool.
+            if self._wake is not None:
+                self._wake.committed()
+                if notify:
+                    self._wake.not_notified()
             await connection.invalidate()
             raise
 

@@ -8,8 +8,9 @@ from psycopg import sql
 from sqlalchemy import CursorResult, Executable, Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from vitrin.events.envelope import Event
+from vitrin.events.envelope import RECORD_BYTES_MAX, Event
 from vitrin.kit.db.driver import driver_connection
+from vitrin.kit.errors import EventTooLarge
 
 Params = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
@@ -44,7 +45,11 @@ class WriteSession(ReadSession):
 
     def publish(self, event: Event) -> None:
         """Save the event with this transaction. Take the row lock of its aggregate first: the outbox sequence is
-        the order per key only then."""
+        the order per key only then. Raises EventTooLarge where no record can carry it."""
+        if event.record_bytes > RECORD_BYTES_MAX:
+            raise EventTooLarge(
+                f"{event.type} of {event.key} has {event.record_bytes:,} bytes; {RECORD_BYTES_MAX:,} can be published"
+            )
         self.events.append(event)
 
     def after_commit(self, callback: Callable[[], None]) -> None:

@@ -19,6 +19,8 @@ from kafka.producer.future import FutureRecordMetadata
 from kafka.producer.producer_batch import ProducerBatch
 from kafka.record.memory_records import MemoryRecordsBuilder
 
+from vitrin.events.envelope import RECORD_BYTES_MAX
+
 BATCH_BYTES: Final = 256 * 1024
 """A batch is closed before a record would make it larger; one record may be larger alone."""
 _MAGIC: Final = 2
@@ -51,6 +53,11 @@ _NULL: Final = varint(-1)
 _ATTRIBUTES_AND_TIME: Final = b"\0" + varint(0)
 _RECORD_OVERHEAD_BYTES: Final = 5 + len(_ATTRIBUTES_AND_TIME) + 5
 """Beside what a record contains: its length and its place in the batch, at their largest."""
+
+
+def fits(record: Record) -> bool:
+    """Brokers take it. (What `pack` counts beside these three is below the reserve of the limit.)"""
+    return len(record.key) + len(record.value or b"") + len(record.headers) <= RECORD_BYTES_MAX
 
 
 def _varint(value: int) -> bytes:
@@ -117,10 +124,14 @@ class Batch(ProducerBatch):  # type: ignore[misc]
     def last_offset(self, *, timeout_s: float) -> int:
         """Where its last record stands, once the broker has all of them; -1 where the broker does not know any more.
         KafkaError when they were not acknowledged."""
+        end_s = time.monotonic() + timeout_s
         if not self.produce_future.wait(timeout_s):
             raise KafkaTimeoutError(f"no answer for {self.topic_partition} within {timeout_s:.0f} s")
         if not self.produce_future.is_done:  # woken, because the batch was split
-            return int([future.get(timeout=timeout_s).offset for future in self._record_futures][-1])
+            parts = [
+                future.get(timeout=max(0.0, end_s - time.monotonic())) for future in self._record_futures
+            ]
+            return int(parts[-1].offset)
         base_offset, _, exception_of = self.produce_future.value
         if exception_of is not None:
             raise exception_of(self._count - 1)
@@ -128,18 +139,19 @@ class Batch(ProducerBatch):  # type: ignore[misc]
 
 
 def pack(
-    records: Iterable[Record], *, topic_prefix: str = "", record_bytes_max: int, now_ms: int
+    records: Iterable[Record], *, topic_prefix: str = "", now_ms: int
 ) -> tuple[list[Batch], list[Batch]]:
-    """The batches in the order of their first records, and the batch of each record. Ends before a record that is
-    larger than `record_bytes_max`: what comes behind it must wait."""
+    """The batches in the order of their first records, and the batch of each record. Ends before a record that
+    does not fit: what comes behind it must wait."""
     batches: list[Batch] = []
     placed: list[Batch] = []
     latest: dict[tuple[str, int], Batch] = {}
-    for topic, key, value, encoded_headers, partition in records:
+    for record in records:
+        if not fits(record):
+            break
+        topic, key, value, encoded_headers, partition = record
         value_parts = (_NULL, b"") if value is None else (_varint(len(value)), value)
         content = b"".join((_varint(len(key)), key, *value_parts, encoded_headers))
-        if len(content) > record_bytes_max:
-            break
         batch = latest.get((topic, partition))
         if batch is None or not batch.takes(content):
             batch = Batch(TopicPartition(topic_prefix + topic, partition), now_ms)

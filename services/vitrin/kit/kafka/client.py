@@ -16,6 +16,7 @@ from kafka.admin import OffsetSpec
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import KafkaError
 
+from vitrin.events.envelope import RECORD_BYTES_MAX
 from vitrin.kit.kafka.declared import load_topics
 from vitrin.kit.metrics import gauge
 from vitrin.kit.settings import KafkaSettings
@@ -26,7 +27,6 @@ REQUEST_TIMEOUT_MS: Final = 4_000
 DELIVERY_TIMEOUT_MS: Final = 5_000
 RECONNECT_MAX_MS: Final = 1_000
 DROP_WAIT_S: Final = 2.0
-RECORD_BYTES_MAX: Final = 1_000_000
 REQUEST_BYTES_MAX: Final = RECORD_BYTES_MAX + 100_000
 BOOTSTRAP_MS: Final = {"group": 5_000, "lock": 1_500}
 """A first contact that takes longer is begun anew: after a restart of the embedded broker a fresh client is there at
@@ -101,9 +101,12 @@ def make_producer(settings: KafkaSettings, *, client_id: str) -> Any:
 
 def drop_producer(client: Any) -> None:
     """Ends a producer with whatever it still has; never raises. Its own `close` flushes first, and where that is not
-    possible it raises and leaves the sending thread alive, which could send later what we have given up."""
+    possible it raises and leaves the sending thread alive, which could send later what we have given up. A
+    thread that does not end at once is left without batches: it may be within a round, and sends what it finds."""
     client._sender.force_close()
     client._sender.join(DROP_WAIT_S)
+    if client._sender.is_alive():
+        client._accumulator.abort_incomplete_batches()
     try:
         client.close(timeout=0)
     except KafkaError:

@@ -22,6 +22,8 @@ from vitrin.kit.settings import DatabaseSettings
 CHANNEL: Final = "vitrin_hint"
 FALLBACK_S: Final = 5.0
 RECONNECT_S: Final = 1.0
+SEND_S: Final = 0.5
+"""More is not spent on a hint, its connection included."""
 
 log = get_logger(__name__)
 
@@ -45,12 +47,13 @@ class HintSender:
         topics = ",".join(sorted({ack.topic for ack in acks}))
         async with self._lock:
             try:
-                if self._connection is None:
-                    self._connection = await AsyncConnection.connect(
-                        _address(self._settings), autocommit=True
-                    )
-                await self._connection.execute("select pg_notify(%s, %s)", (CHANNEL, topics))
-            except Error:
+                async with asyncio.timeout(SEND_S):
+                    if self._connection is None:
+                        self._connection = await AsyncConnection.connect(
+                            _address(self._settings), autocommit=True
+                        )
+                    await self._connection.execute("select pg_notify(%s, %s)", (CHANNEL, topics))
+            except (Error, TimeoutError):
                 await self.close()
 
     async def close(self) -> None:

@@ -80,6 +80,21 @@ def acknowledged(rows: Sequence[R], sizes: Sequence[int], acks: Sequence[object 
     return done
 
 
+def up_to_too_large(rows: Sequence[R], too_large: Collection[int]) -> tuple[list[int], dict[int, R]]:
+    """`too_large`: positions of rows with a record that no broker takes. The positions that can be sent, and by shard
+    the row that stops it: what stands behind that one must wait, other shards go on."""
+    stopped: dict[int, R] = {}
+    sendable: list[int] = []
+    for position, row in enumerate(rows):
+        if row.shard in stopped:
+            continue
+        if position in too_large:
+            stopped[row.shard] = row
+        else:
+            sendable.append(position)
+    return sendable, stopped
+
+
 def marks(rows: Iterable[R]) -> dict[tuple[int, str], list[R]]:
     """Rows by what one mark covers: a shard (its fence) and a topic (its incarnation)."""
     groups: dict[tuple[int, str], list[R]] = {}

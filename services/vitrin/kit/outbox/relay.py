@@ -23,6 +23,7 @@ from vitrin.kit.consumer.lock import GroupLock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.listen import notifications
 from vitrin.kit.db.urls import libpq_url, role_url
+from vitrin.kit.kafka.batches import Record, fits
 from vitrin.kit.kafka.client import DELIVERY_TIMEOUT_MS, BrokerUnavailable, Probe, TopicInfo
 from vitrin.kit.kafka.hints import HintSender
 from vitrin.kit.kafka.producer import Ack, OrderedProducer
@@ -50,8 +51,9 @@ LEASE: Final = LeaseTimes(
 )
 RETRY_S: Final = 0.5
 LANES: Final = 2
-BACKLOG_FROM_ROWS: Final = 200
-"""A round that found so many is followed by one in lanes; a single change goes the short way."""
+BACKLOG_FROM_EVENTS: Final = 200
+BACKLOG_FROM_BYTES: Final = 1_000_000
+"""A round that found so much is followed by one in lanes; a single change goes the short way."""
 
 EVENTS_SENT = counter("vitrin_outbox_events_total", "Events acknowledged by Kafka", ["topic"])
 FAILURES = counter("vitrin_outbox_failures_total", "Produce attempts that were not acknowledged", ["topic"])
@@ -62,6 +64,11 @@ SENT_AGAIN = counter(
 )
 BACKLOG_ROWS = gauge("vitrin_outbox_backlog_rows", "Outbox rows not yet acknowledged, counted up to 10,000")
 BACKLOG_AGE = gauge("vitrin_outbox_backlog_age_seconds", "Age of the oldest outbox row not yet acknowledged")
+
+SHARDS_STOPPED = gauge(
+    "vitrin_outbox_stopped_shards",
+    "Outbox shards that wait behind a row with a record that is too large for Kafka",
+)
 
 log = get_logger(__name__)
 
@@ -102,6 +109,7 @@ class Relay:
         self._ticked_at_s = float("-inf")
         self._topics: dict[str, TopicInfo] = {}
         self._held: dict[str, str] = {}
+        self._stopped: dict[int, int] = {}
         self._seen: set[tuple[int, str]] = set()
         self._busy_until_s = float("-inf")
         self._has_backlog = False
@@ -148,13 +156,17 @@ class Relay:
             lanes = decisions.lanes(self._fences, count=LANES if self._has_backlog else 1)
             carrying = [self._carry(lane, claims=len(lanes)) for lane in lanes]
             outcomes = await asyncio.gather(*carrying, return_exceptions=True)
-            rows = 0
+            claimed: list[OutboxRow] = []
             for outcome in outcomes:
                 if isinstance(outcome, BaseException):
                     raise outcome
-                rows += outcome
-            self._has_backlog = rows >= BACKLOG_FROM_ROWS
-            return rows > 0
+                claimed += outcome
+            # In events, not in rows: an import has 500 of them in one.
+            self._has_backlog = (
+                sum(row.events for row in claimed) >= BACKLOG_FROM_EVENTS
+                or sum(len(row.payload) for row in claimed) >= BACKLOG_FROM_BYTES
+            )
+            return bool(claimed)
         except (SQLAlchemyError, Error, BrokerUnavailable, OSError) as error:
             log.warning(
                 "relay_waits", service=self._service, reason=(str(error) or repr(error)).splitlines()[0]
@@ -167,7 +179,7 @@ class Relay:
     async def _sleep(self, stop: asyncio.Event) -> None:
         """Until a commit wakes us, or the poll: often after traffic, seldom when it has been quiet."""
         busy = asyncio.get_running_loop().time() < self._busy_until_s
-        seldom_s = RETRY_S if self._held else POLL_IDLE_S
+        seldom_s = RETRY_S if self._held or self._stopped else POLL_IDLE_S
         waiting = {asyncio.create_task(self._wake.event.wait()), asyncio.create_task(stop.wait())}
         woken, _ = await asyncio.wait(
             waiting, timeout=POLL_S if busy else seldom_s, return_when=asyncio.FIRST_COMPLETED
@@ -193,11 +205,17 @@ class Relay:
     async def _tick(self) -> None:
         """Notice a broker that came back empty, also while there is nothing to send."""
         now_s = asyncio.get_running_loop().time()
-        if not self._fences or now_s - self._ticked_at_s < (RETRY_S if self._held else TICK_S):
+        if not self._fences or now_s - self._ticked_at_s < (
+            RETRY_S if self._held or self._stopped else TICK_S
+        ):
             return
         async with self._database.read() as session:
             known = await store.incarnations(session, shards=list(self._fences))
             oldest, rows = await store.backlog(session)
+            if self._stopped:
+                unsent = await store.still_unsent(session, self._stopped)
+                self._stopped = {shard: row for shard, row in self._stopped.items() if shard in unsent}
+        SHARDS_STOPPED.set(len(self._stopped.keys() & self._fences.keys()))
         BACKLOG_ROWS.set(rows)
         BACKLOG_AGE.set((self._clock() - oldest).total_seconds() if oldest else 0)
         names = {topic for _, topic in known} | set(self._held)
@@ -244,14 +262,15 @@ class Relay:
             whole_state=wanted.state,
         )
 
-    async def _carry(self, fences: Mapping[int, int], *, claims: int) -> int:
-        """Claim, produce and mark rows of these shards; how many were claimed."""
+    async def _carry(self, fences: Mapping[int, int], *, claims: int) -> Sequence[OutboxRow]:
+        """Claim, produce and mark rows of these shards; what was claimed."""
+        shards = [shard for shard in fences if shard not in self._stopped]
         async with self._database.read() as session:
-            claimed = await store.unsent(session, shards=list(fences), without=self._held, claims=claims)
+            claimed = await store.unsent(session, shards=shards, without=self._held, claims=claims)
         rows = await self._writable(claimed)
         if rows:
             await self._send(rows, fences)
-        return len(claimed)
+        return claimed
 
     async def _send(self, rows: Sequence[OutboxRow], fences: Mapping[int, int]) -> None:
         """Produce and mark. Stops at the first row that was not acknowledged: its successors wait behind it."""
@@ -261,22 +280,39 @@ class Relay:
         # Marked with the incarnation that was known before they were sent: a newer one, which the other lane may find
         # meanwhile, does not have them.
         topics = {row.topic: self._topics[row.topic] for row in rows}
-        records = [records_of(row, self._service, topics[row.topic].partitions) for row in rows]
+        rows, records = self._without_too_large(
+            rows, [records_of(row, self._service, topics[row.topic].partitions) for row in rows]
+        )
         acks = await self._producer.produce(
             [record for batch in records for record in batch],
             until_s=LEASE.hand_over_until_s(self._lease_until_s),
         )
         done = decisions.acknowledged(rows, [len(batch) for batch in records], acks)
         arrived = {ack for ack in acks if ack is not None}
-        await self._hints.sent(arrived)
         ids = {name: info.topic_id for name, info in topics.items()}
-        await self._mark(done, arrived, fences=fences, topic_ids=ids)
+        marking = self._mark(done, arrived, fences=fences, topic_ids=ids)
+        await asyncio.gather(self._hints.sent(arrived), marking)  # a mark does not wait for a hint
         for topic, events in Counter(ack.topic for ack in acks if ack is not None).items():
             EVENTS_SENT.labels(topic=topic).inc(events)
         if len(done) < len(rows):
             FAILURES.labels(topic=rows[len(done)].topic).inc()
             self._ticked_at_s = float("-inf")
             raise BrokerUnavailable(f"no acknowledgement for {rows[len(done)].topic}")
+
+    def _without_too_large(
+        self, rows: Sequence[OutboxRow], records: Sequence[list[Record]]
+    ) -> tuple[Sequence[OutboxRow], Sequence[list[Record]]]:
+        """A row that no broker takes (`publish` refuses such events; this one is from before, or was written past it)
+        stops its shard, since its successors must not overtake it, and only its shard."""
+        large = [position for position, some in enumerate(records) if not all(map(fits, some))]
+        if not large:
+            return rows, records
+        sendable, stopped = decisions.up_to_too_large(rows, large)
+        for shard, row in stopped.items():
+            log.error("row_too_large", service=self._service, shard=shard, row=row.id, topic=row.topic)
+        self._stopped |= {shard: row.id for shard, row in stopped.items()}
+        SHARDS_STOPPED.set(len(self._stopped))
+        return [rows[position] for position in sendable], [records[position] for position in sendable]
 
     async def _writable(self, rows: Sequence[OutboxRow]) -> Sequence[OutboxRow]:
         """First use of a topic by a shard: remember its incarnation before anything is marked with it. Without the rows

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.types import SmallInteger
+from sqlalchemy.types import BigInteger, SmallInteger
 
 from vitrin.kit.db.driver import driver_connection
 from vitrin.kit.db.session import ReadSession, WriteSession
@@ -37,8 +37,8 @@ _TAKE_OVER = text(
 )
 _RELEASE = text("update outbox_leases set expires_at = '-infinity' where owner = :owner")
 # One bounded index range per shard: ordered over all shards at once, every claim would read and sort the whole backlog.
-# Each shard that has something gets an even share: nothing is read in vain, and none waits for another's backlog. Past
-# SQLAlchemy: payloads in binary cost half.
+# Each shard that has something gets an even share of rows, events and bytes, and one row at least: nothing is read in
+# vain, and none waits for another's backlog. Past SQLAlchemy: payloads in binary cost half.
 _CLAIM: Final = """
     with busy as (
         select s.shard, count(*) over () as shards from unnest(%(shards)s::smallint[]) as s (shard)
@@ -47,16 +47,17 @@ _CLAIM: Final = """
             where sent_at is null and shard = s.shard and topic <> all(%(without)s::text[])
         )
     )
-    select id, created_at, shard, topic, payload from (
-        select *, sum(events) over earlier as events_before, sum(octet_length(payload)) over earlier as bytes_before
+    select id, created_at, shard, topic, events, payload from (
+        select *, row_number() over upto as place, sum(events) over upto as events_upto,
+               sum(octet_length(payload)) over upto as bytes_upto
         from busy cross join lateral (
             select id, created_at, topic, payload, events from outbox
             where sent_at is null and shard = busy.shard and topic <> all(%(without)s::text[])
             order by id limit greatest(%(rows_max)s / busy.shards, 1)
         ) oldest
-        window earlier as (order by id rows between unbounded preceding and 1 preceding)
+        window upto as (partition by shard order by id rows between unbounded preceding and current row)
     ) counted
-    where coalesce(events_before, 0) < %(events_max)s and coalesce(bytes_before, 0) < %(bytes_max)s
+    where place = 1 or (events_upto <= %(events_max)s / shards and bytes_upto <= %(bytes_max)s / shards)
     order by id
 """
 # A row of `m` per outbox row, looked up in the index of unsent rows: with ids in groups the planner reads whole shards.
@@ -108,6 +109,9 @@ _FORGET_ENDS = text("delete from outbox_ends where topic = :topic and topic_id <
 _UNSENT = text(
     "select min(id) as first, max(id) as last, count(*) as unsent from outbox where sent_at is null"
 )
+_STILL_UNSENT = text(
+    "select shard from outbox where sent_at is null and shard = any(:shards) and id = any(:ids)"
+).bindparams(bindparam("shards", type_=ARRAY(SmallInteger)), bindparam("ids", type_=ARRAY(BigInteger)))
 _LOAD_ENDS = text("select topic, topic_id, partition, next_offset from outbox_ends")
 _ALL_INCARNATIONS = text("select distinct topic, topic_id from outbox_incarnations")
 _AGE = text(
@@ -123,6 +127,7 @@ class OutboxRow(NamedTuple):
     created_at: datetime
     shard: int
     topic: str
+    events: int
     payload: bytes
 
 
@@ -214,6 +219,8 @@ async def send_again(
 ) -> int:
     """A new incarnation of the topic: kept rows that this one has not seen are unsent again; with `after`, only those
     that were sent later."""
+    # Millions of rows take longer than any other statement may, and cancelled they would be begun anew for ever.
+    await tx.execute(text("set local statement_timeout = 0"))
     await see(tx, shard=shard, topic=topic, topic_id=topic_id, now=now)
     await tx.execute(_FORGET_ENDS, {"topic": topic, "topic_id": topic_id})
     params = {
@@ -282,6 +289,12 @@ async def standing(session: ReadSession) -> Standing:
         ends=ends,
         incarnations={topic: frozenset(ids) for topic, ids in known.items()},
     )
+
+
+async def still_unsent(session: ReadSession, rows: Mapping[int, int]) -> set[int]:
+    """Of rows by their shard: the shards whose row is still unsent."""
+    found = await session.all(_STILL_UNSENT, {"shards": list(rows), "ids": list(rows.values())})
+    return {row.shard for row in found}
 
 
 async def backlog(session: ReadSession) -> tuple[datetime | None, int]:

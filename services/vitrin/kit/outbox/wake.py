@@ -15,7 +15,7 @@ class Wake:
     def __init__(self, *, relay_is_here: bool) -> None:
         self.event = asyncio.Event()
         self._relay_is_here = relay_is_here
-        self._last_notify_s = 0.0
+        self._last_notify_s = float("-inf")
 
     def should_notify(self) -> bool:
         if self._relay_is_here:
@@ -25,6 +25,10 @@ class Wake:
             return False
         self._last_notify_s = now_s
         return True
+
+    def not_notified(self) -> None:
+        """The transaction that was to notify has failed, or may have: the next one notifies."""
+        self._last_notify_s = float("-inf")
 
     def committed(self) -> None:
         self.event.set()

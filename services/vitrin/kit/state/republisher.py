@@ -12,8 +12,11 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from vitrin.events.envelope import Event
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import WorkerDatabase
+from vitrin.kit.db.session import WriteSession
+from vitrin.kit.errors import EventTooLarge
 from vitrin.kit.logs import get_logger
 from vitrin.kit.metrics import counter, gauge
 from vitrin.kit.outbox import store
@@ -94,7 +97,7 @@ class Republisher:
                 return False
             page = await source.page(tx, brand, after=job.position or "", limit=PAGE_RECORDS, lock=True)
             for record in page.records:
-                tx.publish(record.event)
+                _publish(tx, record.event)
             await jobs.advance(
                 tx, job, brand=brand, position=page.after, records=len(page.records), now=self._clock()
             )
@@ -119,6 +122,16 @@ class Republisher:
         with suppress(asyncio.CancelledError):
             await asyncio.gather(*waiting, return_exceptions=True)
         self._wake.clear()
+
+
+def _publish(tx: WriteSession, event: Event) -> None:
+    """One that is too large (from before that was refused) must not hold up the state of everybody else."""
+    try:
+        tx.publish(event)
+    except EventTooLarge as error:
+        log.error(
+            "state_too_large", topic=event.topic, key=event.key, bytes=event.record_bytes, fix=error.fix
+        )
 
 
 def _same_place(held: Job, job: Job) -> bool:
