@@ -10,6 +10,7 @@ from vitrin.accounts.errors import (
     KeyInvalid,
     KeyNotActive,
     KeyNotFound,
+    KeyOfAnother,
     KeyRotated,
     KeyTooPowerful,
     LastOwnerKey,
@@ -79,8 +80,8 @@ class Keys:
         """A key of the same power; the old one dies after the overlap (in seconds; 0: at once). The moment travels with
         the key, so no service has to hear of it when it comes.
 
-        A person may rotate the own key whatever the role. KeyNotFound, KeyNotActive, KeyRotated, KeyInvalid,
-        KeyTooPowerful, ScopeMissing.
+        A person may rotate the own key whatever the role, and nobody else may: the new secret speaks as that person.
+        KeyNotFound, KeyOfAnother, KeyNotActive, KeyRotated, KeyInvalid, KeyTooPowerful, ScopeMissing.
         """
         own = bool(caller.member_id) and key_id == caller.key_id
         if not own and domain.OWNER_SCOPE not in caller.scopes:
@@ -96,6 +97,8 @@ class Keys:
             old = await repository.lock_key(tx, caller.brand_id, key_id, modes=visible_modes(caller))
             if old is None:
                 raise KeyNotFound
+            if old.member_id is not None and str(old.member_id) != caller.member_id:
+                raise KeyOfAnother
             if old.rotated_to is not None:
                 raise KeyRotated(f"It was replaced by {old.rotated_to}.", rotated_to=old.rotated_to)
             if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):

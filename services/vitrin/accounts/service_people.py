@@ -32,7 +32,7 @@ from vitrin.kit.access.tokens import Token
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.db.session import WriteSession
-from vitrin.kit.ids import BrandId, new_uuid
+from vitrin.kit.ids import BrandId, KeyId, new_uuid
 
 INVITATION_KEEP: Final = timedelta(days=30)
 """After its end, whatever that was."""
@@ -69,7 +69,11 @@ class People:
         """Ends unless it is accepted within INVITATION_S. LiveKeyNeeded, KeyTooPowerful, MemberExists."""
         now, token = self._clock(), new_invitation_token()
         async with self._database.write(caller.brand_id) as tx:
-            await _may_give(tx, caller, role)
+            key = await _may_give(tx, caller, role)
+            if key.expires_at is not None:
+                raise KeyTooPowerful(
+                    "Not possible: the calling key expires, and a person's own key does not."
+                )
             if await people.has_email(tx, caller.brand_id, email):
                 raise MemberExists(field="email")
             await people.forget_invitations(tx, caller.brand_id, before=now - INVITATION_KEEP)
@@ -95,9 +99,11 @@ class People:
             return await people.invitations_page(session, caller.brand_id, after=after, limit=limit)
 
     async def withdraw(self, caller: Principal, invitation_id: UUID) -> Any:
-        """Again is the same. InvitationNotFound, InvitationEnded when it was accepted."""
+        """Again is the same. LiveKeyNeeded, InvitationNotFound, InvitationEnded when it was accepted."""
         now = self._clock()
         async with self._database.write(caller.brand_id) as tx:
+            await repository.lock_brand(tx, caller.brand_id)
+            await _may_manage(tx, caller)
             before = await people.lock_invitation(tx, caller.brand_id, invitation_id)
             if before is None:
                 raise InvitationNotFound
@@ -128,6 +134,8 @@ class People:
                 invitation = await people.lock_invitation(tx, brand_id, token.invitation_id)
                 if invitation is None or invitation.outcome != "open" or invitation.expires_at <= now:
                     raise InvitationEnded
+                if not await _inviter_still_may(tx, invitation, now):
+                    raise InvitationEnded("Who invited, or the key it was done with, may not do so any more.")
                 member_id = await self._identity(tx, brand_id, presented)
                 member = await self._join(tx, invitation, member_id, name, now)
                 key, shown = await _own_key(tx, member, now)
@@ -261,8 +269,8 @@ async def _may_manage(tx: WriteSession, caller: Principal) -> Any:
     return key
 
 
-async def _may_give(tx: WriteSession, caller: Principal, role: domain.Role) -> None:
-    """Raises KeyTooPowerful when the caller has not itself what the role allows."""
+async def _may_give(tx: WriteSession, caller: Principal, role: domain.Role) -> Any:
+    """Raises KeyTooPowerful when the caller has not itself what the role allows; answers the caller's key, locked."""
     key = await _may_manage(tx, caller)
     reason = domain.excess(
         Power(mode="live", role=key.role, scopes=frozenset(key.scopes), expires_at=None),
@@ -270,6 +278,26 @@ async def _may_give(tx: WriteSession, caller: Principal, role: domain.Role) -> N
     )
     if reason is not None:
         raise KeyTooPowerful(f"Not possible: {reason}.")
+    return key
+
+
+async def _inviter_still_may(tx: WriteSession, invitation: Any, now: datetime) -> bool:
+    """An invitation is worth what its maker is worth when it is accepted, not when it was made."""
+    brand_id, offered = BrandId(invitation.brand_id), domain.ROLE_SCOPES[invitation.role]
+    kind, _, maker = invitation.created_by.partition(":")
+    if kind == "member":
+        member = await people.lock_member(tx, brand_id, UUID(maker))
+        if member is None or member.removed_at is not None:
+            return False
+        role, scopes = member.role, domain.ROLE_SCOPES[member.role]
+    else:
+        key = await repository.lock_key(tx, brand_id, KeyId(maker), modes=("live",))
+        if key is None or key.revoked_at is not None:
+            return False
+        if key.expires_at is not None and key.expires_at <= now:
+            return False
+        role, scopes = key.role, frozenset(key.scopes)
+    return domain.OWNER_SCOPE in scopes and offered <= scopes and offered <= domain.ROLE_SCOPES[role]
 
 
 async def _somebody_else_owns(tx: WriteSession, brand_id: BrandId, member_id: UUID, now: datetime) -> None:
