@@ -239,6 +239,20 @@ async def test_a_platform_that_does_not_answer_is_told_from_a_refusal(meta: Pers
     assert (await meta.consent())["state"] == "connected"
 
 
+async def test_a_person_who_was_demoted_meanwhile_connects_nothing(meta: Person) -> None:
+    shop = meta.shop
+    body = {"email": "ada@shop.example", "role": "owner"}
+    invited = (await shop.call("POST", "/v1/invitations", body)).json()
+    acceptance = {"token": invited["token"], "name": "Ada"}
+    ada = (await shop.http.post("/v1/invitations:accept", json=acceptance)).json()
+    start = {"platform": "meta", "mode": "sandbox"}
+    started = await shop.call("POST", "/v1/connections:authorize", start, key=ada["key"]["key"])
+    location = await meta.decide(started.json()["authorize_url"])
+    await shop.call("PATCH", f"/v1/members/{ada['member']['id']}", {"role": "editor"})
+    answer = await meta.back(location)
+    assert answer.json()["code"] == "oauth_key_gone"
+
+
 async def test_a_key_that_was_revoked_meanwhile_connects_nothing(meta: Person) -> None:
     made = await meta.shop.call(
         "POST", "/v1/api-keys", {"name": "k", "kind": "secret", "mode": "live", "role": "owner"}

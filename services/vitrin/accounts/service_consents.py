@@ -239,6 +239,8 @@ class Consents:
         gone = key is None or key.revoked_at is not None
         if gone or (key is not None and key.expires_at is not None and key.expires_at <= now):
             raise StarterGone
+        if key is not None and domain.OWNER_SCOPE not in key.scopes:
+            raise StarterGone("The key that started it may not connect any more.")
 
     def _verifier(self, row: Any) -> str | None:
         if row.verifier_key_id is None:

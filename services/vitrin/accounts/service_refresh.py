@@ -38,6 +38,7 @@ ACTOR = "service:token-renewal"
 AT_ONCE = 20
 """Tokens that are taken up in one round of the loop."""
 STOPPED_LOOK_AGAIN = timedelta(minutes=1)
+MEANWHILE = "The connection got another token meanwhile."
 RENEWALS = ("automatic", "failing", "by_consent", "by_hand")
 Outcome = Literal["renewed", "not_extended", "impossible", "refused", "silent", "stopped", "claimed", "gone"]
 _log = get_logger("vitrin.accounts.refresh")
@@ -97,7 +98,7 @@ class Refresher:
     async def _claim(self, brand_id: BrandId, connection_id: ConnectionId) -> _Held | Renewal:
         now = self._clock()
         async with self._database.write(brand_id) as tx:
-            connection = await repository.connection(tx, brand_id, connection_id, modes=ALL_MODES)
+            connection = await repository.lock_connection(tx, brand_id, connection_id, modes=ALL_MODES)
             token = await repository_oauth.lock_token(tx, brand_id, connection_id)
             if connection is None or token is None:
                 return Renewal("gone")
@@ -146,12 +147,15 @@ class Refresher:
             renews_at = domain_oauth.after_no_extension(now, connection.expires_at)
             changes = {"renewal": "by_consent", "refresh_at": renews_at, "claimed_until": None, "failures": 0}
             async with self._database.write(brand_id) as tx:
+                now_there = await repository.lock_connection(tx, brand_id, connection_id, modes=ALL_MODES)
+                if not _same_token(now_there, connection):
+                    return Renewal("gone", MEANWHILE)
                 await repository_oauth.change_token(tx, brand_id, connection_id, changes)
             return Renewal("not_extended")
         async with self._database.write(brand_id) as tx:
             before = await repository.lock_connection(tx, brand_id, connection_id, modes=ALL_MODES)
-            if before is None or bytes(before.token_ciphertext) != bytes(connection.token_ciphertext):
-                return Renewal("gone", "The connection got another token meanwhile.")
+            if not _same_token(before, connection):
+                return Renewal("gone", MEANWHILE)
             columns = {
                 **sealed_columns(self._cipher, connection_id, tokens.access_token),
                 "expires_at": expires_at,
@@ -210,8 +214,10 @@ class Refresher:
         }
         async with self._database.write(brand_id) as tx:
             connection = await repository.lock_connection(tx, brand_id, connection_id, modes=ALL_MODES)
+            if connection is None or not _same_token(connection, held.connection):
+                return
             await repository_oauth.change_token(tx, brand_id, connection_id, changes)
-            if not final or connection is None or connection.state != "token_expired":
+            if not final or connection.state != "token_expired":
                 return
             if renewal.said in connection.last_error:
                 return
@@ -221,11 +227,33 @@ class Refresher:
             )
             tx.publish(events.connection_changed(after, at=now))
 
+    async def put_off(self, brand_id: BrandId, connection_id: ConnectionId) -> None:
+        """After a renewal that ended in an error of our own."""
+        now = self._clock()
+        async with self._database.write(brand_id) as tx:
+            token = await repository_oauth.lock_token(tx, brand_id, connection_id)
+            if token is None:
+                return
+            failures = token.failures + 1
+            changes = {
+                "failures": failures,
+                "refresh_at": domain_oauth.retry_at(now, failures),
+                "last_error": "The renewal failed here; the log of accounts says why.",
+                "claimed_until": None,
+            }
+            await repository_oauth.change_token(tx, brand_id, connection_id, changes)
+        REFRESHES.labels(token.platform, "error").inc()
+
     def _refresh_token(self, token: Any) -> str | None:
         if token.refresh_key_id is None:
             return None
         sealed = Sealed(token.refresh_key_id, bytes(token.refresh_nonce), bytes(token.refresh_ciphertext))
         return self._cipher.open(sealed, refresh_binding(token.connection_id))
+
+
+def _same_token(there: Any | None, claimed: Any) -> bool:
+    """A late answer of the platform is about the token that was claimed; a newer one is none of its business."""
+    return there is not None and bytes(there.token_ciphertext) == bytes(claimed.token_ciphertext)
 
 
 async def _stopped(session: ReadSession, brand_id: BrandId, platform: str) -> bool:
@@ -274,7 +302,7 @@ class RenewalLoop:
             ended = await repository_oauth.ended(session, now, AT_ONCE)
             abandoned = await repository_oauth.abandoned(session, now - CHOOSE_WITHIN, AT_ONCE)
             ending = await repository_oauth.ending(session, now + ENDING_WITHIN)
-        await asyncio.gather(*(self._refresher.renew(*_ids(row)) for row in due))
+        await self._renew_all(due)
         renewed = {row.connection_id for row in due}
         for row in ended:
             if row.connection_id not in renewed:
@@ -284,6 +312,20 @@ class RenewalLoop:
             await self._drop(*_ids(row))
         _show(ending)
         return max(len(due), len(ended), len(abandoned)) == AT_ONCE
+
+    async def _renew_all(self, due: Sequence[Any]) -> None:
+        """One token that cannot be handled must not keep the others from their renewal, nor end the process."""
+        renewals = (self._refresher.renew(*_ids(row)) for row in due)
+        results = await asyncio.gather(*renewals, return_exceptions=True)
+        waits: BaseException | None = None
+        for row, result in zip(due, results, strict=True):
+            if isinstance(result, SQLAlchemyError) or not isinstance(result, Renewal | Exception):
+                waits = result
+            elif isinstance(result, Exception):
+                _log.error("renewal_failed", connection=str(row.connection_id), exc_info=result)
+                await self._refresher.put_off(*_ids(row))
+        if waits is not None:
+            raise waits
 
 
 def _ids(row: Any) -> tuple[BrandId, ConnectionId]:

@@ -25,6 +25,7 @@ from vitrin.platforms.oauth import (
     Tokens,
     lifetime_of,
     text_of,
+    token_of,
     unique,
 )
 
@@ -140,7 +141,7 @@ class MetaOAuth:
         known = {"client_id": app.app_id, "client_secret": app.secret}
         call = reach.call(self.platform, "POST", "oauth/access_token", form={**known, **form})
         answer = await answered(reach.http, call, classify=classify)
-        token = text_of(answer, "access_token")
+        token = token_of(answer, "access_token")
         if not token:
             raise PlatformFailure(
                 FailureKind.UNKNOWN_OUTCOME, code="unreadable_answer", message="Meta's answer has no token"

@@ -23,6 +23,7 @@ from vitrin.platforms.oauth import (
     Tokens,
     lifetime_of,
     text_of,
+    token_of,
     unique,
 )
 from vitrin.platforms.pinterest.errors import classify
@@ -125,7 +126,7 @@ class PinterestOAuth:
             self.platform, "POST", "oauth/token", headers={"authorization": f"Basic {basic}"}, form=form
         )
         answer = await answered(reach.http, call, classify=classify)
-        token = text_of(answer, "access_token")
+        token = token_of(answer, "access_token")
         if not token:
             raise PlatformFailure(
                 FailureKind.UNKNOWN_OUTCOME,
@@ -136,7 +137,7 @@ class PinterestOAuth:
         return Tokens(
             access_token=token,
             expires_in_s=lifetime_of(answer, "expires_in"),
-            refresh_token=text_of(answer, "refresh_token") or None,
+            refresh_token=token_of(answer, "refresh_token") or None,
             refresh_expires_in_s=lifetime_of(answer, "refresh_token_expires_in"),
             scopes=frozenset(named) if named else None,
         )
