@@ -11,9 +11,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final, Protocol
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 from vitrin.kit.http_client import Call, PlatformHttp, Rate
+from vitrin.kit.logs import MASK
 from vitrin.platforms.base import FailureKind, PlatformFailure
 
 RATE: Final = Rate(endpoint="oauth", calls=600, per_s=60.0)
@@ -26,6 +27,7 @@ ASSET_PAGES_MAX: Final = 10
 
 LIFETIME_S_MAX: Final = 10 * 365 * 24 * 3600
 """What a platform names beyond is nonsense, or for ever; it must stay a date."""
+SECRET_FIELDS: Final = ("client_secret", "code", "code_verifier", "fb_exchange_token", "refresh_token")
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
 
@@ -192,6 +194,26 @@ def text_of(answer: Mapping[str, Any], name: str) -> str:
     """A text of an answer, "" where there is none."""
     value = answer.get(name)
     return value if isinstance(value, str) else ""
+
+
+def without(failure: PlatformFailure, secrets: Collection[str]) -> PlatformFailure:
+    """The same failure, without the secrets of the call that the platform may repeat in its words."""
+    said = failure.message
+    for secret in sorted({*secrets, *map(quote_plus, secrets)} - {""}, key=len, reverse=True):
+        said = said.replace(secret, MASK)
+    return PlatformFailure(
+        failure.kind,
+        code=failure.code,
+        message=said,
+        fix=failure.fix,
+        platform_code=failure.platform_code,
+        retry_after_s=failure.retry_after_s,
+        fields=failure.fields,
+    )
+
+
+def secrets_of(form: Mapping[str, str]) -> list[str]:
+    return [form[name] for name in SECRET_FIELDS if name in form]
 
 
 def token_of(answer: Mapping[str, Any], name: str) -> str:

@@ -22,9 +22,11 @@ from vitrin.platforms.oauth import (
     Scope,
     Tokens,
     lifetime_of,
+    secrets_of,
     text_of,
     token_of,
     unique,
+    without,
 )
 from vitrin.platforms.pinterest.errors import classify
 
@@ -125,7 +127,10 @@ class PinterestOAuth:
         call = reach.call(
             self.platform, "POST", "oauth/token", headers={"authorization": f"Basic {basic}"}, form=form
         )
-        answer = await answered(reach.http, call, classify=classify)
+        try:
+            answer = await answered(reach.http, call, classify=classify)
+        except PlatformFailure as failure:
+            raise without(failure, [*secrets_of(form), app.secret, basic]) from None
         token = token_of(answer, "access_token")
         if not token:
             raise PlatformFailure(
