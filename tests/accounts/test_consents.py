@@ -239,6 +239,17 @@ async def test_a_platform_that_does_not_answer_is_told_from_a_refusal(meta: Pers
     assert (await meta.consent())["state"] == "connected"
 
 
+async def test_while_everything_outgoing_is_stopped_no_platform_is_asked(meta: Person) -> None:
+    waiting = await meta.consent()
+    assets = f"/v1/connections/{waiting['connection_id']}/assets"
+    started = await meta.start()
+    location = await meta.decide(started["authorize_url"])
+    stopped = await meta.shop.call("POST", "/v1/outgoing:stop", {"reason": "test"})
+    assert stopped.is_success, stopped.text
+    for answer in (await meta.back(location), await meta.shop.call("GET", assets)):
+        assert (answer.status_code, answer.json()["code"]) == (503, "outgoing_stopped")
+
+
 async def test_a_person_who_was_demoted_meanwhile_connects_nothing(meta: Person) -> None:
     shop = meta.shop
     body = {"email": "ada@shop.example", "role": "owner"}

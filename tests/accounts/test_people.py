@@ -179,6 +179,7 @@ async def test_whoever_leaves_has_no_key_any_more(shop: Shop, accounts_settings:
                 "brand_id": shop.id,
                 "keys_revoked": 2,
                 "keys_made": [{"id": made["id"], "name": "Import", "role": "editor"}],
+                "refused": None,
             }
         ]
     }
@@ -241,6 +242,40 @@ async def test_an_invitation_does_not_outlive_the_power_of_who_made_it(shop: Sho
 async def test_a_test_key_withdraws_nothing(shop: Shop) -> None:
     made = (await invite(shop)).json()
     assert await code(shop, shop.test, f"/v1/invitations/{made['id']}", "DELETE") == "live_key_needed"
+    for path in ("/v1/invitations", "/v1/members", f"/v1/members/{new_uuid()}"):
+        assert await code(shop, shop.test, path) == "live_key_needed"
+    ada = await join(shop, email="b@shop.example")
+    seen = await shop.call("GET", "/v1/invitations", key=ada["key"]["key"])
+    assert "@" not in seen.text
+    audit = (await shop.call("GET", "/v1/audit", key=shop.test)).json()["data"]
+    assert not [one for one in audit if one["object"].startswith(("member:", "invitation:"))]
+
+
+async def test_leaving_everywhere_goes_on_behind_a_brand_that_refuses(shop: Shop) -> None:
+    second, third = await second_brand(shop), await second_brand(shop)
+    ada = await join(shop, role="owner")
+    own = ada["key"]["key"]
+    bob = await join(shop, email="b@shop.example")
+    for brand in (second, third):
+        await join(brand, own=own, role="owner")
+        await join(brand, own=bob["key"]["key"], email="b@shop.example", role="owner")
+    alone = sorted([second, third], key=lambda one: one.id)[0]
+    first = (await alone.call("GET", "/v1/members")).json()["data"]
+    keys = (await alone.call("GET", "/v1/api-keys")).json()["data"]
+    theirs = [one["id"] for one in keys if one["member_id"] == ada["member"]["id"]]
+    assert len(first) == 2
+    await alone.call("DELETE", f"/v1/api-keys/{theirs[0]}")
+    bobs = [one for one in keys if one["member_id"] == bob["member"]["id"]]
+    assert len(bobs) == 1
+    machine = alone.live.split("_")[2]
+    ends = (system_clock() + timedelta(hours=2)).isoformat()
+    rotated = await alone.call("POST", f"/v1/api-keys/{machine}:rotate", {"expires_at": ends})
+    assert rotated.status_code == 201, rotated.text
+    left = await shop.call("DELETE", f"/v1/members/{bob['member']['id']}?everywhere=true", key=own)
+    told = {one["brand_id"]: one["refused"] for one in left.json()["data"]}
+    assert told[alone.id]["code"] == "last_owner_key"
+    assert [brand for brand, refused in told.items() if refused] == [alone.id]
+    assert len(told) == 3
 
 
 async def second_brand(shop: Shop) -> Shop:

@@ -207,6 +207,7 @@ class Consents:
         code = answer.get("code", "")
         if not code:
             raise CodeMissing
+        await self._grants.check_outgoing(brand_id, row.platform)
         app = await self._apps.that_was(brand_id, row.platform, row.mode, row.app_id)
         if app is None:
             raise CodeRefused("The app that asked is not configured any more.")

@@ -32,6 +32,7 @@ from vitrin.kit.access.tokens import Token
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.db.session import WriteSession
+from vitrin.kit.errors import VitrinError
 from vitrin.kit.ids import BrandId, KeyId, new_uuid
 
 INVITATION_KEEP: Final = timedelta(days=30)
@@ -47,6 +48,7 @@ class Left:
     brand_id: BrandId
     keys_revoked: int
     keys_made: Sequence[Any]
+    refused: VitrinError | None = None
 
 
 class People:
@@ -95,6 +97,8 @@ class People:
         return row, token
 
     async def invitations(self, caller: Principal, *, after: UUID | None, limit: int) -> list[Any]:
+        """LiveKeyNeeded."""
+        _not_with_a_test_key(caller)
         async with self._database.read(caller.brand_id) as session:
             return await people.invitations_page(session, caller.brand_id, after=after, limit=limit)
 
@@ -179,10 +183,14 @@ class People:
         return member
 
     async def members(self, caller: Principal, *, after: UUID | None, limit: int) -> list[Any]:
+        """LiveKeyNeeded."""
+        _not_with_a_test_key(caller)
         async with self._database.read(caller.brand_id) as session:
             return await people.members_page(session, caller.brand_id, after=after, limit=limit)
 
     async def member(self, caller: Principal, member_id: UUID) -> Any:
+        """LiveKeyNeeded, MemberNotFound."""
+        _not_with_a_test_key(caller)
         async with self._database.read(caller.brand_id) as session:
             found = await people.member(session, caller.brand_id, member_id)
         if found is None:
@@ -226,12 +234,19 @@ class People:
         if everywhere and caller.member_id:
             for brand in await self._owned(caller):
                 if brand != caller.brand_id:
-                    async with self._database.write(brand) as tx:
-                        there = await self._leave(tx, brand, member_id, caller)
+                    there = await self._leave_other(brand, member_id, caller)
                     left += [] if there is None else [there]
         if not left:
             raise MemberNotFound
         return left
+
+    async def _leave_other(self, brand: BrandId, member_id: UUID, caller: Principal) -> Left | None:
+        """What one brand refuses must not keep the person in the ones after it."""
+        try:
+            async with self._database.write(brand) as tx:
+                return await self._leave(tx, brand, member_id, caller)
+        except VitrinError as refusal:
+            return Left(brand_id=brand, keys_revoked=0, keys_made=(), refused=refusal)
 
     async def _owned(self, caller: Principal) -> list[BrandId]:
         _, found = await self.organisation(caller)
@@ -245,6 +260,8 @@ class People:
         before = await people.lock_member(tx, brand_id, member_id)
         if before is None or before.removed_at is not None:
             return None
+        if brand_id == caller.brand_id:
+            await _may_give(tx, caller, before.role)
         if before.role == "owner":
             await _somebody_else_owns(tx, brand_id, member_id, now)
         keys = await people.lock_member_keys(tx, brand_id, member_id)
@@ -259,10 +276,14 @@ class People:
         return Left(brand_id=brand_id, keys_revoked=len(keys), keys_made=made)
 
 
-async def _may_manage(tx: WriteSession, caller: Principal) -> Any:
-    """A person is a matter of the live brand. Raises LiveKeyNeeded; answers the caller's key, locked."""
+def _not_with_a_test_key(caller: Principal) -> None:
     if caller.mode == "test":
         raise LiveKeyNeeded
+
+
+async def _may_manage(tx: WriteSession, caller: Principal) -> Any:
+    """A person is a matter of the live brand. Raises LiveKeyNeeded; answers the caller's key, locked."""
+    _not_with_a_test_key(caller)
     key = await repository.lock_key(tx, caller.brand_id, caller.key_id, modes=(caller.mode,))
     if key is None or key.revoked_at is not None:
         raise MemberNotFound("The calling key is gone.")

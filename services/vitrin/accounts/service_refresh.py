@@ -21,13 +21,18 @@ from vitrin.accounts.metrics_oauth import ENDING, REFRESHES
 from vitrin.accounts.service_apps import Apps
 from vitrin.accounts.service_connections import sealed_columns
 from vitrin.accounts.service_consents import REFUSALS
-from vitrin.accounts.service_grants import Grants, ends_at, refresh_binding, refresh_columns, told
+from vitrin.accounts.service_grants import (
+    Grants,
+    ends_at,
+    is_stopped,
+    refresh_binding,
+    refresh_columns,
+    told,
+)
 from vitrin.accounts.service_leases import ALL_MODES, Leases
-from vitrin.kit.access.outgoing import HOUSE
 from vitrin.kit.clock import Clock
 from vitrin.kit.crypto import CannotOpen, Sealed, TokenCipher
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
-from vitrin.kit.db.session import ReadSession
 from vitrin.kit.ids import BrandId, ConnectionId
 from vitrin.kit.logs import get_logger
 from vitrin.platforms.base import PlatformFailure
@@ -104,7 +109,7 @@ class Refresher:
                 return Renewal("gone")
             if token.claimed_until is not None and token.claimed_until > now:
                 return Renewal("claimed")
-            if await _stopped(tx, brand_id, connection.platform):
+            if await is_stopped(tx, brand_id, connection.platform):
                 changes = {"refresh_at": now + STOPPED_LOOK_AGAIN}
                 await repository_oauth.change_token(tx, brand_id, connection_id, changes)
                 return Renewal("stopped", "Everything outgoing is stopped: no platform hears of us.")
@@ -154,7 +159,7 @@ class Refresher:
             return Renewal("not_extended")
         async with self._database.write(brand_id) as tx:
             before = await repository.lock_connection(tx, brand_id, connection_id, modes=ALL_MODES)
-            if not _same_token(before, connection):
+            if before is None or not _same_token(before, connection):
                 return Renewal("gone", MEANWHILE)
             columns = {
                 **sealed_columns(self._cipher, connection_id, tokens.access_token),
@@ -254,12 +259,6 @@ class Refresher:
 def _same_token(there: Any | None, claimed: Any) -> bool:
     """A late answer of the platform is about the token that was claimed; a newer one is none of its business."""
     return there is not None and bytes(there.token_ciphertext) == bytes(claimed.token_ciphertext)
-
-
-async def _stopped(session: ReadSession, brand_id: BrandId, platform: str) -> bool:
-    """The switches of the house, the brand, and the brand on the platform."""
-    rows = await repository.switches(session, (HOUSE, brand_id))
-    return any(row.stopped and row.platform in ("", platform) for row in rows)
 
 
 class RenewalLoop:

@@ -94,8 +94,9 @@ async def callback(request: Request, platform: str) -> Response:
 
 
 @router.get("/connections/{connection_id}/assets")
-async def list_assets(request: Request, caller: Reader, connection_id: UUID) -> AssetList:
-    """What the consent reaches: businesses, catalogs, pixels or tags, ad accounts, pages. Asked of the platform now."""
+async def list_assets(request: Request, caller: Writer, connection_id: UUID) -> AssetList:
+    """What the consent reaches: businesses, catalogs, pixels or tags, ad accounts, pages. Asked of the platform now:
+    503 `outgoing_stopped` while everything outgoing is stopped, `platform_silent` after 20 s."""
     return AssetList.of(await _parts(request).choice.reachable(caller, ConnectionId(connection_id)))
 
 

@@ -21,6 +21,7 @@ from vitrin.accounts.schemas_people import (
     NewInvitation,
     Organisation,
     Removal,
+    StillThere,
     Welcome,
 )
 from vitrin.accounts.service_people import People
@@ -64,19 +65,19 @@ async def list_members(
     size = page_limit(request, limit)
     rows = await people_of(request).members(caller, after=position_of(cursor), limit=size + 1)
     more = encode_cursor({"i": str(rows[size - 1].member_id)}) if len(rows) > size else None
-    return Page(data=[Member.of(row) for row in rows[:size]], next_cursor=more)
+    return Page(data=[Member.of(row, caller) for row in rows[:size]], next_cursor=more)
 
 
 @router.get("/members/{member_id}", summary="One person")
 async def read_member(request: HttpRequest, caller: Reader, member_id: UUID) -> Member:
-    return Member.of(await people_of(request).member(caller, member_id))
+    return Member.of(await people_of(request).member(caller, member_id), caller)
 
 
 @router.patch("/members/{member_id}", summary="Change a person's role")
 async def change_member(request: HttpRequest, caller: Writer, member_id: UUID, body: MemberPatch) -> Member:
     """The person's own keys have the new role in every service within a second. 409 `last_owner_key` when nobody else
     has a live owner key."""
-    return Member.of(await people_of(request).change_role(caller, member_id, body.role))
+    return Member.of(await people_of(request).change_role(caller, member_id, body.role), caller)
 
 
 @router.delete("/members/{member_id}", summary="Remove a person")
@@ -101,6 +102,8 @@ async def remove_member(
                 brand_id=one.brand_id,
                 keys_revoked=one.keys_revoked,
                 keys_made=[KeyMade(id=key.key_id, name=key.name, role=key.role) for key in one.keys_made],
+                refused=one.refused
+                and StillThere(code=one.refused.code, detail=one.refused.detail, fix=one.refused.fix),
             )
             for one in left
         ]
@@ -122,13 +125,13 @@ async def list_invitations(
     size = page_limit(request, limit)
     rows = await people_of(request).invitations(caller, after=position_of(cursor), limit=size + 1)
     more = encode_cursor({"i": str(rows[size - 1].invitation_id)}) if len(rows) > size else None
-    return Page(data=[Invitation.of(row) for row in rows[:size]], next_cursor=more)
+    return Page(data=[Invitation.of(row, caller) for row in rows[:size]], next_cursor=more)
 
 
 @router.delete("/invitations/{invitation_id}", summary="Withdraw an invitation")
 async def revoke_invitation(request: HttpRequest, caller: Writer, invitation_id: UUID) -> Invitation:
     """Repeating it changes nothing. 409 `invitation_ended` once it was accepted."""
-    return Invitation.of(await people_of(request).withdraw(caller, invitation_id))
+    return Invitation.of(await people_of(request).withdraw(caller, invitation_id), caller)
 
 
 @welcome_router.post(
