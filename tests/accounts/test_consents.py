@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import html
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -425,3 +426,12 @@ async def test_the_forecast_of_pasted_tokens(meta: Person) -> None:
     assert changed.json()["token"]["renewal"] == "not_needed"
     renewed = await meta.shop.call("POST", f"/v1/connections/{made.json()['id']}:renew")
     assert (renewed.status_code, renewed.json()["code"]) == (409, "not_by_consent")
+
+
+async def test_the_pages_name_the_brand(meta: Person) -> None:
+    for decision, status in (("approve", 200), ("deny", None)):
+        started = await meta.start()
+        location = await meta.decide(started["authorize_url"], decision=decision)
+        page = await meta.back(location, accept="text/html")
+        assert status in (None, page.status_code)
+        assert f"<b>{html.escape(meta.shop.brand['name'])}</b>" in page.text

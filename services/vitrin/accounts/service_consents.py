@@ -153,6 +153,16 @@ class Consents:
             raise AttemptNotFound
         return row
 
+    async def brand_name(self, platform: str, state: str) -> str:
+        """For whom the consent was asked, whatever became of it; "" for a state that is none of ours."""
+        async with self._database.lookup() as session:
+            row = await repository_oauth.find_attempt(session, _hash(state))
+        if row is None or row.platform != platform:
+            return ""
+        async with self._database.read(BrandId(row.brand_id)) as session:
+            brand = await repository.brand(session, BrandId(row.brand_id))
+        return str(brand.name) if brand is not None else ""
+
     async def finish(self, platform: str, answer: Mapping[str, str]) -> Granted:
         """What the platform sent to the callback. Raises the tree of `errors_oauth`, and nothing is connected then."""
         row = await self._take(platform, answer.get("state", ""))

@@ -88,9 +88,11 @@ async def callback(request: Request, platform: str) -> Response:
     except VitrinError as refusal:
         if "application/json" in request.headers.get("accept", ""):
             raise
-        return HTMLResponse(pages.refused(refusal), status_code=refusal.status, headers=pages.HEADERS)
+        brand = await _parts(request).consents.brand_name(platform, answer.get("state", ""))
+        return HTMLResponse(pages.refused(refusal, brand), status_code=refusal.status, headers=pages.HEADERS)
     title = PLATFORMS[granted.connection.platform].title
-    return HTMLResponse(pages.connected(granted, title), headers=pages.HEADERS)
+    brand = await _parts(request).consents.brand_name(platform, answer.get("state", ""))
+    return HTMLResponse(pages.connected(granted, title, brand), headers=pages.HEADERS)
 
 
 @router.get("/connections/{connection_id}/assets")
