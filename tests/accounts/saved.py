@@ -58,6 +58,14 @@ def rows_of(settings: AccountsSettings, table: str, connection_id: str) -> list[
         return connection.execute(statement, (connection_id,)).fetchall()
 
 
+def set_of(settings: AccountsSettings, table: str, connection_id: str, **columns: object) -> None:
+    """Changes a row behind the service's back, as a fault would."""
+    names = ", ".join(f"{name} = %s" for name in columns)
+    with _connect(settings) as connection:
+        statement = f"update {table} set {names} where connection_id = %s"
+        connection.execute(statement, (*columns.values(), connection_id))
+
+
 def forget_tokens(settings: AccountsSettings) -> None:
     """Nothing of a sandbox that is gone is due any more."""
     with _connect(settings) as connection:

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import html
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -239,6 +240,31 @@ async def test_a_platform_that_does_not_answer_is_told_from_a_refusal(meta: Pers
     assert (await meta.consent())["state"] == "connected"
 
 
+async def test_while_everything_outgoing_is_stopped_no_platform_is_asked(meta: Person) -> None:
+    waiting = await meta.consent()
+    assets = f"/v1/connections/{waiting['connection_id']}/assets"
+    started = await meta.start()
+    location = await meta.decide(started["authorize_url"])
+    stopped = await meta.shop.call("POST", "/v1/outgoing:stop", {"reason": "test"})
+    assert stopped.is_success, stopped.text
+    for answer in (await meta.back(location), await meta.shop.call("GET", assets)):
+        assert (answer.status_code, answer.json()["code"]) == (503, "outgoing_stopped")
+
+
+async def test_a_person_who_was_demoted_meanwhile_connects_nothing(meta: Person) -> None:
+    shop = meta.shop
+    body = {"email": "ada@shop.example", "role": "owner"}
+    invited = (await shop.call("POST", "/v1/invitations", body)).json()
+    acceptance = {"token": invited["token"], "name": "Ada"}
+    ada = (await shop.http.post("/v1/invitations:accept", json=acceptance)).json()
+    start = {"platform": "meta", "mode": "sandbox"}
+    started = await shop.call("POST", "/v1/connections:authorize", start, key=ada["key"]["key"])
+    location = await meta.decide(started.json()["authorize_url"])
+    await shop.call("PATCH", f"/v1/members/{ada['member']['id']}", {"role": "editor"})
+    answer = await meta.back(location)
+    assert answer.json()["code"] == "oauth_key_gone"
+
+
 async def test_a_key_that_was_revoked_meanwhile_connects_nothing(meta: Person) -> None:
     made = await meta.shop.call(
         "POST", "/v1/api-keys", {"name": "k", "kind": "secret", "mode": "live", "role": "owner"}
@@ -400,3 +426,12 @@ async def test_the_forecast_of_pasted_tokens(meta: Person) -> None:
     assert changed.json()["token"]["renewal"] == "not_needed"
     renewed = await meta.shop.call("POST", f"/v1/connections/{made.json()['id']}:renew")
     assert (renewed.status_code, renewed.json()["code"]) == (409, "not_by_consent")
+
+
+async def test_the_pages_name_the_brand(meta: Person) -> None:
+    for decision, status in (("approve", 200), ("deny", None)):
+        started = await meta.start()
+        location = await meta.decide(started["authorize_url"], decision=decision)
+        page = await meta.back(location, accept="text/html")
+        assert status in (None, page.status_code)
+        assert f"<b>{html.escape(meta.shop.brand['name'])}</b>" in page.text

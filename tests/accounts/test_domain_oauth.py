@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from vitrin.accounts import domain_oauth as rules
+from vitrin.platforms.base import FailureKind, PlatformFailure
+from vitrin.platforms.oauth import LIFETIME_S_MAX, lifetime_of, secrets_of, token_of, without
 
 NOW = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -75,3 +77,20 @@ def test_what_a_renewal_brings(
     before: datetime | None, after: datetime | None, same: bool, longer: bool
 ) -> None:
     assert rules.lives_longer(before=before, after=after, same_token=same) is longer
+
+
+def test_an_odd_answer_of_a_token_endpoint_is_a_failure_or_a_date() -> None:
+    assert lifetime_of({"expires_in": 10**12}, "expires_in") == LIFETIME_S_MAX
+    assert lifetime_of({"expires_in": True}, "expires_in") is None
+    assert token_of({}, "access_token") == ""
+    for odd in ("t\u00f6ken", "to ken", "token\n"):
+        with pytest.raises(PlatformFailure):
+            token_of({"access_token": odd}, "access_token")
+
+
+def test_a_platform_that_repeats_a_secret_is_not_quoted_with_it() -> None:
+    form = {"client_id": "app", "client_secret": "s3cr/et", "code": "c0de", "refresh_token": ""}
+    said = PlatformFailure(FailureKind.AUTH, code="x", message="app: s3cr/et s3cr%2Fet c0de")
+    told = without(said, secrets_of(form))
+    assert told.message.startswith("app: ")
+    assert not [one for one in ("s3cr", "c0de") if one in told.message]

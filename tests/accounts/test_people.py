@@ -14,6 +14,7 @@ from tests.accounts.conftest import MovingClock, Shop, open_shop
 from tests.accounts.saved import audit_of, events_of, whole_text
 from vitrin.accounts import models
 from vitrin.accounts.settings import AccountsSettings
+from vitrin.kit.clock import system_clock
 from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.ids import BrandId, new_uuid
 from vitrin.protos.accounts.v1 import events_pb2
@@ -26,8 +27,12 @@ async def invite(shop: Shop, *, key: str | None = None, **fields: Any) -> Any:
     return await shop.call("POST", "/v1/invitations", body, key=key)
 
 
-async def accept(shop: Shop, token: str, *, name: str = "Ada", key: str | None = None) -> httpx.Response:
+async def accept(
+    shop: Shop, token: str, *, name: str = "Ada", key: str | None = None, secret: str | None = None
+) -> httpx.Response:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
+    if secret is not None:
+        headers["Idempotency-Key"] = secret
     body = {"token": token, "name": name}
     return await shop.http.post("/v1/invitations:accept", json=body, headers=headers)
 
@@ -84,16 +89,21 @@ async def test_accepting_again_gets_the_same_answer_and_nobody_else_gets_in(
     shop: Shop, clock: MovingClock
 ) -> None:
     token = (await invite(shop)).json()["token"]
-    answers = await asyncio.gather(*(accept(shop, token) for _ in range(3)))
+    secret = str(new_uuid())
+    answers = await asyncio.gather(*(accept(shop, token, secret=secret) for _ in range(3)))
     done = [answer for answer in answers if answer.status_code == 201]
     assert {answer.status_code for answer in answers} <= {201, 409}
     assert len({answer.content for answer in done}) == 1
-    assert (await accept(shop, token)).content == done[0].content
+    assert (await accept(shop, token, secret=secret)).content == done[0].content
+    for guess in (None, "x" * 16):
+        spied = await accept(shop, token, secret=guess)
+        assert (spied.status_code, spied.json()["code"]) == (409, "invitation_ended")
+    assert (await accept(shop, token, secret="short")).status_code == 422
     assert len((await shop.call("GET", "/v1/members")).json()["data"]) == 1
-    other = await accept(shop, token, name="Eve")
+    other = await accept(shop, token, name="Eve", secret=secret)
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
     clock.ahead = timedelta(hours=25)
-    late = await accept(shop, token)
+    late = await accept(shop, token, secret=secret)
     assert (late.status_code, late.json()["code"]) == (409, "invitation_ended")
 
 
@@ -169,6 +179,7 @@ async def test_whoever_leaves_has_no_key_any_more(shop: Shop, accounts_settings:
                 "brand_id": shop.id,
                 "keys_revoked": 2,
                 "keys_made": [{"id": made["id"], "name": "Import", "role": "editor"}],
+                "refused": None,
             }
         ]
     }
@@ -202,6 +213,69 @@ async def test_a_role_changes_with_its_keys_and_the_last_owner_stays(shop: Shop)
     assert (key["role"], key["scopes"]) == ("viewer", scopes)
     mine = await shop.call("POST", f"/v1/api-keys/{ada['key']['id']}:rotate", {"overlap_s": 0}, key=own)
     assert (mine.status_code, mine.json()["role"]) == (201, "viewer")
+
+
+async def test_nobody_rotates_the_own_key_of_somebody_else(shop: Shop) -> None:
+    ada, bob = await join(shop, role="owner"), await join(shop, email="b@shop.example", role="owner")
+    path = f"/v1/api-keys/{ada['key']['id']}"
+    for key in (bob["key"]["key"], shop.live):
+        refused = await shop.call("POST", f"{path}:rotate", {}, key=key)
+        assert (refused.status_code, refused.json()["code"]) == (403, "key_of_another_person")
+    assert (await shop.call("DELETE", path, key=bob["key"]["key"])).status_code == 200
+
+
+async def test_an_invitation_does_not_outlive_the_power_of_who_made_it(shop: Shop) -> None:
+    ada = await join(shop, role="owner")
+    by_ada = await invite(shop, key=ada["key"]["key"], email="c@shop.example")
+    await shop.call("PATCH", f"/v1/members/{ada['member']['id']}", {"role": "viewer"})
+    assert (await accept(shop, by_ada.json()["token"])).json()["code"] == "invitation_ended"
+    program = {"name": "p", "mode": "live", "role": "owner"}
+    key = (await shop.call("POST", "/v1/api-keys", program)).json()
+    by_key = await invite(shop, key=key["key"], email="d@shop.example")
+    await shop.call("DELETE", f"/v1/api-keys/{key['id']}")
+    assert (await accept(shop, by_key.json()["token"])).json()["code"] == "invitation_ended"
+    ends = (system_clock() + timedelta(hours=1)).isoformat()
+    brief = (await shop.call("POST", "/v1/api-keys", program | {"expires_at": ends})).json()
+    assert (await invite(shop, key=brief["key"])).json()["code"] == "key_too_powerful"
+
+
+async def test_a_test_key_withdraws_nothing(shop: Shop) -> None:
+    made = (await invite(shop)).json()
+    assert await code(shop, shop.test, f"/v1/invitations/{made['id']}", "DELETE") == "live_key_needed"
+    for path in ("/v1/invitations", "/v1/members", f"/v1/members/{new_uuid()}"):
+        assert await code(shop, shop.test, path) == "live_key_needed"
+    ada = await join(shop, email="b@shop.example")
+    seen = await shop.call("GET", "/v1/invitations", key=ada["key"]["key"])
+    assert "@" not in seen.text
+    audit = (await shop.call("GET", "/v1/audit", key=shop.test)).json()["data"]
+    assert not [one for one in audit if one["object"].startswith(("member:", "invitation:"))]
+
+
+async def test_leaving_everywhere_goes_on_behind_a_brand_that_refuses(shop: Shop) -> None:
+    second, third = await second_brand(shop), await second_brand(shop)
+    ada = await join(shop, role="owner")
+    own = ada["key"]["key"]
+    bob = await join(shop, email="b@shop.example")
+    for brand in (second, third):
+        await join(brand, own=own, role="owner")
+        await join(brand, own=bob["key"]["key"], email="b@shop.example", role="owner")
+    alone = sorted([second, third], key=lambda one: one.id)[0]
+    first = (await alone.call("GET", "/v1/members")).json()["data"]
+    keys = (await alone.call("GET", "/v1/api-keys")).json()["data"]
+    theirs = [one["id"] for one in keys if one["member_id"] == ada["member"]["id"]]
+    assert len(first) == 2
+    await alone.call("DELETE", f"/v1/api-keys/{theirs[0]}")
+    bobs = [one for one in keys if one["member_id"] == bob["member"]["id"]]
+    assert len(bobs) == 1
+    machine = alone.live.split("_")[2]
+    ends = (system_clock() + timedelta(hours=2)).isoformat()
+    rotated = await alone.call("POST", f"/v1/api-keys/{machine}:rotate", {"expires_at": ends})
+    assert rotated.status_code == 201, rotated.text
+    left = await shop.call("DELETE", f"/v1/members/{bob['member']['id']}?everywhere=true", key=own)
+    told = {one["brand_id"]: one["refused"] for one in left.json()["data"]}
+    assert told[alone.id]["code"] == "last_owner_key"
+    assert [brand for brand, refused in told.items() if refused] == [alone.id]
+    assert len(told) == 3
 
 
 async def second_brand(shop: Shop) -> Shop:

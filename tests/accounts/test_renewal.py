@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -13,16 +14,17 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.accounts.conftest import MovingClock
 from tests.accounts.consenting import House, Person, a_house
-from tests.accounts.saved import audit_of, events_of, rows_of, whole_text
+from tests.accounts.saved import audit_of, events_of, rows_of, set_of, whole_text
 from tests.support.sandbox import running_sandbox
 from vitrin.accounts.errors import TokenExpired
 from vitrin.accounts.errors_oauth import AssetsNotChosen, RenewalUnderWay
 from vitrin.accounts.models_oauth import oauth_apps, oauth_attempts, oauth_tokens
-from vitrin.accounts.service_refresh import RenewalLoop
+from vitrin.accounts.service_refresh import Renewal, RenewalLoop
 from vitrin.accounts.settings import AccountsSettings
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
 from vitrin.kit.ids import BrandId, ConnectionId
 from vitrin.kit.metrics import exposition
+from vitrin.platforms.oauth import Tokens
 from vitrin.protos.accounts.v1 import events_pb2
 
 
@@ -338,3 +340,31 @@ async def test_a_token_that_a_platform_repeats_is_masked(meta: Person) -> None:
     )
     assert (await meta.read(made["id"]))["last_error"] == "190: Malformed access token ***"
     assert token not in whole_text(meta.house.settings)
+
+
+async def test_a_late_answer_does_not_touch_a_newer_consent(house: House, meta: Person) -> None:
+    made = await meta.connect()
+    brand_id, connection_id = ids(meta, made)
+    held = await house.parts.refresher._claim(brand_id, connection_id)
+    assert not isinstance(held, Renewal)
+    await meta.consent(connection_id=made["id"])
+    [before] = rows_of(house.settings, "oauth_tokens", made["id"])
+    await house.parts.refresher._failed(held, Renewal("refused", "No."))
+    same = Tokens(access_token=house.parts.refresher._grants.token_of(held.connection), expires_in_s=60)
+    assert (await house.parts.refresher._take(held, same)).outcome == "gone"
+    assert rows_of(house.settings, "oauth_tokens", made["id"]) == [before]
+
+
+async def test_one_token_that_breaks_the_renewal_keeps_no_other_from_it(
+    house: House, loop: RenewalLoop, meta: Person, pinterest: Person
+) -> None:
+    broken, whole = await meta.connect(), await pinterest.connect()
+    pairs = [ids(meta, broken), ids(pinterest, whole)]
+    before = await pinterest.leased(whole["id"])
+
+    set_of(house.settings, "connections", broken["id"], platform="nowhere")
+    await loop._renew_all([SimpleNamespace(brand_id=b, connection_id=c) for b, c in pairs])
+    assert await pinterest.leased(whole["id"]) != before
+    [put_off] = rows_of(house.settings, "oauth_tokens", broken["id"])
+    assert "log of accounts" in str(put_off)
+    set_of(house.settings, "connections", broken["id"], platform="meta")

@@ -90,13 +90,18 @@ async def test_a_key_is_rotated_once_and_only_while_it_lives(shop: Shop, clock: 
         assert (await rotate(shop, new["id"], **body)).status_code == 422
 
 
-async def test_the_last_owner_key_can_be_rotated_by_itself(shop: Shop) -> None:
+async def test_the_last_owner_key_can_be_rotated_by_itself(shop: Shop, clock: MovingClock) -> None:
     mine = shop.live.split("_")[2]
+    soon = (clock() + timedelta(hours=1)).isoformat()
+    lockout = await rotate(shop, mine, expires_at=soon)
+    assert (lockout.status_code, lockout.json()["code"]) == (409, "last_owner_key")
     answer = await rotate(shop, mine, overlap_s=0)
     assert answer.status_code == 201
-    assert await works(shop, shop.live) == (401, "key_revoked")
+    assert await works(shop, shop.live) == (200, None)  # the answer may be lost
     last = await shop.call("DELETE", f"/v1/api-keys/{answer.json()['id']}", key=answer.json()["key"])
     assert (last.status_code, last.json()["code"]) == (409, "last_owner_key")
+    clock.ahead = timedelta(minutes=6)
+    assert await works(shop, shop.live) == (401, "key_expired")
 
 
 async def test_a_key_that_ends_hands_its_life_on_but_no_more(shop: Shop, clock: MovingClock) -> None:

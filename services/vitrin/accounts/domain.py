@@ -115,6 +115,10 @@ def excess(creator: Power, new: Power) -> str | None:
 
 INVITATION_S: Final = 7 * 24 * 3600
 OVERLAP_S_DEFAULT: Final = 24 * 3600
+OVERLAP_S_OF_ITSELF: Final = 300
+"""At least, for a key that rotates itself: when the answer is lost, the old key can still revoke the new one."""
+HEIR_LIVES: Final = timedelta(seconds=OVERLAP_S_DEFAULT)
+"""A key that is rotated away or ends sooner does not keep a brand from being locked out."""
 OVERLAP_S_MAX: Final = 7 * 24 * 3600
 
 

@@ -38,6 +38,11 @@ class KeyTooPowerful(Forbidden):
     fix = "Use a key with at least the power of the new one."
 
 
+class KeyOfAnother(Forbidden):
+    code, title = "key_of_another_person", "This is the own key of another person"
+    fix = "The person rotates it, with that key; an owner can revoke it."
+
+
 class OrganisationNotFound(NotFound):
     code, title = "organisation_not_found", "There is no such organisation"
     fix = "Leave 'organisation_id' out for a new one."
@@ -67,7 +72,10 @@ class InvitationInvalid(Unauthenticated):
 
 
 class InvitationEnded(Conflict):
-    code, title = "invitation_ended", "The invitation was accepted, withdrawn or has expired"
+    code, title = (
+        "invitation_ended",
+        "The invitation was accepted, withdrawn, has expired or lost its inviter",
+    )
     fix = "Ask for a new one."
 
 

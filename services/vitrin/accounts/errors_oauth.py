@@ -68,6 +68,11 @@ class PlatformSilent(Unavailable):
     fix = "Nothing was connected. Start again in a while."
 
 
+class OutgoingStopped(Unavailable):
+    code, title = "outgoing_stopped", "Everything outgoing is stopped, so no platform is asked"
+    fix = "Start again once it is resumed: see GET /v1/outgoing."
+
+
 class AttemptNotFound(NotFound):
     code, title = "attempt_not_found", "There is no such consent"
     fix = "Outcomes are kept for a day."

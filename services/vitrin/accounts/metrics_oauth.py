@@ -9,7 +9,7 @@ CONSENTS = counter(
 )
 REFRESHES = counter(
     "vitrin_accounts_token_refreshes_total",
-    "Renewals of tokens by how they ended: renewed, not_extended (no longer life to have), refused, silent.",
+    "Renewals of tokens by how they ended: renewed, not_extended (no longer life to have), refused, silent, error.",
     ("platform", "outcome"),
 )
 ENDING = gauge(

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, any_, exists, insert, literal, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_keep
 
-from vitrin.accounts.domain import OWNER_SCOPE
+from vitrin.accounts.domain import HEIR_LIVES, OWNER_SCOPE
 from vitrin.accounts.domain_oauth import CHOOSE_ASSETS
 from vitrin.accounts.models import (
     api_key_uses,
@@ -102,14 +102,15 @@ async def keys_page(
 async def has_other_owner_key(
     session: ReadSession, brand_id: BrandId, key_id: KeyId, *, modes: tuple[str, ...], now: datetime
 ) -> bool:
-    """Another secret key that can manage the brand now."""
+    """Another secret key that can manage the brand, and for longer than HEIR_LIVES."""
     others = _keys(brand_id, modes).where(
         api_keys.c.key_id != key_id,
         api_keys.c.kind == "secret",
         api_keys.c.role == "owner",
         literal(OWNER_SCOPE) == any_(api_keys.c.scopes),
         api_keys.c.revoked_at.is_(None),
-        or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now),
+        api_keys.c.rotated_to.is_(None),
+        or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now + HEIR_LIVES),
     )
     return bool(await session.scalar(select(exists(others))))
 

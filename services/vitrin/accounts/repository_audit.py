@@ -50,6 +50,9 @@ async def page(
     if hidden_mode is not None:
         mode = func.coalesce(_ENTRY.after.op("->>")("mode"), _ENTRY.before.op("->>")("mode"), "")
         statement = statement.where(mode != hidden_mode)
+        if hidden_mode == "live":  # people are a matter of the live brand
+            for people in ("member:", "invitation:"):
+                statement = statement.where(~func.starts_with(_ENTRY.subject, people))
     if before is not None:
         statement = statement.where(tuple_(_ENTRY.at, _ENTRY.audit_id) < tuple_(*before))
     ordered = statement.order_by(_ENTRY.at.desc(), _ENTRY.audit_id.desc())

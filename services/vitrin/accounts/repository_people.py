@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import any_, delete, exists, func, insert, literal, or_, select, text, update
 
-from vitrin.accounts.domain import OWNER_SCOPE
+from vitrin.accounts.domain import HEIR_LIVES, OWNER_SCOPE
 from vitrin.accounts.lookups import LOOKUP_INVITATION, LOOKUP_MEMBER
 from vitrin.accounts.models import api_keys, brands, invitations, members, organisations
 from vitrin.kit.db.session import ReadSession, WriteSession
@@ -111,7 +111,7 @@ async def keys_made_by(
 async def has_owner_key_beside(
     session: ReadSession, brand_id: BrandId, member_id: UUID, *, now: datetime
 ) -> bool:
-    """A live key, not of this person, that can manage the brand now."""
+    """A live key, not of this person, that can manage the brand for longer than HEIR_LIVES."""
     others = select(api_keys.c.key_id).where(
         api_keys.c.brand_id == brand_id,
         api_keys.c.member_id.is_distinct_from(member_id),
@@ -120,7 +120,8 @@ async def has_owner_key_beside(
         api_keys.c.role == "owner",
         literal(OWNER_SCOPE) == any_(api_keys.c.scopes),
         api_keys.c.revoked_at.is_(None),
-        or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now),
+        api_keys.c.rotated_to.is_(None),
+        or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now + HEIR_LIVES),
     )
     return bool(await session.scalar(select(exists(others))))
 

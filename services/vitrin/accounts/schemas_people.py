@@ -7,8 +7,9 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from vitrin.accounts.domain import Role
+from vitrin.accounts.domain import OWNER_SCOPE, Role
 from vitrin.accounts.schemas import Name, NewKey, Request, Text
+from vitrin.kit.access import Principal
 
 EMAIL_LENGTH_MAX = 254
 TOKEN_LENGTH_MAX = 200
@@ -22,6 +23,10 @@ def _looks_like_an_address(text: str) -> str:
 
 
 Email = Annotated[Text, Field(max_length=EMAIL_LENGTH_MAX), AfterValidator(_looks_like_an_address)]
+
+
+def manages_people(caller: Principal) -> bool:
+    return OWNER_SCOPE in caller.scopes
 
 
 class BrandOfOrganisation(BaseModel):
@@ -48,14 +53,17 @@ class Member(BaseModel):
     id: UUID = Field(description="The same person has the same id in every brand of the organisation.")
     version: int
     name: str = Field(description="Empty once the person has left.")
-    email: str = Field(description="Empty once the person has left.")
+    email: str = Field(description="Empty once the person has left, and without accounts:write.")
     role: Role
     joined_at: datetime
     removed_at: datetime | None
 
     @classmethod
-    def of(cls, row: Any) -> "Member":
+    def of(cls, row: Any, caller: Principal | None = None) -> "Member":
+        """The e-mail address for whoever manages people, and for the person; with no `caller`, for the person."""
         fields = {name: getattr(row, name) for name in cls.model_fields if name != "id"}
+        if caller is not None and not (caller.member_id == str(row.member_id) or manages_people(caller)):
+            fields["email"] = ""
         return cls(id=row.member_id, **fields)
 
 
@@ -70,6 +78,12 @@ class KeyMade(BaseModel):
     role: str
 
 
+class StillThere(BaseModel):
+    code: str
+    detail: str
+    fix: str
+
+
 class Departure(BaseModel):
     """What a removal did in one brand."""
 
@@ -77,6 +91,9 @@ class Departure(BaseModel):
     keys_revoked: int = Field(description="Of the person's own keys.")
     keys_made: list[KeyMade] = Field(
         description="Keys of programs that the person made, has seen, and that still work: rotate them."
+    )
+    refused: StillThere | None = Field(
+        default=None, description="Why the person is still a member of this brand; null where it was left."
     )
 
 
@@ -92,7 +109,7 @@ class InvitationCreate(Request):
 
 class Invitation(BaseModel):
     id: UUID
-    email: str = Field(description="Empty once the invitation has ended.")
+    email: str = Field(description="Empty once the invitation has ended, and without accounts:write.")
     role: Role
     outcome: str = Field(description="open, accepted, revoked; an open one past `expires_at` is void.")
     created_at: datetime
@@ -105,8 +122,9 @@ class Invitation(BaseModel):
         return {"id": row.invitation_id} | {name: getattr(row, name) for name in names}
 
     @classmethod
-    def of(cls, row: Any) -> "Invitation":
-        return cls(**cls.fields_of(row))
+    def of(cls, row: Any, caller: Principal) -> "Invitation":
+        hidden = {} if manages_people(caller) else {"email": ""}
+        return cls(**cls.fields_of(row) | hidden)
 
 
 class NewInvitation(Invitation):

@@ -153,6 +153,16 @@ class Consents:
             raise AttemptNotFound
         return row
 
+    async def brand_name(self, platform: str, state: str) -> str:
+        """For whom the consent was asked, whatever became of it; "" for a state that is none of ours."""
+        async with self._database.lookup() as session:
+            row = await repository_oauth.find_attempt(session, _hash(state))
+        if row is None or row.platform != platform:
+            return ""
+        async with self._database.read(BrandId(row.brand_id)) as session:
+            brand = await repository.brand(session, BrandId(row.brand_id))
+        return str(brand.name) if brand is not None else ""
+
     async def finish(self, platform: str, answer: Mapping[str, str]) -> Granted:
         """What the platform sent to the callback. Raises the tree of `errors_oauth`, and nothing is connected then."""
         row = await self._take(platform, answer.get("state", ""))
@@ -207,6 +217,7 @@ class Consents:
         code = answer.get("code", "")
         if not code:
             raise CodeMissing
+        await self._grants.check_outgoing(brand_id, row.platform)
         app = await self._apps.that_was(brand_id, row.platform, row.mode, row.app_id)
         if app is None:
             raise CodeRefused("The app that asked is not configured any more.")
@@ -239,6 +250,8 @@ class Consents:
         gone = key is None or key.revoked_at is not None
         if gone or (key is not None and key.expires_at is not None and key.expires_at <= now):
             raise StarterGone
+        if key is not None and domain.OWNER_SCOPE not in key.scopes:
+            raise StarterGone("The key that started it may not connect any more.")
 
     def _verifier(self, row: Any) -> str | None:
         if row.verifier_key_id is None:

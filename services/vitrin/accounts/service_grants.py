@@ -1,22 +1,24 @@
 """What a consent leaves behind: a connection that waits for its choice, or one that lives on with a new token; and
 what its token can reach."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from vitrin.accounts import audit, domain, domain_oauth, events, repository, repository_oauth
 from vitrin.accounts.domain_oauth import CHOOSE_ASSETS
 from vitrin.accounts.errors import BrandNotFound, ConnectionNotFound
-from vitrin.accounts.errors_oauth import AssetsUnreadable, OtherAccount, PlatformSilent
+from vitrin.accounts.errors_oauth import AssetsUnreadable, OtherAccount, OutgoingStopped, PlatformSilent
 from vitrin.accounts.service_connections import sealed_columns
 from vitrin.accounts.service_leases import ALL_MODES
+from vitrin.kit.access.outgoing import HOUSE
 from vitrin.kit.clock import Clock
 from vitrin.kit.crypto import Sealed, TokenCipher
 from vitrin.kit.db.database import AppDatabase
-from vitrin.kit.db.session import WriteSession
+from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.http_client import PlatformHttp
 from vitrin.kit.ids import BrandId, ConnectionId, new_uuid
 from vitrin.kit.logs import MASK, mask_text
@@ -25,6 +27,9 @@ from vitrin.platforms.oauth import Asset, Reach, Tokens
 from vitrin.platforms.registry import OAUTH, PLATFORMS
 
 FOR_SOMEBODY = frozenset({FailureKind.AUTH, FailureKind.PERMISSION})
+
+ASSETS_TIMEOUT_S: Final = 20.0
+"""Of all the calls together: somebody waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,16 +124,29 @@ class Grants:
         return Granted(connection=after, again=True)
 
     async def assets(self, connection: Any, token: str, scopes: frozenset[str]) -> list[Asset]:
-        """What the token can reach now. AssetsUnreadable, PlatformSilent."""
+        """What the token can reach now, within ASSETS_TIMEOUT_S. OutgoingStopped, AssetsUnreadable, PlatformSilent."""
+        await self.check_outgoing(BrandId(connection.brand_id), connection.platform)
         title = PLATFORMS[connection.platform].title
         reach = self.reach(BrandId(connection.brand_id), connection.base_url)
         try:
-            return await OAUTH[connection.platform].assets(reach, token, scopes)
+            async with asyncio.timeout(ASSETS_TIMEOUT_S):
+                return await OAUTH[connection.platform].assets(reach, token, scopes)
+        except TimeoutError as late:
+            raise PlatformSilent(
+                f"{title} did not list everything within {ASSETS_TIMEOUT_S:.0f} s.",
+                fix="Try again in a while.",
+            ) from late
         except PlatformFailure as failure:
             said = told(failure, token)
             if failure.kind in FOR_SOMEBODY:
                 raise AssetsUnreadable(f"{title} says: {said}", fix=failure.fix or None) from failure
             raise PlatformSilent(f"{title}: {said}", fix="Try again in a while.") from failure
+
+    async def check_outgoing(self, brand_id: BrandId, platform: str) -> None:
+        """OutgoingStopped while a switch of the house or the brand is off."""
+        async with self._database.read(brand_id) as session:
+            if await is_stopped(session, brand_id, platform):
+                raise OutgoingStopped
 
     def token_of(self, connection: Any) -> str:
         sealed = Sealed(
@@ -169,6 +187,12 @@ class Grants:
             before=before,
             after=row,
         )
+
+
+async def is_stopped(session: ReadSession, brand_id: BrandId, platform: str) -> bool:
+    """The switches of the house, the brand, and the brand on the platform."""
+    rows = await repository.switches(session, (HOUSE, brand_id))
+    return any(row.stopped and row.platform in ("", platform) for row in rows)
 
 
 def told(failure: PlatformFailure, *secrets: str) -> str:

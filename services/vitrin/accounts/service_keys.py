@@ -10,6 +10,7 @@ from vitrin.accounts.errors import (
     KeyInvalid,
     KeyNotActive,
     KeyNotFound,
+    KeyOfAnother,
     KeyRotated,
     KeyTooPowerful,
     LastOwnerKey,
@@ -79,8 +80,8 @@ class Keys:
         """A key of the same power; the old one dies after the overlap (in seconds; 0: at once). The moment travels with
         the key, so no service has to hear of it when it comes.
 
-        A person may rotate the own key whatever the role. KeyNotFound, KeyNotActive, KeyRotated, KeyInvalid,
-        KeyTooPowerful, ScopeMissing.
+        A person may rotate the own key whatever the role, and nobody else may: the new secret speaks as that person.
+        KeyNotFound, LastOwnerKey, KeyOfAnother, KeyNotActive, KeyRotated, KeyInvalid, KeyTooPowerful, ScopeMissing.
         """
         own = bool(caller.member_id) and key_id == caller.key_id
         if not own and domain.OWNER_SCOPE not in caller.scopes:
@@ -96,6 +97,8 @@ class Keys:
             old = await repository.lock_key(tx, caller.brand_id, key_id, modes=visible_modes(caller))
             if old is None:
                 raise KeyNotFound
+            if old.member_id is not None and str(old.member_id) != caller.member_id:
+                raise KeyOfAnother
             if old.rotated_to is not None:
                 raise KeyRotated(f"It was replaced by {old.rotated_to}.", rotated_to=old.rotated_to)
             if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
@@ -117,7 +120,11 @@ class Keys:
                 ),
             }
             scopes = _checked_scopes(wanted, now)
+            if expires_at is not None:
+                await _check_heir(tx, old, now)
             new, token = await _create(tx, caller, creator, wanted, scopes=scopes, now=now)
+            if key_id == caller.key_id:
+                overlap_s = max(overlap_s, domain.OVERLAP_S_OF_ITSELF)
             changes: dict[str, Any] = {"rotated_to": new.key_id}
             if overlap_s > 0:
                 changes["expires_at"] = domain.overlap_end(ends=old.expires_at, overlap_s=overlap_s, now=now)
@@ -149,14 +156,20 @@ class Keys:
                 raise KeyNotFound
             if before.revoked_at is not None:
                 return await repository.key(tx, caller.brand_id, key_id, modes=visible_modes(caller))
-            if domain.manages(kind=before.kind, role=before.role, scopes=before.scopes):
-                heirs = domain.heir_modes(before.mode)
-                if not await repository.has_other_owner_key(
-                    tx, caller.brand_id, key_id, modes=heirs, now=now
-                ):
-                    raise LastOwnerKey(f"It is the brand's last {before.mode} key with the role 'owner'.")
+            await _check_heir(tx, before, now)
             await _change(tx, caller, before, {"revoked_at": now}, action="key.revoke", now=now)
             return await repository.key(tx, caller.brand_id, key_id, modes=visible_modes(caller))
+
+
+async def _check_heir(tx: WriteSession, key: Any, now: datetime) -> None:
+    """LastOwnerKey when nobody else could manage the brand for long without this key."""
+    if not domain.manages(kind=key.kind, role=key.role, scopes=key.scopes):
+        return
+    heirs = domain.heir_modes(key.mode)
+    if not await repository.has_other_owner_key(
+        tx, BrandId(key.brand_id), KeyId(key.key_id), modes=heirs, now=now
+    ):
+        raise LastOwnerKey(f"It is the brand's last {key.mode} key with the role 'owner' that lasts.")
 
 
 async def _lock_creator(tx: WriteSession, caller: Principal) -> Any:

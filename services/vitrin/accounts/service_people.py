@@ -32,7 +32,8 @@ from vitrin.kit.access.tokens import Token
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.db.session import WriteSession
-from vitrin.kit.ids import BrandId, new_uuid
+from vitrin.kit.errors import VitrinError
+from vitrin.kit.ids import BrandId, KeyId, new_uuid
 
 INVITATION_KEEP: Final = timedelta(days=30)
 """After its end, whatever that was."""
@@ -47,6 +48,7 @@ class Left:
     brand_id: BrandId
     keys_revoked: int
     keys_made: Sequence[Any]
+    refused: VitrinError | None = None
 
 
 class People:
@@ -69,7 +71,11 @@ class People:
         """Ends unless it is accepted within INVITATION_S. LiveKeyNeeded, KeyTooPowerful, MemberExists."""
         now, token = self._clock(), new_invitation_token()
         async with self._database.write(caller.brand_id) as tx:
-            await _may_give(tx, caller, role)
+            key = await _may_give(tx, caller, role)
+            if key.expires_at is not None:
+                raise KeyTooPowerful(
+                    "Not possible: the calling key expires, and a person's own key does not."
+                )
             if await people.has_email(tx, caller.brand_id, email):
                 raise MemberExists(field="email")
             await people.forget_invitations(tx, caller.brand_id, before=now - INVITATION_KEEP)
@@ -91,13 +97,17 @@ class People:
         return row, token
 
     async def invitations(self, caller: Principal, *, after: UUID | None, limit: int) -> list[Any]:
+        """LiveKeyNeeded."""
+        _not_with_a_test_key(caller)
         async with self._database.read(caller.brand_id) as session:
             return await people.invitations_page(session, caller.brand_id, after=after, limit=limit)
 
     async def withdraw(self, caller: Principal, invitation_id: UUID) -> Any:
-        """Again is the same. InvitationNotFound, InvitationEnded when it was accepted."""
+        """Again is the same. LiveKeyNeeded, InvitationNotFound, InvitationEnded when it was accepted."""
         now = self._clock()
         async with self._database.write(caller.brand_id) as tx:
+            await repository.lock_brand(tx, caller.brand_id)
+            await _may_manage(tx, caller)
             before = await people.lock_invitation(tx, caller.brand_id, invitation_id)
             if before is None:
                 raise InvitationNotFound
@@ -128,6 +138,8 @@ class People:
                 invitation = await people.lock_invitation(tx, brand_id, token.invitation_id)
                 if invitation is None or invitation.outcome != "open" or invitation.expires_at <= now:
                     raise InvitationEnded
+                if not await _inviter_still_may(tx, invitation, now):
+                    raise InvitationEnded("Who invited, or the key it was done with, may not do so any more.")
                 member_id = await self._identity(tx, brand_id, presented)
                 member = await self._join(tx, invitation, member_id, name, now)
                 key, shown = await _own_key(tx, member, now)
@@ -171,10 +183,14 @@ class People:
         return member
 
     async def members(self, caller: Principal, *, after: UUID | None, limit: int) -> list[Any]:
+        """LiveKeyNeeded."""
+        _not_with_a_test_key(caller)
         async with self._database.read(caller.brand_id) as session:
             return await people.members_page(session, caller.brand_id, after=after, limit=limit)
 
     async def member(self, caller: Principal, member_id: UUID) -> Any:
+        """LiveKeyNeeded, MemberNotFound."""
+        _not_with_a_test_key(caller)
         async with self._database.read(caller.brand_id) as session:
             found = await people.member(session, caller.brand_id, member_id)
         if found is None:
@@ -218,12 +234,19 @@ class People:
         if everywhere and caller.member_id:
             for brand in await self._owned(caller):
                 if brand != caller.brand_id:
-                    async with self._database.write(brand) as tx:
-                        there = await self._leave(tx, brand, member_id, caller)
+                    there = await self._leave_other(brand, member_id, caller)
                     left += [] if there is None else [there]
         if not left:
             raise MemberNotFound
         return left
+
+    async def _leave_other(self, brand: BrandId, member_id: UUID, caller: Principal) -> Left | None:
+        """What one brand refuses must not keep the person in the ones after it."""
+        try:
+            async with self._database.write(brand) as tx:
+                return await self._leave(tx, brand, member_id, caller)
+        except VitrinError as refusal:
+            return Left(brand_id=brand, keys_revoked=0, keys_made=(), refused=refusal)
 
     async def _owned(self, caller: Principal) -> list[BrandId]:
         _, found = await self.organisation(caller)
@@ -237,6 +260,8 @@ class People:
         before = await people.lock_member(tx, brand_id, member_id)
         if before is None or before.removed_at is not None:
             return None
+        if brand_id == caller.brand_id:
+            await _may_give(tx, caller, before.role)
         if before.role == "owner":
             await _somebody_else_owns(tx, brand_id, member_id, now)
         keys = await people.lock_member_keys(tx, brand_id, member_id)
@@ -251,18 +276,22 @@ class People:
         return Left(brand_id=brand_id, keys_revoked=len(keys), keys_made=made)
 
 
-async def _may_manage(tx: WriteSession, caller: Principal) -> Any:
-    """A person is a matter of the live brand. Raises LiveKeyNeeded; answers the caller's key, locked."""
+def _not_with_a_test_key(caller: Principal) -> None:
     if caller.mode == "test":
         raise LiveKeyNeeded
+
+
+async def _may_manage(tx: WriteSession, caller: Principal) -> Any:
+    """A person is a matter of the live brand. Raises LiveKeyNeeded; answers the caller's key, locked."""
+    _not_with_a_test_key(caller)
     key = await repository.lock_key(tx, caller.brand_id, caller.key_id, modes=(caller.mode,))
     if key is None or key.revoked_at is not None:
         raise MemberNotFound("The calling key is gone.")
     return key
 
 
-async def _may_give(tx: WriteSession, caller: Principal, role: domain.Role) -> None:
-    """Raises KeyTooPowerful when the caller has not itself what the role allows."""
+async def _may_give(tx: WriteSession, caller: Principal, role: domain.Role) -> Any:
+    """Raises KeyTooPowerful when the caller has not itself what the role allows; answers the caller's key, locked."""
     key = await _may_manage(tx, caller)
     reason = domain.excess(
         Power(mode="live", role=key.role, scopes=frozenset(key.scopes), expires_at=None),
@@ -270,6 +299,26 @@ async def _may_give(tx: WriteSession, caller: Principal, role: domain.Role) -> N
     )
     if reason is not None:
         raise KeyTooPowerful(f"Not possible: {reason}.")
+    return key
+
+
+async def _inviter_still_may(tx: WriteSession, invitation: Any, now: datetime) -> bool:
+    """An invitation is worth what its maker is worth when it is accepted, not when it was made."""
+    brand_id, offered = BrandId(invitation.brand_id), domain.ROLE_SCOPES[invitation.role]
+    kind, _, maker = invitation.created_by.partition(":")
+    if kind == "member":
+        member = await people.lock_member(tx, brand_id, UUID(maker))
+        if member is None or member.removed_at is not None:
+            return False
+        role, scopes = member.role, domain.ROLE_SCOPES[member.role]
+    else:
+        key = await repository.lock_key(tx, brand_id, KeyId(maker), modes=("live",))
+        if key is None or key.revoked_at is not None:
+            return False
+        if key.expires_at is not None and key.expires_at <= now:
+            return False
+        role, scopes = key.role, frozenset(key.scopes)
+    return domain.OWNER_SCOPE in scopes and offered <= scopes and offered <= domain.ROLE_SCOPES[role]
 
 
 async def _somebody_else_owns(tx: WriteSession, brand_id: BrandId, member_id: UUID, now: datetime) -> None:

@@ -21,13 +21,18 @@ from vitrin.accounts.metrics_oauth import ENDING, REFRESHES
 from vitrin.accounts.service_apps import Apps
 from vitrin.accounts.service_connections import sealed_columns
 from vitrin.accounts.service_consents import REFUSALS
-from vitrin.accounts.service_grants import Grants, ends_at, refresh_binding, refresh_columns, told
+from vitrin.accounts.service_grants import (
+    Grants,
+    ends_at,
+    is_stopped,
+    refresh_binding,
+    refresh_columns,
+    told,
+)
 from vitrin.accounts.service_leases import ALL_MODES, Leases
-from vitrin.kit.access.outgoing import HOUSE
 from vitrin.kit.clock import Clock
 from vitrin.kit.crypto import CannotOpen, Sealed, TokenCipher
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
-from vitrin.kit.db.session import ReadSession
 from vitrin.kit.ids import BrandId, ConnectionId
 from vitrin.kit.logs import get_logger
 from vitrin.platforms.base import PlatformFailure
@@ -38,6 +43,7 @@ ACTOR = "service:token-renewal"
 AT_ONCE = 20
 """Tokens that are taken up in one round of the loop."""
 STOPPED_LOOK_AGAIN = timedelta(minutes=1)
+MEANWHILE = "The connection got another token meanwhile."
 RENEWALS = ("automatic", "failing", "by_consent", "by_hand")
 Outcome = Literal["renewed", "not_extended", "impossible", "refused", "silent", "stopped", "claimed", "gone"]
 _log = get_logger("vitrin.accounts.refresh")
@@ -97,13 +103,13 @@ class Refresher:
     async def _claim(self, brand_id: BrandId, connection_id: ConnectionId) -> _Held | Renewal:
         now = self._clock()
         async with self._database.write(brand_id) as tx:
-            connection = await repository.connection(tx, brand_id, connection_id, modes=ALL_MODES)
+            connection = await repository.lock_connection(tx, brand_id, connection_id, modes=ALL_MODES)
             token = await repository_oauth.lock_token(tx, brand_id, connection_id)
             if connection is None or token is None:
                 return Renewal("gone")
             if token.claimed_until is not None and token.claimed_until > now:
                 return Renewal("claimed")
-            if await _stopped(tx, brand_id, connection.platform):
+            if await is_stopped(tx, brand_id, connection.platform):
                 changes = {"refresh_at": now + STOPPED_LOOK_AGAIN}
                 await repository_oauth.change_token(tx, brand_id, connection_id, changes)
                 return Renewal("stopped", "Everything outgoing is stopped: no platform hears of us.")
@@ -146,12 +152,15 @@ class Refresher:
             renews_at = domain_oauth.after_no_extension(now, connection.expires_at)
             changes = {"renewal": "by_consent", "refresh_at": renews_at, "claimed_until": None, "failures": 0}
             async with self._database.write(brand_id) as tx:
+                now_there = await repository.lock_connection(tx, brand_id, connection_id, modes=ALL_MODES)
+                if not _same_token(now_there, connection):
+                    return Renewal("gone", MEANWHILE)
                 await repository_oauth.change_token(tx, brand_id, connection_id, changes)
             return Renewal("not_extended")
         async with self._database.write(brand_id) as tx:
             before = await repository.lock_connection(tx, brand_id, connection_id, modes=ALL_MODES)
-            if before is None or bytes(before.token_ciphertext) != bytes(connection.token_ciphertext):
-                return Renewal("gone", "The connection got another token meanwhile.")
+            if before is None or not _same_token(before, connection):
+                return Renewal("gone", MEANWHILE)
             columns = {
                 **sealed_columns(self._cipher, connection_id, tokens.access_token),
                 "expires_at": expires_at,
@@ -210,8 +219,10 @@ class Refresher:
         }
         async with self._database.write(brand_id) as tx:
             connection = await repository.lock_connection(tx, brand_id, connection_id, modes=ALL_MODES)
+            if connection is None or not _same_token(connection, held.connection):
+                return
             await repository_oauth.change_token(tx, brand_id, connection_id, changes)
-            if not final or connection is None or connection.state != "token_expired":
+            if not final or connection.state != "token_expired":
                 return
             if renewal.said in connection.last_error:
                 return
@@ -221,6 +232,23 @@ class Refresher:
             )
             tx.publish(events.connection_changed(after, at=now))
 
+    async def put_off(self, brand_id: BrandId, connection_id: ConnectionId) -> None:
+        """After a renewal that ended in an error of our own."""
+        now = self._clock()
+        async with self._database.write(brand_id) as tx:
+            token = await repository_oauth.lock_token(tx, brand_id, connection_id)
+            if token is None:
+                return
+            failures = token.failures + 1
+            changes = {
+                "failures": failures,
+                "refresh_at": domain_oauth.retry_at(now, failures),
+                "last_error": "The renewal failed here; the log of accounts says why.",
+                "claimed_until": None,
+            }
+            await repository_oauth.change_token(tx, brand_id, connection_id, changes)
+        REFRESHES.labels(token.platform, "error").inc()
+
     def _refresh_token(self, token: Any) -> str | None:
         if token.refresh_key_id is None:
             return None
@@ -228,10 +256,9 @@ class Refresher:
         return self._cipher.open(sealed, refresh_binding(token.connection_id))
 
 
-async def _stopped(session: ReadSession, brand_id: BrandId, platform: str) -> bool:
-    """The switches of the house, the brand, and the brand on the platform."""
-    rows = await repository.switches(session, (HOUSE, brand_id))
-    return any(row.stopped and row.platform in ("", platform) for row in rows)
+def _same_token(there: Any | None, claimed: Any) -> bool:
+    """A late answer of the platform is about the token that was claimed; a newer one is none of its business."""
+    return there is not None and bytes(there.token_ciphertext) == bytes(claimed.token_ciphertext)
 
 
 class RenewalLoop:
@@ -274,7 +301,7 @@ class RenewalLoop:
             ended = await repository_oauth.ended(session, now, AT_ONCE)
             abandoned = await repository_oauth.abandoned(session, now - CHOOSE_WITHIN, AT_ONCE)
             ending = await repository_oauth.ending(session, now + ENDING_WITHIN)
-        await asyncio.gather(*(self._refresher.renew(*_ids(row)) for row in due))
+        await self._renew_all(due)
         renewed = {row.connection_id for row in due}
         for row in ended:
             if row.connection_id not in renewed:
@@ -284,6 +311,20 @@ class RenewalLoop:
             await self._drop(*_ids(row))
         _show(ending)
         return max(len(due), len(ended), len(abandoned)) == AT_ONCE
+
+    async def _renew_all(self, due: Sequence[Any]) -> None:
+        """One token that cannot be handled must not keep the others from their renewal, nor end the process."""
+        renewals = (self._refresher.renew(*_ids(row)) for row in due)
+        results = await asyncio.gather(*renewals, return_exceptions=True)
+        waits: BaseException | None = None
+        for row, result in zip(due, results, strict=True):
+            if isinstance(result, SQLAlchemyError) or not isinstance(result, Renewal | Exception):
+                waits = result
+            elif isinstance(result, Exception):
+                _log.error("renewal_failed", connection=str(row.connection_id), exc_info=result)
+                await self._refresher.put_off(*_ids(row))
+        if waits is not None:
+            raise waits
 
 
 def _ids(row: Any) -> tuple[BrandId, ConnectionId]:

@@ -89,6 +89,11 @@ def remove(
         output.json(answer)
         return
     for one in answer["data"]:
+        if one["refused"]:
+            output.note(
+                f"still in brand {one['brand_id']}: {one['refused']['detail']} {one['refused']['fix']}"
+            )
+            continue
         output.note(f"left brand {one['brand_id']}; {one['keys_revoked']} own keys revoked")
         if one["keys_made"]:
             output.note("The person has seen these keys, which still work. `vitrin key rotate` them:")

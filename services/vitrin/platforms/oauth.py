@@ -6,13 +6,16 @@ is sent once; whoever has no answer starts again with a new consent, or refreshe
 """
 
 import base64
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final, Protocol
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 from vitrin.kit.http_client import Call, PlatformHttp, Rate
+from vitrin.kit.logs import MASK
+from vitrin.platforms.base import FailureKind, PlatformFailure
 
 RATE: Final = Rate(endpoint="oauth", calls=600, per_s=60.0)
 """Per brand; chosen by us: no platform publishes a limit for its token endpoint (unverified). Somebody waits for the
@@ -20,6 +23,12 @@ ten or so calls that list assets."""
 REPLY_BYTES_MAX: Final = 2 * 1024 * 1024
 ASSET_PAGES_MAX: Final = 10
 """Pages that are read of one list of assets; what lies behind them is not offered."""
+
+
+LIFETIME_S_MAX: Final = 10 * 365 * 24 * 3600
+"""What a platform names beyond is nonsense, or for ever; it must stay a date."""
+SECRET_FIELDS: Final = ("client_secret", "code", "code_verifier", "fb_exchange_token", "refresh_token")
+_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +196,40 @@ def text_of(answer: Mapping[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+def without(failure: PlatformFailure, secrets: Collection[str]) -> PlatformFailure:
+    """The same failure, without the secrets of the call that the platform may repeat in its words."""
+    said = failure.message
+    for secret in sorted({*secrets, *map(quote_plus, secrets)} - {""}, key=len, reverse=True):
+        said = said.replace(secret, MASK)
+    return PlatformFailure(
+        failure.kind,
+        code=failure.code,
+        message=said,
+        fix=failure.fix,
+        platform_code=failure.platform_code,
+        retry_after_s=failure.retry_after_s,
+        fields=failure.fields,
+    )
+
+
+def secrets_of(form: Mapping[str, str]) -> list[str]:
+    return [form[name] for name in SECRET_FIELDS if name in form]
+
+
+def token_of(answer: Mapping[str, Any], name: str) -> str:
+    """A token of an answer, "" where there is none. PlatformFailure for one that no header could carry."""
+    token = text_of(answer, name)
+    if token and not _TOKEN.fullmatch(token):
+        raise PlatformFailure(
+            FailureKind.UNKNOWN_OUTCOME,
+            code="unreadable_answer",
+            message=f"The platform's {name} is not visible ASCII",
+        )
+    return token
+
+
 def lifetime_of(answer: Mapping[str, Any], name: str) -> int | None:
-    """A lifetime in seconds; 0 and nonsense mean that no end is named."""
+    """A lifetime in seconds, at most LIFETIME_S_MAX; 0 and nonsense mean that no end is named."""
     value = answer.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+    named = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return min(value, LIFETIME_S_MAX) if named and value is not None else None

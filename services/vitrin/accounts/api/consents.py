@@ -88,14 +88,17 @@ async def callback(request: Request, platform: str) -> Response:
     except VitrinError as refusal:
         if "application/json" in request.headers.get("accept", ""):
             raise
-        return HTMLResponse(pages.refused(refusal), status_code=refusal.status, headers=pages.HEADERS)
+        brand = await _parts(request).consents.brand_name(platform, answer.get("state", ""))
+        return HTMLResponse(pages.refused(refusal, brand), status_code=refusal.status, headers=pages.HEADERS)
     title = PLATFORMS[granted.connection.platform].title
-    return HTMLResponse(pages.connected(granted, title), headers=pages.HEADERS)
+    brand = await _parts(request).consents.brand_name(platform, answer.get("state", ""))
+    return HTMLResponse(pages.connected(granted, title, brand), headers=pages.HEADERS)
 
 
 @router.get("/connections/{connection_id}/assets")
-async def list_assets(request: Request, caller: Reader, connection_id: UUID) -> AssetList:
-    """What the consent reaches: businesses, catalogs, pixels or tags, ad accounts, pages. Asked of the platform now."""
+async def list_assets(request: Request, caller: Writer, connection_id: UUID) -> AssetList:
+    """What the consent reaches: businesses, catalogs, pixels or tags, ad accounts, pages. Asked of the platform now:
+    503 `outgoing_stopped` while everything outgoing is stopped, `platform_silent` after 20 s."""
     return AssetList.of(await _parts(request).choice.reachable(caller, ConnectionId(connection_id)))
 
 

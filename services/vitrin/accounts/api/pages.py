@@ -18,7 +18,7 @@ HEADERS = {
 """The address of this page carries a code and a state: it is neither kept nor told to anybody."""
 
 
-def connected(granted: Granted, title: str) -> str:
+def connected(granted: Granted, title: str, brand: str) -> str:
     connection_id = escape(str(granted.connection.connection_id))
     if granted.again:
         told = "<p>The connection is active again, and what waited goes on by itself. You can close this page.</p>"
@@ -28,10 +28,17 @@ def connected(granted: Granted, title: str) -> str:
             f"<p><code>GET /v1/connections/{connection_id}/assets</code><br>"
             f"<code>POST /v1/connections/{connection_id}:choose</code></p>"
         )
-    return _page(f"{title} is connected", told + f'<p class="soft">Connection {connection_id}</p>')
+    return _page(
+        f"{title} is connected", _for(brand) + told + f'<p class="soft">Connection {connection_id}</p>'
+    )
 
 
-def refused(error: VitrinError) -> str:
+def _for(brand: str) -> str:
+    """Whoever was talked into a stranger's consent sees the name here."""
+    return f"<p>For the brand <b>{escape(brand)}</b>.</p>" if brand else ""
+
+
+def refused(error: VitrinError, brand: str) -> str:
     rows = "".join(
         f"<li><code>{escape(one.field)}</code>: {escape(one.message)} {escape(one.fix)}</li>"
         for one in error.errors
@@ -39,7 +46,7 @@ def refused(error: VitrinError) -> str:
     reasons = f"<ul>{rows}</ul>" if rows else ""
     return _page(
         error.title,
-        f"<p>{escape(error.detail)}</p>{reasons}<p><b>What to do:</b> {escape(error.fix)}</p>"
+        f"{_for(brand)}<p>{escape(error.detail)}</p>{reasons}<p><b>What to do:</b> {escape(error.fix)}</p>"
         f'<p class="soft">{escape(error.code)}</p>',
     )
 

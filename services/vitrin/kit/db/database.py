@@ -146,7 +146,7 @@ class AppDatabase(_Database):
     @asynccontextmanager
     async def write(self, brand: BrandId) -> AsyncIterator[WriteSession]:
         """Committed on a clean exit, before the caller answers; rolled back on an exception. Inside `whole` it is a
-        savepoint of that, which can be repeated by itself."""
+        savepoint of that."""
         whole = session_of(self, brand)
         if whole is not None:
             try:

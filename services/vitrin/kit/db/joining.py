@@ -39,3 +39,8 @@ def session_of(database: object, brand: BrandId) -> WriteSession | None:
     if whole is None or whole.database is not database or whole.brand != brand:
         return None
     return whole.session
+
+
+def inside_whole() -> bool:
+    """Whether the task is in somebody's whole transaction, of whatever database."""
+    return _WHOLE.get() is not None

@@ -5,6 +5,8 @@ from typing import Final, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
+from vitrin.kit.db.joining import inside_whole
+
 TRIES_MAX: Final = 5
 DEADLOCK: Final = "40P01"
 SERIALIZATION: Final = "40001"
@@ -12,7 +14,13 @@ T = TypeVar("T")
 
 
 async def repeated(transaction: Callable[[], Awaitable[T]]) -> T:
-    """`transaction` opens, does and commits one transaction; what it answers is of the last try. Raises DBAPIError."""
+    """`transaction` opens, does and commits one transaction; what it answers is of the last try. Raises DBAPIError.
+
+    Inside a whole transaction nothing is repeated: its other locks are part of the deadlock, and only giving up all of
+    them ends it. Whoever opened it repeats it.
+    """
+    if inside_whole():
+        return await transaction()
     for left in reversed(range(TRIES_MAX)):
         try:
             return await transaction()

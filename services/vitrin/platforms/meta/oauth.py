@@ -24,12 +24,17 @@ from vitrin.platforms.oauth import (
     Scope,
     Tokens,
     lifetime_of,
+    secrets_of,
     text_of,
+    token_of,
     unique,
+    without,
 )
 
 CONSENT_URL: Final = "https://www.facebook.com/v26.0/dialog/oauth"
 PAGE_ITEMS: Final = "100"
+BUSINESSES_MAX: Final = 50
+"""Each costs three lists or more; those behind are not offered."""
 SCOPES: Final = (
     Scope("catalog_management", "writes products, prices and stock to the catalog"),
     Scope("business_management", "lists the businesses and the catalogs and pixels they own"),
@@ -86,7 +91,8 @@ class MetaOAuth:
     async def assets(self, reach: Reach, access_token: str, scopes: Collection[str]) -> list[Asset]:
         found: list[Asset] = []
         if "business_management" in scopes:
-            for business in await self._list(reach, access_token, "me/businesses", {"fields": "id,name"}):
+            businesses = await self._list(reach, access_token, "me/businesses", {"fields": "id,name"})
+            for business in businesses[:BUSINESSES_MAX]:
                 found += await self._of_business(reach, access_token, text_of(business, "id"), business)
         if "ads_management" in scopes:
             accounts = await self._list(
@@ -138,9 +144,13 @@ class MetaOAuth:
 
     async def _token(self, reach: Reach, app: AppCredentials, form: Mapping[str, str]) -> Tokens:
         known = {"client_id": app.app_id, "client_secret": app.secret}
-        call = reach.call(self.platform, "POST", "oauth/access_token", form={**known, **form})
-        answer = await answered(reach.http, call, classify=classify)
-        token = text_of(answer, "access_token")
+        sent = {**known, **form}
+        call = reach.call(self.platform, "POST", "oauth/access_token", form=sent)
+        try:
+            answer = await answered(reach.http, call, classify=classify)
+        except PlatformFailure as failure:
+            raise without(failure, secrets_of(sent)) from None
+        token = token_of(answer, "access_token")
         if not token:
             raise PlatformFailure(
                 FailureKind.UNKNOWN_OUTCOME, code="unreadable_answer", message="Meta's answer has no token"

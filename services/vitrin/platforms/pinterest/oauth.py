@@ -22,8 +22,11 @@ from vitrin.platforms.oauth import (
     Scope,
     Tokens,
     lifetime_of,
+    secrets_of,
     text_of,
+    token_of,
     unique,
+    without,
 )
 from vitrin.platforms.pinterest.errors import classify
 
@@ -124,8 +127,11 @@ class PinterestOAuth:
         call = reach.call(
             self.platform, "POST", "oauth/token", headers={"authorization": f"Basic {basic}"}, form=form
         )
-        answer = await answered(reach.http, call, classify=classify)
-        token = text_of(answer, "access_token")
+        try:
+            answer = await answered(reach.http, call, classify=classify)
+        except PlatformFailure as failure:
+            raise without(failure, [*secrets_of(form), app.secret, basic]) from None
+        token = token_of(answer, "access_token")
         if not token:
             raise PlatformFailure(
                 FailureKind.UNKNOWN_OUTCOME,
@@ -136,7 +142,7 @@ class PinterestOAuth:
         return Tokens(
             access_token=token,
             expires_in_s=lifetime_of(answer, "expires_in"),
-            refresh_token=text_of(answer, "refresh_token") or None,
+            refresh_token=token_of(answer, "refresh_token") or None,
             refresh_expires_in_s=lifetime_of(answer, "refresh_token_expires_in"),
             scopes=frozenset(named) if named else None,
         )
