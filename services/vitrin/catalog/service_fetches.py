@@ -136,6 +136,8 @@ class Fetch:
 
     async def _fetch(self) -> None:
         async with self._database.write([self._lease.brand]) as tx:
+            if not await repository.hold(tx, self._lease, {"lease_owner": self._lease.owner}):
+                raise LeaseLost
             await repository.clear(tx, self._lease)
         async with self._outbound.stream(
             "GET", self._lease.url, headers={"accept": _ACCEPT}, body_bytes_max=self._bytes_max

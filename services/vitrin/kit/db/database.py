@@ -32,6 +32,7 @@ def _engine(url: URL, *, settings: DatabaseSettings, connections_max: int, appli
         url,
         pool_size=connections_max,
         max_overflow=0,
+        hide_parameters=True,
         pool_timeout=POOL_WAIT_S,
         pool_recycle=CONNECTION_AGE_MAX_S,
         connect_args={

@@ -31,7 +31,7 @@ import httpcore
 import httpx
 
 from vitrin.kit.metrics import counter, histogram
-from vitrin.kit.outbound.decoding import ACCEPTED, decoder_of
+from vitrin.kit.outbound.decoding import ACCEPTED, decoder_of, proves_its_end
 from vitrin.kit.outbound.errors import (
     AnswerBroken,
     AnswerTooLarge,
@@ -107,7 +107,10 @@ class OutboundAnswer:
         self._where = shown(url)
         self._waits = waits
         self._max = body_bytes_max
-        self._decoder = decoder_of(self.headers.get("content-encoding", ""))
+
+    @property
+    def _encoding(self) -> str:
+        return self.headers.get("content-encoding", "")
 
     @property
     def bytes_declared(self) -> int | None:
@@ -120,10 +123,11 @@ class OutboundAnswer:
         """Whether the end can be told from a broken connection: by its length, by chunks, or by gzip's trailer.
         Otherwise the body is whatever came until the other side closed."""
         framed = self.bytes_declared is not None or "transfer-encoding" in self.headers
-        return framed or "content-encoding" in self.headers
+        return framed or proves_its_end(self._encoding)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The decoded body. Raises AnswerTooLarge, AnswerTruncated, AnswerBroken, TimedOut, Unreachable."""
+        decoder = decoder_of(self._encoding)
         declared = self.bytes_declared
         if declared is not None and declared > self._max + RAW_SLACK_BYTES:
             raise self._too_large()
@@ -133,12 +137,12 @@ class OutboundAnswer:
             raw_bytes += len(raw)
             if raw_bytes > self._max + RAW_SLACK_BYTES:
                 raise self._too_large()
-            for chunk in self._decoder.feed(raw):
+            for chunk in decoder.feed(raw):
                 self.bytes_read += len(chunk)
                 if self.bytes_read > self._max:
                     raise self._too_large()
                 yield chunk
-        self._decoder.end()
+        decoder.end()
 
     async def read(self) -> bytes:
         body = bytearray()

@@ -8,6 +8,7 @@ from vitrin.kit.outbound.errors import AnswerBroken, AnswerTruncated
 
 STEP_BYTES: Final = 256 * 1024
 """What one step decodes at most."""
+GZIP: Final = frozenset({"gzip", "x-gzip"})
 ACCEPTED: Final = "gzip"
 """What we ask for. Others (br, zstd) need libraries, and their bombs are larger still."""
 
@@ -48,12 +49,17 @@ class Gunzip:
             raise AnswerTruncated("the compressed body ended in the middle")
 
 
+def proves_its_end(encoding: str) -> bool:
+    """Whether a body in this encoding tells by itself that it is whole."""
+    return encoding.strip().lower() in GZIP
+
+
 def decoder_of(encoding: str) -> Plain | Gunzip:
     """By the header Content-Encoding. Raises AnswerBroken for what was not asked for."""
     name = encoding.strip().lower()
     if name in {"", "identity"}:
         return Plain()
-    if name in {"gzip", "x-gzip"}:
+    if name in GZIP:
         return Gunzip()
     raise AnswerBroken(
         f"the body is encoded as '{name[:40]}', which was not asked for",

@@ -39,7 +39,7 @@ def answered(status: int, *, location: str | None, retry_after: str | None, body
     if 200 <= status < 300:
         return Outcome(code="delivered", status=status, excerpt=excerpt)
     if 300 <= status < 400:
-        where = f" to {location[:300]}" if location else ""
+        where = f" to {location.partition('?')[0][:300]}" if location else ""
         detail = f"It answered {status}{where}. Redirects are not followed: give the final address."
         return Outcome(code="redirected", status=status, detail=detail, excerpt=excerpt)
     if status == 410:

@@ -46,7 +46,7 @@ _DELETE: Final = text(
     "delete from webhook_endpoints where brand_id = :brand_id and endpoint_id = :endpoint_id"
 )
 _WELL: Final = text(
-    "update webhook_queues set failures = 0, failing_since = null, slow = false"
+    "update webhook_queues set failures = 0, failing_since = null, rest_until = null, slow = false"
     " where brand_id = :brand_id and endpoint_id = :endpoint_id"
 )
 _DISABLE: Final = text(

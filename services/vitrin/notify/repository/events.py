@@ -40,7 +40,7 @@ _INSERT_DELIVERIES: Final = (
     " (select * from {source} order by place) as new"
 )
 _DUE: Final = text(
-    "update webhook_queues q set due_at = least(q.due_at, cast(:now as timestamptz)) from"
+    "update webhook_queues q set due_at = least(q.due_at, greatest(cast(:now as timestamptz), q.rest_until)) from"
     " (select endpoint_id from webhook_queues where endpoint_id = any(cast(:endpoint_ids as uuid[]))"
     " order by endpoint_id for update) as locked where q.endpoint_id = locked.endpoint_id"
 )

@@ -31,7 +31,8 @@ _RENEW: Final = text(
     " returning claim_id"
 )
 _RELEASE: Final = text(
-    "update webhook_queues set due_at = :due_at, slow = :slow, claim_id = null, claimed_until = null"
+    "update webhook_queues set due_at = :due_at, rest_until = :rest_until, slow = :slow, claim_id = null,"
+    " claimed_until = null"
     " where endpoint_id = :endpoint_id and claim_id = :claim_id"
 )
 _HOLD: Final = text(
@@ -121,9 +122,12 @@ async def hold(tx: WriteSession, claim: Claim) -> bool:
     return await tx.one_or_none(_HOLD, params) is not None
 
 
-async def release(tx: WriteSession, claim: Claim, *, due_at: datetime | None, slow: bool) -> None:
-    params = {"endpoint_id": claim.endpoint_id, "claim_id": claim.claim_id, "due_at": due_at, "slow": slow}
-    await tx.execute(_RELEASE, params)
+async def release(
+    tx: WriteSession, claim: Claim, *, due_at: datetime | None, rest_until: datetime | None, slow: bool
+) -> None:
+    """`rest_until`: new events do not wake it before."""
+    params = {"due_at": due_at, "rest_until": rest_until, "slow": slow}
+    await tx.execute(_RELEASE, params | {"endpoint_id": claim.endpoint_id, "claim_id": claim.claim_id})
 
 
 async def release_all(tx: WriteSession, *, worker: str, now: datetime) -> None:

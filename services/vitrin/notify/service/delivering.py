@@ -164,6 +164,8 @@ class Session:
             due_at = None
             if row is not None and row.enabled:
                 due_at = await work.next_of(tx, self.claim, ordered=row.ordered, oldest=now - OLDEST)
-            if due_at is not None:
-                due_at = max(due_at, now + self.schedule.rest(self._failures))
-            await work.release(tx, self.claim, due_at=due_at, slow=self._slow)
+            rest = self.schedule.rest(self._failures)
+            rest_until = now + rest if rest else None
+            if due_at is not None and rest_until is not None:
+                due_at = max(due_at, rest_until)
+            await work.release(tx, self.claim, due_at=due_at, rest_until=rest_until, slow=self._slow)

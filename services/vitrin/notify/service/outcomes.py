@@ -10,6 +10,7 @@ from vitrin.kit.db.repeat import repeated
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.ids import new_uuid
 from vitrin.kit.logs import get_logger
+from vitrin.kit.outbound import shown
 from vitrin.notify.domain.outcome import Outcome
 from vitrin.notify.domain.schedule import Schedule, is_dead
 from vitrin.notify.repository import endpoints, events, work
@@ -134,7 +135,7 @@ class Outcomes:
         assert row is not None
         data = {
             "endpoint_id": str(claim.endpoint_id),
-            "url": row.url,
+            "url": shown(row.url),
             "code": code,
             "reason": reason,
             "disabled_at": now.astimezone(UTC).isoformat().replace("+00:00", "Z"),
@@ -149,4 +150,4 @@ class Outcomes:
         )
         await self._storing.store(tx, [news])
         metrics.DISABLED.labels(code).inc()
-        _log.warning("endpoint_disabled", endpoint=str(claim.endpoint_id), code=code, reason=reason)
+        _log.warning("endpoint_disabled", endpoint=str(claim.endpoint_id), code=code)

@@ -64,6 +64,7 @@ _ENDPOINTS = (
         endpoint_id uuid primary key,
         brand_id uuid not null,
         due_at timestamptz,
+        rest_until timestamptz,
         failures integer not null default 0,
         failing_since timestamptz,
         slow boolean not null default false,
