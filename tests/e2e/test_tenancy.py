@@ -59,6 +59,15 @@ def still(document: Any) -> Any:
     return document
 
 
+def without_emails(document: Any) -> Any:
+    """Those of people, which a viewer does not see."""
+    if isinstance(document, list):
+        return [without_emails(one) for one in document]
+    if isinstance(document, dict):
+        return {name: "" if name == "email" else without_emails(one) for name, one in document.items()}
+    return document
+
+
 def secrets_of(brand: Brand, ids: dict[str, str]) -> set[str]:
     """Words that no answer to a stranger may contain."""
     tokens = {account["access_token"] for account in brand.accounts.values()}
@@ -161,7 +170,7 @@ def test_a_viewer_reads_and_writes_nothing(
         else:
             assert answer.status_code == 200, f"{one}: {answer.text}"
             if one.path not in MOVING:
-                assert still(answer.json()) == before[str(one)], one
+                assert without_emails(still(answer.json())) == without_emails(before[str(one)]), one
     assert json.dumps(everything(brand_a, walked, ids)) == json.dumps(before)
 
 
