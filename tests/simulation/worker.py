@@ -469,6 +469,8 @@ class Worker(Hunting):
             self.shop.move(row, before, self.now)
             return
         sent = self.shop.sent.get(row.item_id, {})
+        if before.confirmed is not None and before.desired == before.confirmed:
+            sent = self.shop.wanted[row.item_id][0]  # what was sent last may have been refused since
         offer_right = all((shown or {}).get(name) == sent.get(name) for name in OFFER_FIELDS)
         look = Look(present=shown is not None, right=shown == sent, offer_right=offer_right)
         if arrival.is_right(before, look):
