@@ -293,9 +293,15 @@ class World:
         row = self.shop.rows[item]
         flight = row.facts.in_flight
         late = flight is None or flight.unknown
-        assert late or item in self.doubtful or self._is_twice(item), (
+        assert late or item in self.doubtful or self._is_twice(item) or self._changed_unseen(row), (
             f"{item} was accepted, is unchanged and was sent again"
         )
+
+    def _changed_unseen(self, row: ChannelItem) -> bool:
+        """The platform accepted something else since, and dropped it: what it shows is what we now want back."""
+        facts = row.facts
+        accepted = facts.in_flight is not None and facts.confirmed not in {None, facts.in_flight.hashes}
+        return accepted and self.platform.dropped[row.item_id] > 0
 
     def _is_twice(self, item: str) -> bool:
         """The network delivered one call twice: the row is in flight, and has been sent once."""
