@@ -3,9 +3,7 @@ rest with the reason."""
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import timedelta
-from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -16,17 +14,17 @@ from vitrin.catalog.repository_fetches import FetchLease
 from vitrin.catalog.service_fetches import Fetch
 from vitrin.catalog.service_import_run import LeaseLost, Stopped
 from vitrin.catalog.settings import ImportSettings
+from vitrin.catalog.work_loop import WorkLoop
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.errors import VitrinError
 from vitrin.kit.logs import get_logger
 from vitrin.kit.outbound import Outbound, OutboundFailure, OutboundPolicy, Timeouts
 
-RETRY_S: Final = 1.0
 _log = get_logger("vitrin.catalog.fetches")
 
 
-class FetchLoop:
+class FetchLoop(WorkLoop):
     """`owner` is stable across restarts of this process. `staged` wakes the loops that apply."""
 
     def __init__(
@@ -40,43 +38,14 @@ class FetchLoop:
         wake: asyncio.Event,
         staged: Sequence[asyncio.Event],
     ) -> None:
+        super().__init__(name="fetch", log=_log, wake=wake, poll_s=settings.import_poll_s)
         self._database = database
         self._outbound = outbound
         self._clock = clock
         self._settings = settings
         self._owner = owner
-        self._wake = wake
         self._staged = staged
         self._lease_time = timedelta(seconds=settings.import_lease_s)
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set; a fetch under way is broken off then and begun again by whoever comes next."""
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            while not stop.is_set():
-                self._wake.clear()
-                if not await self._round(stop):
-                    await self._sleep(stopping)
-        finally:
-            stopping.cancel()
-
-    async def _sleep(self, stopping: asyncio.Task[bool]) -> None:
-        waking = asyncio.create_task(self._wake.wait())
-        await asyncio.wait(
-            {waking, stopping}, timeout=self._settings.import_poll_s, return_when=asyncio.FIRST_COMPLETED
-        )
-        waking.cancel()
-        with suppress(asyncio.CancelledError):
-            await waking
-
-    async def _round(self, stop: asyncio.Event) -> bool:
-        try:
-            return await self.work_once(stop)
-        except (SQLAlchemyError, OSError) as error:
-            _log.warning("fetch_loop_waits", reason=str(error).splitlines()[0])
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), RETRY_S)
-            return True
 
     async def work_once(self, stop: asyncio.Event) -> bool:
         """One attempt at one address; False when there is none to make."""
@@ -112,6 +81,11 @@ class FetchLoop:
             return False
         except VitrinError as error:
             await self._failed(lease, error)
+        except (SQLAlchemyError, OSError):
+            raise
+        except Exception:
+            _log.exception("fetch_broke", import_id=str(lease.import_id))
+            return False
         else:
             _log.info("fetch_staged", import_id=str(lease.import_id))
             for event in self._staged:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -13,6 +12,7 @@ from vitrin.catalog.repository_imports import Lease
 from vitrin.catalog.service_import_run import ImportRun, LeaseLost, Stopped
 from vitrin.catalog.service_places import BrandSource, Places
 from vitrin.catalog.settings import ImportSettings
+from vitrin.catalog.work_loop import WorkLoop
 from vitrin.kit import metrics
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import WorkerDatabase
@@ -20,7 +20,6 @@ from vitrin.kit.errors import VitrinError
 from vitrin.kit.logs import get_logger
 
 HOUSEKEEPING_S: Final = 60.0
-RETRY_S: Final = 1.0
 OLD_IMPORTS_PER_ROUND: Final = 20
 
 IMPORTS = metrics.counter(
@@ -34,7 +33,7 @@ SECONDS = metrics.histogram(
 _log = get_logger("vitrin.catalog.imports")
 
 
-class ImportLoop:
+class ImportLoop(WorkLoop):
     """`owner` is stable across restarts of this process, so that it takes its own imports back at once. Several
     loops may run, each with its own owner."""
 
@@ -49,46 +48,15 @@ class ImportLoop:
         owner: str,
         wake: asyncio.Event,
     ) -> None:
+        super().__init__(name="import", log=_log, wake=wake, poll_s=settings.import_poll_s)
         self._database = database
         self._places = places
         self._brands = brands
         self._clock = clock
         self._settings = settings
         self._owner = owner
-        self._wake = wake
         self._lease_time = timedelta(seconds=settings.import_lease_s)
         self._cleaned_at_s = float("-inf")
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set; an import in work is left between two transactions."""
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            while not stop.is_set():
-                self._wake.clear()
-                worked = await self._round(stop)
-                if not worked:
-                    await self._sleep(stopping)
-        finally:
-            stopping.cancel()
-
-    async def _sleep(self, stopping: asyncio.Task[bool]) -> None:
-        waking = asyncio.create_task(self._wake.wait())
-        await asyncio.wait(
-            {waking, stopping}, timeout=self._settings.import_poll_s, return_when=asyncio.FIRST_COMPLETED
-        )
-        waking.cancel()
-        with suppress(asyncio.CancelledError):
-            await waking
-
-    async def _round(self, stop: asyncio.Event) -> bool:
-        try:
-            await self._clean()
-            return await self.work_once(stop)
-        except (SQLAlchemyError, OSError) as error:
-            _log.warning("import_loop_waits", reason=str(error).splitlines()[0])
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), RETRY_S)
-            return True
 
     async def work_once(self, stop: asyncio.Event) -> bool:
         """Take one import and run it; False when there is none."""
@@ -175,7 +143,7 @@ class ImportLoop:
         IMPORTS.labels("failed").inc()
         _log.error("import_failed", import_id=str(lease.import_id))
 
-    async def _clean(self) -> None:
+    async def prepare(self) -> None:
         """Uploads that fell silent are aborted; reports of old imports are removed."""
         now_s = time.monotonic()
         if now_s - self._cleaned_at_s < HOUSEKEEPING_S:
