@@ -230,7 +230,7 @@ class DeliveryHead:
     and telling repeats apart may hang on it.
 
     `delivery_id` is the same when the shop sends it again. `shop` "" where the shop does not name itself.
-    `triggered_at` None: the headers name no moment. `ping`: a trial of the address that carries nothing and is not signed."""
+    `triggered_at` None: the headers name no moment. `ping`: a trial of the address, without news and not signed."""
 
     delivery_id: str
     topic: str
