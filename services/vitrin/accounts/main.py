@@ -20,7 +20,10 @@ from vitrin.accounts.service_people import People
 from vitrin.accounts.service_uses import UseBook
 from vitrin.accounts.settings import AccountsSettings
 from vitrin.accounts.state import SOURCES
+from vitrin.accounts.tables import TABLES
+from vitrin.accounts.tidying import Tidying
 from vitrin.kit.access.uses import KeyUses
+from vitrin.kit.brand_data import BrandExport, export_router
 from vitrin.kit.clock import Clock, system_clock
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
 from vitrin.kit.grpc import GrpcServer
@@ -49,7 +52,7 @@ def build_app(
         description=DESCRIPTION,
         version=version("vitrin"),
         settings=settings.http,
-        routers=ROUTERS,
+        routers=[*ROUTERS, export_router()],
         readiness={"database": database.ping, **(readiness or {})},
         state={
             "access": OwnDirectory(database, clock),
@@ -57,6 +60,7 @@ def build_app(
             "bootstrap_token": settings.secrets.bootstrap,
             "clock": clock,
             "once": Once(database, clock),
+            "export": BrandExport(SERVICE, database, TABLES),
             "brands": Brands(database, clock),
             "keys": Keys(database, clock),
             "audit": AuditLog(database),
@@ -112,6 +116,7 @@ async def run(settings: AccountsSettings, *, role: Role = "all", stop: asyncio.E
     if runtime.is_worker:
         runtime.loop("token renewal", parts.loop(runtime.worker, settings, system_clock).run)
         runtime.loop("seal keys", seal_loop(settings, runtime.app, runtime.worker, system_clock).run)
+        runtime.loop("tidying", Tidying(runtime.worker, runtime.app, system_clock).run)
     if runtime.is_api:
         app = build_app(settings, runtime.app, readiness={"topics": runtime.topics_ready()}, parts=parts)
         uses = KeyUses(UseBook(runtime.worker).save, runtime.clock)

@@ -18,6 +18,7 @@ from vitrin.catalog.service_places import BrandSource, BrandWords, Places
 from vitrin.catalog.service_uploads import UploadService
 from vitrin.catalog.settings import CatalogSettings
 from vitrin.catalog.state import SOURCES
+from vitrin.catalog.tables import TABLES
 from vitrin.kit.access import (
     ACCESS_TOPICS,
     KeyDirectory,
@@ -26,6 +27,7 @@ from vitrin.kit.access import (
     brand_defaults,
 )
 from vitrin.kit.access.uses import KeyUses, told_to_accounts
+from vitrin.kit.brand_data import BrandExport, export_router
 from vitrin.kit.clock import Clock, system_clock
 from vitrin.kit.consumer.age import AgeWatch
 from vitrin.kit.consumer.loop import Consumer
@@ -137,6 +139,7 @@ def _app(
         ),
         desk=MessageDesk(database=runtime.worker, clock=clock),
         once=Once(runtime.app, clock),
+        export=BrandExport(SERVICE, runtime.app, TABLES),
     )
 
 
@@ -208,6 +211,7 @@ def build_app(
     fetches: FetchService,
     desk: MessageDesk,
     once: Once,
+    export: BrandExport,
 ) -> FastAPI:
     limits = settings.imports
     return create_app(
@@ -215,7 +219,7 @@ def build_app(
         description=catalog.__doc__ or "",
         version=VERSION,
         settings=settings.http,
-        routers=[items_router, offers_router, imports_router, messages_router],
+        routers=[items_router, offers_router, imports_router, export_router(), messages_router],
         readiness=readiness,
         state={
             "access": access,
@@ -226,6 +230,7 @@ def build_app(
             "fetches": fetches,
             "message_desk": desk,
             "once": once,
+            "export": export,
         },
         body_limits={
             "/v1/items:batch": limits.batch_bytes_max,

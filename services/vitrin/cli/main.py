@@ -10,6 +10,7 @@ from vitrin.cli import (
     brands,
     connecting,
     connections,
+    exporting,
     imports,
     keys,
     messages,
@@ -40,6 +41,7 @@ app.add_typer(keys.app, name="key")
 app.add_typer(connections.app, name="connection")
 people.register(app)
 audit.register(app)
+exporting.register(app)
 connecting.register(app, connections.app)
 imports.register(app)
 republish.register(app)

@@ -19,6 +19,7 @@ from vitrin.kit.consumer.age import AgeWatch
 from vitrin.kit.consumer.bootstrap import Bootstrap
 from vitrin.kit.consumer.loop import Consumer, Handler
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
+from vitrin.kit.db.sweeping import sweep
 from vitrin.kit.errors import CatchingUp, Unavailable
 from vitrin.kit.grpc.server import GrpcServer
 from vitrin.kit.http.server import serve
@@ -225,11 +226,13 @@ class Runtime:
             raise RuntimeError(f"{name} ended by itself")
 
     async def _keep_partitions(self, stop: asyncio.Event) -> None:
-        """Days of the day-partitioned tables are made ahead and dropped after their time, at start and hourly."""
+        """At start and hourly: days of the day-partitioned tables are made ahead and dropped after their time, and
+        what the plumbing left behind is removed."""
         while not stop.is_set():
             with suppress(SQLAlchemyError):
                 async with self.worker.write() as tx:
                     changed = await tx.scalar(_PARTITIONS, {"moment": self.clock()})
+                    await sweep(tx, self.clock())
                 if changed:
                     log.info("partitions_changed", service=self.service, changed=changed)
             with suppress(TimeoutError):
