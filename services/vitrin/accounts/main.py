@@ -10,11 +10,12 @@ from vitrin.accounts.api import ROUTERS
 from vitrin.accounts.connecting import Connecting, connecting, platform_http
 from vitrin.accounts.rpc import AccessServicer, ConnectionServicer
 from vitrin.accounts.rpc_seal import SealServicer
-from vitrin.accounts.sealing import seal_keys, seal_loop
+from vitrin.accounts.sealing import offboarding, seal_keys, seal_loop
 from vitrin.accounts.service_audit import AuditLog
 from vitrin.accounts.service_brands import Brands
 from vitrin.accounts.service_keys import Keys
 from vitrin.accounts.service_leases import OwnDirectory
+from vitrin.accounts.service_offboarding import OffboardingLoop
 from vitrin.accounts.service_outgoing import Switches
 from vitrin.accounts.service_people import People
 from vitrin.accounts.service_uses import UseBook
@@ -34,6 +35,8 @@ from vitrin.kit.state.snapshots import SnapshotServicer
 from vitrin.protos.accounts.v1 import access_pb2_grpc, connection_pb2_grpc, seal_pb2_grpc
 
 SERVICE = "accounts"
+LONG_GONE = "select brand_id from brands where deleted_at <= cast(:now as timestamptz) - interval '8 days'"
+"""The last events of a brand that has left are sent again for seven days, from its rows here."""
 DESCRIPTION = "Brands, API keys and platform connections. Every change records its actor."
 
 
@@ -62,6 +65,7 @@ def build_app(
             "once": Once(database, clock),
             "export": BrandExport(SERVICE, database, TABLES),
             "brands": Brands(database, clock),
+            "offboarding": offboarding(settings, database, clock),
             "keys": Keys(database, clock),
             "audit": AuditLog(database),
             "people": People(database, clock),
@@ -110,12 +114,15 @@ async def run(settings: AccountsSettings, *, role: Role = "all", stop: asyncio.E
         kafka=settings.kafka,
     )
     runtime.owns(*SOURCES)
+    runtime.purges(TABLES, due=LONG_GONE)
     http = platform_http()
     runtime.closing(http.close)
     parts = connecting(settings, runtime.app, system_clock, http)
     if runtime.is_worker:
         runtime.loop("token renewal", parts.loop(runtime.worker, settings, system_clock).run)
         runtime.loop("seal keys", seal_loop(settings, runtime.app, runtime.worker, system_clock).run)
+        leaving = offboarding(settings, runtime.app, system_clock)
+        runtime.loop("off-boarding", OffboardingLoop(runtime.worker, leaving, system_clock).run)
         runtime.loop("tidying", Tidying(runtime.worker, runtime.app, system_clock).run)
     if runtime.is_api:
         app = build_app(settings, runtime.app, readiness={"topics": runtime.topics_ready()}, parts=parts)

@@ -6,7 +6,12 @@ TIDYING = "vitrin.accounts.tidying:Tidying"
 BRAND = State("as long as the brand")
 
 TABLES = (
-    Table("brands", BRAND),
+    Table(
+        "brands",
+        State("a row per brand; of one that has left its id"),
+        outlives="says that the brand has left",
+    ),
+    Table("offboardings", State("a row per brand that leaves"), outlives="the receipt"),
     Table(
         "members", State("name and e-mail until the person leaves; id, role and times as long as the brand")
     ),

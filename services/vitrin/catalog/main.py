@@ -10,6 +10,7 @@ from vitrin import catalog
 from vitrin.catalog.api import imports_router, items_router, offers_router
 from vitrin.catalog.fetch_loop import FetchLoop, fetcher
 from vitrin.catalog.import_loop import ImportLoop
+from vitrin.catalog.leaving import Leaving
 from vitrin.catalog.rpc import CatalogServicer
 from vitrin.catalog.service_fetches import FetchService
 from vitrin.catalog.service_imports import ImportService
@@ -86,6 +87,8 @@ async def run(
         for number, loop in enumerate(loops):
             runtime.loop(f"imports-{number}", loop.run)
         fetch_addresses(settings, runtime, clock=clock, addresses=addresses, staged=staged)
+    items = ItemService(database=runtime.app, places=places, clock=clock)
+    runtime.purges(TABLES, first=Leaving(items).delete_items)
     if runtime.is_api:
         app = _app(
             settings, runtime, access=access, directory=directory, places=places, wakes=(staged, addresses)

@@ -147,6 +147,7 @@ async def run(
         readiness["events"] = runtime.caught_up(news)
         runtime.loop("dispatcher", worker.dispatcher.run)
         runtime.loop("watching", worker.watching.run)
+    runtime.purges(TABLES)
     if runtime.is_api:
         directory = ReplicaDirectory(runtime.app, access, AccessServiceStub(accounts), clock)
         uses = KeyUses(told_to_accounts(AccessServiceStub(accounts)), clock)

@@ -186,6 +186,7 @@ async def run(
         runtime.loop("dispatcher", worker.dispatcher.run)
         runtime.loop("watchdog", worker.watchdog.run)
         runtime.loop("removals", worker.releasing.run)
+    runtime.purges(TABLES)
     if runtime.is_api:
         directory = ReplicaDirectory(runtime.app, access, AccessServiceStub(accounts), clock)
         uses = KeyUses(told_to_accounts(AccessServiceStub(accounts)), clock)

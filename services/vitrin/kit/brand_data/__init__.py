@@ -3,5 +3,6 @@
 from vitrin.kit.brand_data.declared import Partitioned, State, Swept, Table
 from vitrin.kit.brand_data.export import BrandExport
 from vitrin.kit.brand_data.http import export_router
+from vitrin.kit.brand_data.purge import Purger
 
-__all__ = ["BrandExport", "Partitioned", "State", "Swept", "Table", "export_router"]
+__all__ = ["BrandExport", "Partitioned", "Purger", "State", "Swept", "Table", "export_router"]

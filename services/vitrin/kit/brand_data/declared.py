@@ -41,7 +41,8 @@ class Swept:
 @dataclass(frozen=True, slots=True)
 class Table:
     """`left_out`: why the brand's export has nothing of it; empty: it has. `secret`: columns that no export has.
-    `sealed`: columns with personal data that it opens, and the context of each."""
+    `sealed`: columns with personal data that it opens, and the context of each. `outlives`: why its rows stay when the
+    brand has left; empty: they go."""
 
     name: str
     kept: State | Partitioned | Swept
@@ -49,6 +50,7 @@ class Table:
     left_out: str = ""
     secret: tuple[str, ...] = ()
     sealed: Mapping[str, str] = field(default_factory=dict)
+    outlives: str = ""
 
 
 WORK = "work in progress, nothing of it is the brand's to keep"
@@ -68,6 +70,12 @@ OUTBOX = (
     _plain("republish_jobs", Swept("90 days after the end", "vitrin.kit.db.sweeping:sweep")),
     _plain("day_partitions", State("a row per table")),
     _plain("alembic_version", State("one row")),
+    Table(
+        "brand_purges",
+        State("a row per brand that has left: the receipt"),
+        left_out="of brands that have left",
+        outlives="the receipt",
+    ),
 )
 """Of every service."""
 ANSWERS = Table(
@@ -95,7 +103,12 @@ CONSUMER = (
 )
 """Of every service that follows topics."""
 ACCESS = (
-    Table("access_brands", State("as long as the brand"), left_out=REPLICA),
+    Table(
+        "access_brands",
+        State("a row per brand; of one that has left its id"),
+        left_out=REPLICA,
+        outlives="says that the brand has left",
+    ),
     Table("access_keys", State("as long as the brand"), left_out=REPLICA),
     Table("access_outgoing", State("a row per switch"), left_out=REPLICA),
 )
