@@ -18,21 +18,22 @@ class Offboarding(BaseModel):
     """How far it is; once it has ended this is accounts' part of the receipt."""
 
     brand_id: UUID
-    state: Literal["asked", "waiting", "ending", "ended"] = Field(
-        description="asked: another person has to ask for it too. waiting: carried out at `due_at`, until then `:keep`"
-        " takes it back. ending: keys and connections have ended. ended: the keys of personal data are destroyed."
+    state: Literal["stays", "asked", "waiting", "ending", "ended"] = Field(
+        description="stays: nobody asked for it. asked: another person has to ask for it too. waiting: carried out at"
+        " `due_at`, until then `:keep` takes it back. ending: keys and connections have ended. ended: the keys of"
+        " personal data are destroyed."
     )
-    asked_at: datetime
-    asked_by: str
-    approved_by: str | None
-    due_at: datetime | None
-    closed_at: datetime | None
-    ended_at: datetime | None
-    keys_revoked: int
-    connections_ended: int
-    seal_keys_destroyed: int
+    asked_at: datetime | None = None
+    asked_by: str | None = None
+    approved_by: str | None = None
+    due_at: datetime | None = None
+    closed_at: datetime | None = None
+    ended_at: datetime | None = None
+    keys_revoked: int = 0
+    connections_ended: int = 0
+    seal_keys_destroyed: int = 0
     last_at: datetime | None = Field(
-        description="After it no lease and no backup opens anything of the brand's personal data."
+        None, description="After it no lease and no backup opens anything of the brand's personal data."
     )
 
     @classmethod

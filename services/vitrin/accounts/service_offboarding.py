@@ -90,14 +90,15 @@ class Offboarding:
                 )
             await _record(tx, brand_id, now, caller.actor, "brand.keep")
 
-    async def get(self, caller: Principal, brand_id: BrandId) -> Any:
-        """BrandNotFound, OffboardingNotFound."""
+    async def get(self, caller: Principal, brand_id: BrandId) -> Any | None:
+        """None where the brand stays. BrandNotFound."""
         if brand_id != caller.brand_id:
             raise BrandNotFound
-        return await self.of(brand_id)
+        async with self._database.read(brand_id) as session:
+            return await offboardings.find(session, brand_id)
 
     async def of(self, brand_id: BrandId) -> Any:
-        """OffboardingNotFound."""
+        """For the operator. OffboardingNotFound."""
         async with self._database.read(brand_id) as session:
             row = await offboardings.find(session, brand_id)
         if row is None:

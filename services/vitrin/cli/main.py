@@ -13,6 +13,7 @@ from vitrin.cli import (
     exporting,
     imports,
     keys,
+    leaving,
     messages,
     people,
     removals,
@@ -36,6 +37,7 @@ app = typer.Typer(
     add_completion=False,
 )
 running.register(app)
+leaving.register(brands.app)
 app.add_typer(brands.app, name="brand")
 app.add_typer(keys.app, name="key")
 app.add_typer(connections.app, name="connection")

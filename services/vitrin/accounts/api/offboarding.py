@@ -39,8 +39,8 @@ async def keep(request: HttpRequest, caller: Writer, brand_id: UUID) -> Response
 
 @router.get("/brands/{brand_id}/offboarding", summary="How far the end of the brand is")
 async def read_offboarding(request: HttpRequest, caller: Reader, brand_id: UUID) -> Offboarding:
-    """404 `offboarding_not_found` where nobody asked for it."""
-    return Offboarding.of(await _use_cases(request).get(caller, BrandId(brand_id)))
+    row = await _use_cases(request).get(caller, BrandId(brand_id))
+    return Offboarding(brand_id=brand_id, state="stays") if row is None else Offboarding.of(row)
 
 
 @router.get(
