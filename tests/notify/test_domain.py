@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from vitrin.kit import webhook_signing as signing
+from vitrin.kit.retry_after import parse_retry_after
 from vitrin.notify.domain import outcome
 from vitrin.notify.domain.kinds import CONNECTION_TYPES, ITEM_TYPES, KINDS
 from vitrin.notify.domain.news import Sight, Told, look, wants
-from vitrin.notify.domain.schedule import PAUSES_S, TRY_FOR, Schedule, is_dead, parse_retry_after
+from vitrin.notify.domain.schedule import PAUSES_S, TRY_FOR, Schedule, is_dead
 from vitrin.notify.schemas_payloads import DATA, payload_model
 from vitrin.notify.service.storing import News, payload_of
 

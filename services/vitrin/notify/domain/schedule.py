@@ -66,10 +66,3 @@ def is_dead(
         and failures >= DISABLE_FAILURES_MIN
         and now - failing_since >= disable_after
     )
-
-
-def parse_retry_after(value: str | None) -> timedelta | None:
-    """Seconds only: a date would trust the receiver's clock."""
-    if value is None or not value.isascii() or not value.isdigit() or len(value) > 9:
-        return None
-    return timedelta(seconds=int(value))
