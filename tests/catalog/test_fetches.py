@@ -161,7 +161,7 @@ async def test_compressed_and_digested(
         (b"hello", "url_answer_invalid", 6),
     ],
 )
-async def test_what_is_not_a_whole_file_is_refused_with_the_reason(
+async def test_what_is_not_a_whole_file_is_refused_with_the_reason(  # noqa: PLR0917 fixtures
     service: Service,
     client: httpx.AsyncClient,
     brand: BrandId,

@@ -72,13 +72,16 @@ def test_an_endpoint_rests_longer_and_longer_and_dies_of_failures_only() -> None
     ]
     days = timedelta(days=5)
 
-    def dead(failures: int, since: datetime | None) -> bool:
-        return is_dead(failures=failures, failing_since=since, now=START, disable_after=days)
+    def dead(failures: int, since: datetime | None, on_days: int = 3) -> bool:
+        return is_dead(
+            failures=failures, failing_days=on_days, failing_since=since, now=START, disable_after=days
+        )
 
     assert dead(10, START - days)
     assert not dead(9, START - days)
     assert not dead(1_000, START - days + timedelta(seconds=1))
     assert not dead(10, None)
+    assert not dead(1_000, START - 9 * days, on_days=2), "one bad day, and another one weeks later"
 
 
 @given(st.binary(max_size=300), st.integers(24, 64))
