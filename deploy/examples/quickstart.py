@@ -24,6 +24,8 @@ def main() -> None:
         create_item,
         id=item_id,
         title="Linen apron",
+        description="Stonewashed linen.",
+        brand="Holm",
         link="https://shop.example/apron",
         image_link="https://shop.example/apron.jpg",
         price="39.00 EUR",

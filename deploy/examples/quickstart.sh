@@ -16,7 +16,7 @@ vitrin() { # METHOD URL [BODY] [MORE]: the answer's body, and a failure for what
 }
 
 echo "== an item, created once: the same Idempotency-Key gives the same answer"
-item='{"id": "quickstart-curl", "title": "Linen apron", "link": "https://shop.example/apron",
+item='{"id": "quickstart-curl", "title": "Linen apron", "description": "Stonewashed linen.", "brand": "Holm", "link": "https://shop.example/apron",
   "image_link": "https://shop.example/apron.jpg", "price": "39.00 EUR", "availability": "in_stock", "quantity": 7}'
 vitrin POST "$catalog/v1/items" "$item" -H "Idempotency-Key: quickstart-curl-1"
 vitrin POST "$catalog/v1/items" "$item" -H "Idempotency-Key: quickstart-curl-1"
@@ -34,7 +34,8 @@ done
 echo "== told by a webhook: an endpoint, and an event to try it with"
 endpoint=$(vitrin POST "$notify/v1/webhook_endpoints" \
     "{\"url\": \"${WEBHOOK_URL:-https://shop.example/hooks}\", \"event_types\": [\"item.rejected\"]}")
-id=$(printf %s "$endpoint" | sed -n 's/.*"id": *"\([^"]*\)".*/\1/p')
+id=${endpoint#*\"id\":\"} # the first id of the answer
+id=${id%%\"*}
 vitrin POST "$notify/v1/webhook_events:test" "{\"type\": \"item.rejected\", \"endpoint_id\": \"$id\"}"
 vitrin DELETE "$notify/v1/webhook_endpoints/$id"
 

@@ -20,6 +20,8 @@ for (let times = 0; times < 2; times++) {
       body: {
         id: item_id,
         title: "Linen apron",
+        description: "Stonewashed linen.",
+        brand: "Holm",
         link: "https://shop.example/apron",
         image_link: "https://shop.example/apron.jpg",
         price: "39.00 EUR",
