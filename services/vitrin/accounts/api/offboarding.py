@@ -22,7 +22,7 @@ def _use_cases(request: HttpRequest) -> UseCases:
 
 
 @router.post("/brands/{brand_id}:offboard", status_code=202, summary="End the brand after a grace")
-async def offboard(request: HttpRequest, caller: Writer, brand_id: UUID, body: OffboardingAsk) -> Offboarding:
+async def offboard_brand(request: HttpRequest, caller: Writer, brand_id: UUID, body: OffboardingAsk) -> Offboarding:
     """At once nothing goes out any more. After the grace (seven days by default) all keys are revoked, the platforms'
     tokens and the keys of personal data destroyed, and every service removes the brand's rows. Items are not removed
     from the platforms: delete them before, through the removal guard, or close the catalogs there. Take `vitrin export`
@@ -31,7 +31,7 @@ async def offboard(request: HttpRequest, caller: Writer, brand_id: UUID, body: O
 
 
 @router.post("/brands/{brand_id}:keep", status_code=204, summary="Take the end of the brand back")
-async def keep(request: HttpRequest, caller: Writer, brand_id: UUID) -> Response:
+async def keep_brand(request: HttpRequest, caller: Writer, brand_id: UUID) -> Response:
     """Possible until `due_at`; what was stopped by it goes out again. Needs a live owner key."""
     await _use_cases(request).keep(caller, BrandId(brand_id))
     return Response(status_code=204)
@@ -48,7 +48,7 @@ async def read_offboarding(request: HttpRequest, caller: Reader, brand_id: UUID)
     summary="The receipt of a brand that has left",
     dependencies=[Depends(operator_only)],
 )
-async def read_receipt(request: HttpRequest, brand_id: UUID) -> Offboarding:
+async def read_offboarding_receipt(request: HttpRequest, brand_id: UUID) -> Offboarding:
     """Needs the operator token: the brand's own keys are revoked. The counts of rows: `/v1/ops/purges/{brand_id}` of
     every service."""
     return Offboarding.of(await _use_cases(request).of(BrandId(brand_id)))

@@ -23,7 +23,7 @@ def export_router() -> APIRouter:
     router = APIRouter(prefix="/v1/export", tags=["export"])
 
     @router.get("", response_class=StreamingResponse, responses={200: {"content": {MEDIA_TYPE: {}}}})
-    async def export(
+    async def export_brand(
         request: Request, caller: Annotated[Principal, Depends(require("accounts:write"))]
     ) -> StreamingResponse:
         """Everything that this service keeps of the brand, as lines of JSON: a heading, rows table by table with a
