@@ -213,7 +213,10 @@ class OffboardingLoop:
         async with self._worker.read() as session:
             brands = await offboardings.due(session, self._clock(), AT_ONCE)
         for brand_id in brands:
-            await self._offboarding.carry_out(brand_id)
+            try:
+                await self._offboarding.carry_out(brand_id)
+            except SQLAlchemyError as error:  # the next brand must not wait for this one
+                _log.warning("offboarding_failed", brand=str(brand_id), reason=type(error).__name__)
 
 
 def _own_and_live(caller: Principal, brand_id: BrandId) -> None:

@@ -22,7 +22,9 @@ def _use_cases(request: HttpRequest) -> UseCases:
 
 
 @router.post("/brands/{brand_id}:offboard", status_code=202, summary="End the brand after a grace")
-async def offboard_brand(request: HttpRequest, caller: Writer, brand_id: UUID, body: OffboardingAsk) -> Offboarding:
+async def offboard_brand(
+    request: HttpRequest, caller: Writer, brand_id: UUID, body: OffboardingAsk
+) -> Offboarding:
     """At once nothing goes out any more. After the grace (seven days by default) all keys are revoked, the platforms'
     tokens and the keys of personal data destroyed, and every service removes the brand's rows. Items are not removed
     from the platforms: delete them before, through the removal guard, or close the catalogs there. Take `vitrin export`

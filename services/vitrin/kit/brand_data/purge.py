@@ -21,6 +21,7 @@ from vitrin.kit.brand_data.declared import Partitioned, Table
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.session import ReadSession
+from vitrin.kit.errors import VitrinError
 from vitrin.kit.ids import BrandId
 from vitrin.kit.logs import get_logger
 
@@ -113,7 +114,15 @@ class Purger:
             brands = [BrandId(row.brand_id) for row in await session.all(self._due, {"now": self._clock()})]
         PURGING.set(len(brands))
         for brand in brands:
-            await self._purge(brand, stop)
+            try:
+                await self._purge(brand, stop)
+            except (
+                SQLAlchemyError,
+                VitrinError,
+            ) as error:  # the next one's rows must not wait for this one's
+                _log.warning(
+                    "purge_failed", brand=str(brand), reason=f"{type(error).__name__}: {error}"[:500]
+                )
         return len(brands) == BRANDS_AT_ONCE and not stop.is_set()
 
     async def receipt(self, brand: BrandId) -> PurgeReceipt | None:

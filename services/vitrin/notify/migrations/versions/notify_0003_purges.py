@@ -6,7 +6,7 @@ from alembic.operations import Operations
 from vitrin.kit.db.migration import install_purges
 
 revision = "notify_purges"
-down_revision = "notify_0001"
+down_revision = "notify_0002"
 branch_labels = None
 depends_on = None
 
