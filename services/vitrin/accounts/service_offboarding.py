@@ -35,7 +35,7 @@ ACTOR: Final = "service:off-boarding"
 REASON: Final = "The brand leaves."
 AT_ONCE: Final = 20
 KEYS_AT_ONCE: Final = 1_000
-EVERY: Final = timedelta(minutes=1)
+EVERY: Final = timedelta(seconds=20)
 _log = get_logger("vitrin.accounts.offboarding")
 
 

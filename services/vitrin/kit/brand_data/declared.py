@@ -110,6 +110,11 @@ ACCESS = (
         outlives="says that the brand has left",
     ),
     Table("access_keys", State("as long as the brand"), left_out=REPLICA),
-    Table("access_outgoing", State("a row per switch"), left_out=REPLICA),
+    Table(
+        "access_outgoing",
+        State("a row per switch; the stop of a brand that has left stays"),
+        left_out=REPLICA,
+        outlives="nothing may go out for a brand that has left, whatever arrives late",
+    ),
 )
 """Of every service with API keys, but accounts."""

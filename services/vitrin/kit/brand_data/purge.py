@@ -25,7 +25,7 @@ from vitrin.kit.errors import VitrinError
 from vitrin.kit.ids import BrandId
 from vitrin.kit.logs import get_logger
 
-EVERY: Final = timedelta(minutes=1)
+EVERY: Final = timedelta(seconds=20)
 SETTLED: Final = timedelta(days=8)
 """Outbox rows are sent again for 7 days."""
 BRANDS_AT_ONCE: Final = 20
