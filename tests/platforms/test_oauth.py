@@ -72,7 +72,7 @@ def test_the_address_carries_the_state_and_no_secret(name: str) -> None:
     wanted = Authorization(
         app_id="1", redirect_uri="https://a.example/b?c=d", state="x&y", scopes=["p", "q"], challenge="ch"
     )
-    parts = urlsplit(flow.authorize_url(flow.consent_url, wanted))
+    parts = urlsplit(flow.authorize_url(flow.consent_url({}), wanted))
     query = parse_qs(parts.query)
     assert parts.scheme == "https"
     assert (query["state"], query["scope"], query["redirect_uri"]) == (

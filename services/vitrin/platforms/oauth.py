@@ -138,12 +138,27 @@ class OAuthFlow(Protocol):
         ...
 
     @property
-    def consent_url(self) -> str:
-        """The platform's own dialog, without parameters."""
+    def needs(self) -> tuple[str, ...]:
+        """External ids that must be known before somebody can be asked: those that lead to the dialog. None for
+        platforms with one dialog for all."""
+        ...
+
+    def consent_url(self, external_ids: Mapping[str, str]) -> str:
+        """The platform's own dialog, without parameters. Raises ChannelMisconfigured for `needs` that are missing or
+        wrong. Pure."""
         ...
 
     def authorize_url(self, consent_url: str, wanted: Authorization) -> str:
         """Where to send the person who consents. Pure."""
+        ...
+
+    def callback_problem(
+        self, answer: Mapping[str, str], external_ids: Mapping[str, str], secret: str
+    ) -> str | None:
+        """Why the callback is not what the platform sent for this consent, in words; None: nothing speaks against it.
+
+        `answer` is the whole query, decoded; `external_ids` those of the attempt; `secret` that of the app. Platforms
+        that sign nothing here have only the state to show for it. Pure, in constant time where a secret is involved."""
         ...
 
     async def exchange(
