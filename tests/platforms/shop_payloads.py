@@ -78,7 +78,10 @@ SHOPIFY_PRODUCT: dict[str, Any] = {
         {"admin_graphql_api_id": "gid://shopify/ProductVariant/757650484644203962", "updated_at": None},
     ],
     "has_variants_that_requires_components": False,
-    "category": {"admin_graphql_api_id": "gid://shopify/TaxonomyCategory/aa-1", "full_name": "Apparel > Shirts"},
+    "category": {
+        "admin_graphql_api_id": "gid://shopify/TaxonomyCategory/aa-1",
+        "full_name": "Apparel > Shirts",
+    },
 }
 
 SHOPIFY_LEVEL: dict[str, Any] = {

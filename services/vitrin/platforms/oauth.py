@@ -28,7 +28,7 @@ ASSET_PAGES_MAX: Final = 10
 LIFETIME_S_MAX: Final = 10 * 365 * 24 * 3600
 """What a platform names beyond is nonsense, or for ever; it must stay a date."""
 SECRET_FIELDS: Final = ("client_secret", "code", "code_verifier", "fb_exchange_token", "refresh_token")
-_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
+VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +234,7 @@ def secrets_of(form: Mapping[str, str]) -> list[str]:
 def token_of(answer: Mapping[str, Any], name: str) -> str:
     """A token of an answer, "" where there is none. PlatformFailure for one that no header could carry."""
     token = text_of(answer, name)
-    if token and not _TOKEN.fullmatch(token):
+    if token and not VISIBLE.fullmatch(token):
         raise PlatformFailure(
             FailureKind.UNKNOWN_OUTCOME,
             code="unreadable_answer",
