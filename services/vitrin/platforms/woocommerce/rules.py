@@ -24,8 +24,8 @@ TOPICS: Final = (
 GIVES_UP_AFTER_S: Final = 60.0
 """A delivery is not repeated; after more than 5 failures in a row the webhook is disabled."""
 
-REST: Final = Rate(endpoint="rest", calls=120, per_s=60.0)
-"""WooCommerce has no limit of its own; small hosts do not bear more (chosen by us)."""
+REST: Final = Rate(endpoint="rest", calls=300, per_s=60.0)
+"""WooCommerce has no limit of its own; small hosts do not bear more than these, four at once (chosen by us)."""
 CONCURRENCY_MAX: Final = 4
 PAGE_MAX: Final = 100
 LOAD_PAGE: Final = 50
