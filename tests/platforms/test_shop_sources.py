@@ -343,3 +343,18 @@ async def test_changed_orders_of_one_second_are_all_read(woo: Woo, store: ShopSo
         if cursor is None:
             break
     assert seen == {str(number) for number in range(2, 253)}
+
+
+async def test_a_product_that_is_not_as_documented_stops_no_load(
+    shopify: Shopify, source: ShopSource, woo: Woo, store: ShopSource
+) -> None:
+    woo.products = {5: data.changed(data.WOO_PRODUCT, id=5, regular_price=1.5), 6: woo.products[6]}
+    page = await store.load_page((await store.start_load()).handle, None)
+    assert [product.product_id for product in page.products] == ["6"]
+    assert list(page.unreadable) == ["5"]
+    shopify.file = bulk_lines(2).replace(b'"19.99"', b'"dear"', 1)
+    shopify.answers["node"] = [operation(shopify)]
+    page = await source.load_page("5", None)
+    assert [product.product_id for product in page.products] == ["2"]
+    assert list(page.unreadable) == ["1"]
+    assert {level.inventory_item_id for level in page.levels} == {"5"}

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from math import floor
 from typing import Any, Final
 
 import orjson
@@ -145,9 +146,9 @@ class Part:
         found = self.value.get(name)
         if found is None:
             return None
-        if isinstance(found, float) and found.is_integer():
-            # WooCommerce writes stock as 3.0 where a plugin allows parts of a piece.
-            found = int(found)
+        if isinstance(found, float) and abs(found) <= QUANTITY_MAX:
+            # WooCommerce writes stock as 3.5 where a plugin allows parts of a piece: whole pieces are sold.
+            found = floor(found)
         if not isinstance(found, int) or isinstance(found, bool) or abs(found) > QUANTITY_MAX:
             raise self.wrong(name, "no whole number")
         return found

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from vitrin.platforms.base import FailureKind, PlatformFailure
 from vitrin.platforms.calling import in_chunks
 from vitrin.platforms.shop import BodyInvalid
 
-LOAD_GONE = "load_gone"
+LOAD_GONE: Final = "load_gone"
+UNREADABLE: Final = "unreadable_answer"
 Found = TypeVar("Found")
 
 
@@ -21,7 +22,7 @@ def readable(title: str) -> Iterator[None]:
     except BodyInvalid as error:
         raise PlatformFailure(
             FailureKind.INVALID_REQUEST,
-            code="unreadable_answer",
+            code=UNREADABLE,
             message=f"{title}'s answer is not as documented: {error}",
             fix="Report this with the message; correct the product or order in the shop if it looks wrong there.",
         ) from error

@@ -4,6 +4,7 @@ A line without `__parentId` is a product; its media, variants and their levels f
 window of the file is cut after its last whole product: the cursor is where the next one begins, in bytes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -27,6 +28,7 @@ class Group:
 class Cut:
     products: tuple[ShopProduct, ...]
     levels: tuple[StockLevel, ...]
+    unreadable: Mapping[str, str]
     used_bytes: int
     """0: the window does not hold one whole product."""
 
@@ -48,13 +50,19 @@ def cut(window: bytes, *, at_end: bool, currency: str) -> Cut:
         position = stop
     used = len(window) if at_end else last
     whole = groups if at_end else groups[:-1]
-    return Cut(
-        products=tuple(
-            graph.product(group.root, group.variants, group.media, currency=currency) for group in whole
-        ),
-        levels=tuple(graph.level(part) for group in whole for part in group.levels),
-        used_bytes=used,
-    )
+    products: list[ShopProduct] = []
+    levels: list[StockLevel] = []
+    unreadable: dict[str, str] = {}
+    for group in whole:
+        try:
+            product = graph.product(group.root, group.variants, group.media, currency=currency)
+            stocked = [graph.level(part) for part in group.levels]
+        except BodyInvalid as error:
+            unreadable[group.root.id()] = str(error)
+        else:
+            products.append(product)
+            levels += stocked
+    return Cut(tuple(products), tuple(levels), unreadable, used)
 
 
 def _line(line: bytes, position: int) -> Part:

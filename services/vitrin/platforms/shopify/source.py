@@ -20,7 +20,7 @@ from vitrin.platforms.shop import (
     Subscription,
 )
 from vitrin.platforms.shop_bodies import Part
-from vitrin.platforms.shop_calls import a_few_at_once, load_gone, readable
+from vitrin.platforms.shop_calls import UNREADABLE, a_few_at_once, load_gone, readable
 from vitrin.platforms.shopify import graph, queries, rules
 from vitrin.platforms.shopify.bulk import cut
 from vitrin.platforms.shopify.calls import WINDOW_MAX_BYTES, ShopifyCalls, refused
@@ -136,8 +136,13 @@ class ShopifyShop:
                 size_bytes *= 2
                 if size_bytes > WINDOW_MAX_BYTES:
                     raise operation.wrong("url", f"one product of more than {WINDOW_MAX_BYTES // 2} bytes")
-        after = None if at_end else str(start + found.used_bytes)
-        return LoadPage(products=found.products, levels=found.levels, cursor=after, at=at)
+        return LoadPage(
+            products=found.products,
+            levels=found.levels,
+            cursor=None if at_end else str(start + found.used_bytes),
+            at=at,
+            unreadable=found.unreadable,
+        )
 
     async def product(self, product_id: str) -> tuple[ShopProduct, tuple[StockLevel, ...]] | None:
         currency = await self._prices_in()
@@ -179,13 +184,25 @@ class ShopifyShop:
         await self._prices_in()
         with readable(TITLE):
             ids, moments, after = await self._changed(queries.PRODUCTS_SINCE, "products", since, cursor)
-        found = await a_few_at_once(self.product, ids, concurrency_max=CONCURRENCY_MAX)
+        unreadable: dict[str, str] = {}
+
+        async def read(product_id: str) -> tuple[ShopProduct, tuple[StockLevel, ...]] | None:
+            try:
+                return await self.product(product_id)
+            except PlatformFailure as failure:
+                if failure.code != UNREADABLE:
+                    raise
+                unreadable[product_id] = failure.message
+                return None
+
+        found = await a_few_at_once(read, ids, concurrency_max=CONCURRENCY_MAX)
         known = [one for one in found if one is not None]
         return LoadPage(
             products=tuple(product for product, _ in known),
             levels=tuple(level for _, levels in known for level in levels),
             cursor=after,
             at=min(moments, default=since),
+            unreadable=unreadable,
         )
 
     async def orders_since(

@@ -152,9 +152,9 @@ class WooShop:
         last, position = _place_of(cursor)
         with readable(TITLE):
             rows, position = await self._behind("products", last, position, rules.LOAD_PAGE)
-            found = await self._whole(rows, currency)
+            found, unreadable = await self._whole(rows, currency)
             after = f"{_number(rows[-1])}:{position}" if rows else None
-        return LoadPage(products=tuple(found), levels=(), cursor=after, at=at)
+        return LoadPage(products=tuple(found), levels=(), cursor=after, at=at, unreadable=unreadable)
 
     async def _behind(self, path: str, last: int, position: int, size: int) -> tuple[list[Part], int]:
         """The next rows with ids above `last`, `position` of which lay before when it was read; none at the end."""
@@ -171,16 +171,23 @@ class WooShop:
             else:
                 position = max(0, start - size + 1)
 
-    async def _whole(self, rows: Sequence[Part], currency: str) -> list[ShopProduct]:
+    async def _whole(self, rows: Sequence[Part], currency: str) -> tuple[list[ShopProduct], dict[str, str]]:
+        """Those that are still there, and where the others are not as documented, by id."""
         variable = {row.id() for row in rows if products.is_variable(row)}
         held = await a_few_at_once(self._variations, sorted(variable), concurrency_max=rules.CONCURRENCY_MAX)
         by_product = dict(zip(sorted(variable), held, strict=True))
-        return [
-            products.product(row, by_product.get(row.id()) or (), currency=currency)
-            for row in rows
-            # A product that went away between its row and its variations is gone.
-            if by_product.get(row.id(), ()) is not None
-        ]
+        found: list[ShopProduct] = []
+        unreadable: dict[str, str] = {}
+        for row in rows:
+            variations = by_product.get(row.id(), [])
+            if variations is None:
+                # It went away between its row and its variations.
+                continue
+            try:
+                found.append(products.product(row, variations, currency=currency))
+            except BodyInvalid as error:
+                unreadable[row.id()] = str(error)
+        return found, unreadable
 
     async def _variations(self, product_id: str) -> list[Part] | None:
         """All, the switched-off ones too; None: the product is gone."""
@@ -214,7 +221,9 @@ class WooShop:
             body = answer.object()
             if products.parent_of(body) or body.text("status") == "trash":
                 return None
-            found = await self._whole([body], currency)
+            found, unreadable = await self._whole([body], currency)
+            if unreadable:
+                raise BodyInvalid(unreadable[body.id()])
         return (found[0], ()) if found else None
 
     async def products_since(self, since: datetime, cursor: str | None) -> LoadPage:
@@ -223,8 +232,14 @@ class WooShop:
         with readable(TITLE):
             rows, after = await self._changed("products", since, cursor, rules.LOAD_PAGE)
             moments = [products.updated_at(row) for row in rows]
-            found = await self._whole(rows, currency)
-        return LoadPage(products=tuple(found), levels=(), cursor=after, at=min(moments, default=since))
+            found, unreadable = await self._whole(rows, currency)
+        return LoadPage(
+            products=tuple(found),
+            levels=(),
+            cursor=after,
+            at=min(moments, default=since),
+            unreadable=unreadable,
+        )
 
     async def orders_since(
         self, since: datetime, cursor: str | None
