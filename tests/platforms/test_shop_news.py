@@ -1,6 +1,5 @@
 """Webhooks of the shops, in the shapes that their documentation shows: heads, signatures, news."""
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SHOPIFY, WOO = SHOPS["shopify"], SHOPS["woocommerce"]
 MADE = datetime(2022, 1, 1, tzinfo=UTC)
 TRIGGERED = datetime(2023, 3, 29, 18, 0, 27, 877041, tzinfo=UTC)
-SHARED = Path(os.environ.get("VITRIN_SHARED", Path(__file__).resolve().parents[3] / "shared"))
+SHARED = Path(__file__).resolve().parents[3] / "shared"
 ORDER_FILE = SHARED / "data/catalogs/shopify/orders_create_webhook.json"
 
 
@@ -176,7 +175,7 @@ def test_a_shopify_level_names_item_and_location() -> None:
 
 def test_a_shopify_order_of_the_shared_data_is_read() -> None:
     if not ORDER_FILE.is_file():
-        pytest.skip(f"NOT READ: {ORDER_FILE} is not here; set VITRIN_SHARED to the shared folder")
+        pytest.skip(f"NOT READ: {ORDER_FILE} is not here")
     news = shopify("orders/create", orjson.loads(ORDER_FILE.read_bytes()))
     order = news.order
     assert order is not None
