@@ -126,7 +126,7 @@ def decide(
 
 
 def _changed(change: Change, stored: Stored, content: ItemContent | None, offer: Offer | None) -> Decision:
-    given = stored.refs if change.refs is None else change.refs
+    given = _given_refs(change, stored)
     refs = given
     if content is not None and (given.sku, given.gtin) != (content.sku, content.gtin):
         refs = replace(given, sku=content.sku, gtin=content.gtin)
@@ -149,6 +149,13 @@ def _changed(change: Change, stored: Stored, content: ItemContent | None, offer:
         offer_changed=offer_changed,
         refs_changed=given is not stored.refs and refs != stored.refs,
     )
+
+
+def _given_refs(change: Change, stored: Stored) -> ExternalRefs:
+    """A shop that has told which variant the item is has the last word; files know less."""
+    if change.refs is None or (stored.refs.variant_id and not change.refs.variant_id):
+        return stored.refs
+    return change.refs
 
 
 def _delete(change: Change, stored: Stored) -> Decision:
