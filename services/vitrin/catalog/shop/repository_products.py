@@ -46,6 +46,33 @@ class Binding:
     inventory_item_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A live item that is the variant of some shop of the brand."""
+
+    item_id: str
+    source: str
+    handle: str
+    options: tuple[tuple[str, str], ...]
+
+
+_ANY_BOUND: Final = text("select exists (select 1 from shop_variants where brand_id = :brand)")
+_BOUND_ITEMS: Final = text(
+    """
+    with meant as (
+        select found.item_id from unnest(cast(:handles as text[])) as key cross join lateral (
+            select item_id from items where brand_id = :brand and left(handle, 100) = left(key, 100) and handle = key
+                and handle <> '' and content is not null limit :handles_max) as found
+        union
+        select key from unnest(cast(:ids as text[])) as key
+    )
+    select i.item_id, i.source, i.handle, cast(i.options as text) as options
+    from meant
+    join shop_variants v on v.brand_id = :brand and v.item_id = meant.item_id
+    join items i on i.brand_id = :brand and i.item_id = meant.item_id and i.content is not null
+    order by i.item_id
+    """
+)
 _MAKE_PRODUCT: Final = text(
     "insert into shop_products (brand_id, connection_id, product_id, seen_at)"
     " values (:brand, :connection, :product, :now) on conflict do nothing"
@@ -203,3 +230,19 @@ async def bind(tx: WriteSession, key: Key, product_id: str, made: Sequence[Bindi
 async def products_after(tx: ReadSession, key: Key, *, after: str, limit: int) -> list[str]:
     rows = await tx.all(_PRODUCTS, {**_of(key), "after": after, "limit": limit})
     return [row.product_id for row in rows]
+
+
+async def any_bound(tx: ReadSession, brand: BrandId) -> bool:
+    """Whether a shop of the brand has told of a product."""
+    return bool(await tx.scalar(_ANY_BOUND, {"brand": brand}))
+
+
+async def bound_items(
+    tx: ReadSession, brand: BrandId, *, handles: Collection[str], ids: Collection[str]
+) -> list[Bound]:
+    """Those with one of the handles or ids."""
+    params = {"brand": brand, "handles": list(handles), "ids": list(ids), "handles_max": SAME_HANDLE_MAX}
+    return [
+        Bound(row.item_id, row.source, row.handle, _options_decoder.decode(row.options))
+        for row in await tx.all(_BOUND_ITEMS, params)
+    ]
