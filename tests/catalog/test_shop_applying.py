@@ -246,3 +246,25 @@ async def test_same_new_product_delivered_many_times_at_once(
     assert list(items_of(settings, brand)) == ["A-1", "gloves-red"]
     await stocked(database, shop, level("12", 9, minute=2))
     assert items_of(settings, brand)["gloves-red"].quantity == 9
+
+
+async def test_what_the_shop_calls_an_item_is_published(
+    database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
+) -> None:
+    shop = shop_of(brand)
+    await item(database, brand, "gloves", refs=ExternalRefs(source="shopify", handle="gloves"), sku="S")
+    await item(database, brand, "gloves", refs=ExternalRefs(source="shopify", handle="gloves"), sku="S")
+    news = product(variant("11", sku="S"), title="gloves")
+    await applied(database, shop, news)
+    await applied(database, shop, replace(news, handle="mitts", link="https://x.example/a", updated_at=at(2)))
+    contents = [one.message for one in published(settings, brand) if one.type == "catalog.item_changed"]
+    told = [
+        (
+            one.content_version,
+            one.content.shop_product_id,
+            one.content.shop_variant_id,
+            one.content.shop_handle,
+        )  # type: ignore[attr-defined]
+        for one in contents
+    ]
+    assert told == [(1, "", "", "gloves"), (2, "1", "11", "gloves"), (3, "1", "11", "mitts")]
