@@ -7,7 +7,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from vitrin import catalog
-from vitrin.catalog.api import imports_router, items_router, offers_router
+from vitrin.catalog.api import imports_router, items_router, offers_router, shop_locations_router
 from vitrin.catalog.fetch_loop import FetchLoop, fetcher
 from vitrin.catalog.import_loop import ImportLoop
 from vitrin.catalog.rpc import CatalogServicer
@@ -17,6 +17,8 @@ from vitrin.catalog.service_items import ItemService
 from vitrin.catalog.service_places import BrandSource, BrandWords, Places
 from vitrin.catalog.service_uploads import UploadService
 from vitrin.catalog.settings import CatalogSettings
+from vitrin.catalog.shop.keeping import ShopKeeping
+from vitrin.catalog.shop.locations import LocationService
 from vitrin.catalog.state import SOURCES
 from vitrin.kit.access import (
     ACCESS_TOPICS,
@@ -84,6 +86,7 @@ async def run(
         for number, loop in enumerate(loops):
             runtime.loop(f"imports-{number}", loop.run)
         fetch_addresses(settings, runtime, clock=clock, addresses=addresses, staged=staged)
+        runtime.loop("shop_keeping", ShopKeeping(database=runtime.worker, clock=clock).run)
     if runtime.is_api:
         app = _app(
             settings, runtime, access=access, directory=directory, places=places, wakes=(staged, addresses)
@@ -137,6 +140,7 @@ def _app(
         ),
         desk=MessageDesk(database=runtime.worker, clock=clock),
         once=Once(runtime.app, clock),
+        shop_locations=LocationService(database=runtime.app, places=places, clock=clock),
     )
 
 
@@ -208,6 +212,7 @@ def build_app(
     fetches: FetchService,
     desk: MessageDesk,
     once: Once,
+    shop_locations: LocationService,
 ) -> FastAPI:
     limits = settings.imports
     return create_app(
@@ -215,7 +220,7 @@ def build_app(
         description=catalog.__doc__ or "",
         version=VERSION,
         settings=settings.http,
-        routers=[items_router, offers_router, imports_router, messages_router],
+        routers=[items_router, offers_router, imports_router, shop_locations_router, messages_router],
         readiness=readiness,
         state={
             "access": access,
@@ -226,6 +231,7 @@ def build_app(
             "fetches": fetches,
             "message_desk": desk,
             "once": once,
+            "shop_locations": shop_locations,
         },
         body_limits={
             "/v1/items:batch": limits.batch_bytes_max,

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from vitrin.catalog.shop.repository_products import Key
 from vitrin.catalog.shop.stock import Inventory
 from vitrin.kit.db.session import ReadSession, WriteSession
+from vitrin.kit.ids import BrandId
 from vitrin.platforms.shop import ShopLocation, StockLevel
 
 
@@ -24,6 +25,56 @@ class Named:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class LocationRow:
+    """`name` "" while only stock has named it. `chosen`: what the brand said, None: nothing."""
+
+    location_id: str
+    name: str
+    active: bool
+    chosen: bool | None
+    counted: bool
+
+
+_LOCATIONS: Final = text(
+    """
+    select location_id, name, active, counted as chosen,
+           case when bool_or(counted is not null) over () then coalesce(counted, false) else active end as counts
+    from shop_locations where brand_id = :brand and connection_id = :connection order by location_id
+    """
+)
+_CHOOSE: Final = text(
+    "update shop_locations set counted = case when cast(:counted as text[]) is null then null"
+    " else location_id = any(cast(:counted as text[])) end"
+    " where brand_id = :brand and connection_id = :connection"
+)
+_HOLD_PAGE: Final = text(
+    "select inventory_item_id from shop_inventory where brand_id = :brand and connection_id = :connection"
+    " and inventory_item_id > :after order by inventory_item_id limit :limit for update"
+)
+_DROP_PARKED: Final = text(
+    """
+    with old as (
+        select connection_id, inventory_item_id from shop_inventory
+        where brand_id = :brand and item_id = '' and seen_at < :before
+        order by connection_id, inventory_item_id limit :limit for update skip locked
+    ), levels as (
+        delete from shop_stock s using old where s.brand_id = :brand and s.connection_id = old.connection_id
+            and s.inventory_item_id = old.inventory_item_id
+    )
+    delete from shop_inventory i using old where i.brand_id = :brand and i.connection_id = old.connection_id
+        and i.inventory_item_id = old.inventory_item_id
+    """
+)
+_DROP_GONE: Final = text(
+    """
+    delete from shop_products p using (
+        select connection_id, product_id from shop_products
+        where brand_id = :brand and gone_at is not null and seen_at < :before
+        order by connection_id, product_id limit :limit for update skip locked) as old
+    where p.brand_id = :brand and p.connection_id = old.connection_id and p.product_id = old.product_id
+    """
+)
 _MAKE: Final = text(
     """
     insert into shop_inventory (brand_id, connection_id, inventory_item_id, seen_at)
@@ -173,3 +224,32 @@ async def inventory(tx: ReadSession, key: Key, ids: Collection[str]) -> Mapping[
         )
         for row in rows
     }
+
+
+async def locations(tx: ReadSession, key: Key) -> list[LocationRow]:
+    """In the order of their ids."""
+    rows = await tx.all(_LOCATIONS, _of(key))
+    return [LocationRow(row.location_id, row.name, row.active, row.chosen, row.counts) for row in rows]
+
+
+async def choose_locations(tx: WriteSession, key: Key, counted: Sequence[str] | None) -> None:
+    """Exactly these count; None: the choice is taken back."""
+    await tx.execute(_CHOOSE, {**_of(key), "counted": None if counted is None else list(counted)})
+
+
+async def hold_page(tx: WriteSession, key: Key, *, after: str, limit: int) -> list[str]:
+    """The next inventory items, under their locks."""
+    rows = await tx.all(_HOLD_PAGE, {**_of(key), "after": after, "limit": limit})
+    return [row.inventory_item_id for row in rows]
+
+
+async def drop_parked(tx: WriteSession, brand: BrandId, *, before: datetime, limit: int) -> int:
+    """Inventory items that belong to no item, and their levels; how many."""
+    done = await tx.execute(_DROP_PARKED, {"brand": brand, "before": before, "limit": limit})
+    return int(done.rowcount)
+
+
+async def drop_gone(tx: WriteSession, brand: BrandId, *, before: datetime, limit: int) -> int:
+    """Products that were deleted at the shop; how many."""
+    done = await tx.execute(_DROP_GONE, {"brand": brand, "before": before, "limit": limit})
+    return int(done.rowcount)

@@ -1,6 +1,6 @@
 """Which item a shop's variant is, and the stock that lies at a shop's locations.
 
-Ages: rows of products that are gone and stock without an item are deleted after `SHOP_KEEP_DAYS` days of silence.
+Ages: rows of products that are gone and stock without an item are deleted by `shop.keeping`.
 """
 
 from alembic import op
