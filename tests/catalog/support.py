@@ -17,6 +17,7 @@ from vitrin.catalog.service_items import ItemService
 from vitrin.catalog.service_places import Places
 from vitrin.catalog.service_uploads import UploadService
 from vitrin.catalog.settings import CatalogSettings, ImportSettings
+from vitrin.catalog.shop.locations import LocationService
 from vitrin.catalog.tables import TABLES
 from vitrin.events.registry import EVENT_TYPES
 from vitrin.kit.access import ReplicaDirectory
@@ -212,6 +213,7 @@ async def serving(postgres: EmbeddedPostgres, **limits: object) -> AsyncIterator
         desk=MessageDesk(database=worker_database, clock=system_clock),
         once=Once(app_database, system_clock),
         export=BrandExport("catalog", app_database, TABLES),
+        shop_locations=LocationService(database=app_database, places=places, clock=system_clock),
     )
     stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
     task = asyncio.create_task(serve(app, settings.http, stop, on_listening=port.set_result))

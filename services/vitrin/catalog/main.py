@@ -7,7 +7,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from vitrin import catalog
-from vitrin.catalog.api import imports_router, items_router, offers_router
+from vitrin.catalog.api import imports_router, items_router, offers_router, shop_locations_router
 from vitrin.catalog.fetch_loop import FetchLoop, fetcher
 from vitrin.catalog.import_loop import ImportLoop
 from vitrin.catalog.leaving import Leaving
@@ -18,6 +18,8 @@ from vitrin.catalog.service_items import ItemService
 from vitrin.catalog.service_places import BrandSource, BrandWords, Places
 from vitrin.catalog.service_uploads import UploadService
 from vitrin.catalog.settings import CatalogSettings
+from vitrin.catalog.shop.keeping import ShopKeeping
+from vitrin.catalog.shop.locations import LocationService
 from vitrin.catalog.state import SOURCES
 from vitrin.catalog.tables import TABLES
 from vitrin.kit.access import (
@@ -87,6 +89,7 @@ async def run(
         for number, loop in enumerate(loops):
             runtime.loop(f"imports-{number}", loop.run)
         fetch_addresses(settings, runtime, clock=clock, addresses=addresses, staged=staged)
+        runtime.loop("shop_keeping", ShopKeeping(database=runtime.worker, clock=clock).run)
     items = ItemService(database=runtime.app, places=places, clock=clock)
     runtime.purges(TABLES, first=Leaving(items).delete_items)
     if runtime.is_api:
@@ -143,6 +146,7 @@ def _app(
         desk=MessageDesk(database=runtime.worker, clock=clock),
         once=Once(runtime.app, clock),
         export=BrandExport(SERVICE, runtime.app, TABLES),
+        shop_locations=LocationService(database=runtime.app, places=places, clock=clock),
     )
 
 
@@ -215,6 +219,7 @@ def build_app(
     desk: MessageDesk,
     once: Once,
     export: BrandExport,
+    shop_locations: LocationService,
 ) -> FastAPI:
     limits = settings.imports
     return create_app(
@@ -222,7 +227,14 @@ def build_app(
         description=catalog.__doc__ or "",
         version=VERSION,
         settings=settings.http,
-        routers=[items_router, offers_router, imports_router, export_router(), messages_router],
+        routers=[
+            items_router,
+            offers_router,
+            imports_router,
+            shop_locations_router,
+            export_router(),
+            messages_router,
+        ],
         readiness=readiness,
         state={
             "access": access,
@@ -234,6 +246,7 @@ def build_app(
             "message_desk": desk,
             "once": once,
             "export": export,
+            "shop_locations": shop_locations,
         },
         body_limits={
             "/v1/items:batch": limits.batch_bytes_max,

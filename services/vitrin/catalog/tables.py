@@ -4,6 +4,7 @@ from vitrin.kit.brand_data.declared import ACCESS, ANSWERS, CONSUMER, OUTBOX, St
 
 ITEM = State("as long as the item; a deleted one leaves its row as a tombstone")
 IMPORTS = "vitrin.catalog.import_loop:ImportLoop"
+SHOPS = "vitrin.catalog.shop.keeping:ShopKeeping"
 
 TABLES = (
     Table("markets", State("a row per market")),
@@ -21,6 +22,11 @@ TABLES = (
         State("until the import is done"),
         left_out="the file that the brand sent, until it is read",
     ),
+    Table("shop_products", Swept("as long as the shop has them, then 90 days", SHOPS)),
+    Table("shop_variants", State("as long as the shop has them")),
+    Table("shop_inventory", Swept("as long as the shop has them; without a product 30 days", SHOPS)),
+    Table("shop_stock", Swept("as its inventory item", SHOPS)),
+    Table("shop_locations", State("a row per location of a shop")),
     ANSWERS,
     *ACCESS,
     *CONSUMER,
