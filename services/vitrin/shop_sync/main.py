@@ -25,9 +25,10 @@ from vitrin.kit.ops.messages import router as messages_router
 from vitrin.kit.runtime import Role, Runtime
 from vitrin.protos.accounts.v1.access_pb2_grpc import AccessServiceStub
 from vitrin.protos.accounts.v1.connection_pb2_grpc import ConnectionServiceStub
-from vitrin.shop_sync import api, api_removals
+from vitrin.shop_sync import api, api_adoption, api_removals
 from vitrin.shop_sync.consumers import catalog_handler, connection_handler, switching_handler
 from vitrin.shop_sync.domain.values import Claim
+from vitrin.shop_sync.service.adoption import Adoption
 from vitrin.shop_sync.service.backfill import Backfill
 from vitrin.shop_sync.service.catalogs import Catalogs
 from vitrin.shop_sync.service.connections import Connections
@@ -91,6 +92,7 @@ def build_worker(
             catalogs=catalogs,
             outgoing=outgoing,
             backfill=backfill,
+            desires=desires,
             outcomes=outcomes,
             pace=pace,
             clock=clock,
@@ -200,6 +202,7 @@ def _use_cases(settings: ShopSyncSettings, runtime: Runtime, waker: Waker) -> di
     clock = runtime.clock
     return {
         "reading": Reading(database=runtime.app, waker=waker, clock=clock, stuck_after=stuck_after),
+        "adoption": Adoption(database=runtime.app, waker=waker, clock=clock),
         "removals": Removals(database=runtime.app, clock=clock),
         "message_desk": MessageDesk(database=runtime.worker, clock=clock),
         "once": Once(runtime.app, clock),
@@ -212,7 +215,7 @@ def _app(settings: ShopSyncSettings, readiness: dict[str, Readiness], state: Map
         description=shop_sync.__doc__ or "",
         version=VERSION,
         settings=settings.http,
-        routers=[api.router, api_removals.router, messages_router],
+        routers=[api.router, api_adoption.router, api_removals.router, messages_router],
         readiness=readiness,
         state={"operator_token": settings.process.operator, **state},
     )
