@@ -10,8 +10,16 @@ from vitrin.kit.access.principal import Principal
 from vitrin.kit.clock import system_clock
 from vitrin.kit.ids import KeyId, new_uuid
 from vitrin.protos.accounts.v1.events_pb2 import ConnectionChanged, ConnectionMode
-from vitrin.shop_sync.errors import AdoptionItemSent
+from vitrin.shop_sync.domain.values import Channel, Claim
+from vitrin.shop_sync.errors import (
+    AdoptionItemSent,
+    AdoptionNothingToRemove,
+    AdoptionRemovalOpen,
+    ApprovalNeedsOtherPerson,
+)
+from vitrin.shop_sync.main import Worker
 from vitrin.shop_sync.service.adoption import Adoption, Choice
+from vitrin.shop_sync.service.removals import Removals
 
 GTINS = ("4006381333931", "96385074", "5901234123457", "9780306406157")
 
@@ -173,3 +181,125 @@ async def test_matches_adopt_and_strangers_stay(shop: Shop) -> None:
         }
         with pytest.raises(AdoptionItemSent):
             await adoption(shop).resolve(person(shop), connected.channel_id, [Choice("twin-2", "new")])
+
+
+async def test_strangers_go_only_when_somebody_else_approves(shop: Shop) -> None:
+    made = await account(shop)
+    await seed(shop, made, {name: {"title": name} for name in ("a", "b", "c", "late")})
+    await shop.hear(shop.content("mug"), shop.offer("mug"))
+    connected = await connect(shop, made)
+    channel, asker = connected.channel_id, person(shop)
+    removals = Removals(database=shop.app, clock=system_clock)
+    async with shop.dispatching():
+        await connected.until({"mug": "live"})
+        await until(lambda: state(shop, channel), "done")
+        with pytest.raises(AdoptionNothingToRemove):
+            await adoption(shop).remove(asker, channel, ["a", "mug"])
+        request = await adoption(shop).remove(asker, channel, ["a", "b", "late"])
+        with pytest.raises(AdoptionRemovalOpen):
+            await adoption(shop).remove(asker, channel, None)
+        strict = person(shop, brand_approval_needs_other_person=True)
+        with pytest.raises(ApprovalNeedsOtherPerson):
+            await removals.decide(strict, request.request_id, "approved", note="")
+        await shop.hear(shop.content("late", title="New late"), shop.offer("late"))
+        await connected.until({"mug": "live", "late": "live"})
+        assert set(await shown(connected)) == {"a", "b", "c", "late", "mug"}
+        other = person(shop, key_id=KeyId("another"), brand_approval_needs_other_person=True)
+        await removals.decide(other, request.request_id, "approved", note="season is over")
+        while await shop.worker.releasing.look():
+            pass
+        await until(lambda: shown(connected), {"c": "c", "late": "New late", "mug": "Linen shirt mug"})
+
+        async def removed() -> dict[tuple[str, str], int]:
+            return (await adoption(shop).summary(asker, channel)).counts
+
+        await until(removed, {("adopted", "id"): 1, ("removed", ""): 2, ("stranger", ""): 1})
+        done, page = await removals.request(asker, request.request_id, after="", limit=10)
+        assert (done.items_gone, done.items_back, done.waiting_removals) == (2, 1, 0)
+        assert [(one.item_id, one.state) for one in page] == [("a", "gone"), ("b", "gone"), ("late", "back")]
+        rejected = await adoption(shop).remove(asker, channel, None)
+        await removals.decide(other, rejected.request_id, "rejected", note="")
+        while await shop.worker.releasing.look():
+            pass
+        await until(removed, {("adopted", "id"): 1, ("removed", ""): 2, ("stranger", ""): 1})
+        assert set(await shown(connected)) == {"c", "late", "mug"}
+
+
+async def test_a_listing_goes_on_where_another_worker_was_killed(shop: Shop) -> None:
+    """1,100 items are three pages; after each, the worker is another one."""
+    made = await account(shop)
+    names = [f"held-{number:04}" for number in range(1_100)]
+    for start in (0, 550):
+        await seed(shop, made, {name: {} for name in names[start : start + 550]})
+    connected = await connect(shop, made)
+    channel = await connected.channel()
+    before = len(await shop.log())
+    for listed in (500, 1_000, 1_100):
+        await steps(shop, shop.fresh_worker(str(listed)), channel, 1)
+        found = await adoption(shop).summary(person(shop), connected.channel_id)
+        assert found.stock is not None
+        assert found.stock.listed == listed
+    assert len(await shop.log()) == before + 3
+    async with shop.dispatching():
+        await until(lambda: state(shop, connected.channel_id), "done")
+    counts = (await adoption(shop).summary(person(shop), connected.channel_id)).counts
+    assert counts == {("stranger", ""): 1_100}
+
+
+async def test_a_cursor_that_is_not_good_any_more_begins_again(shop: Shop) -> None:
+    made = await account(shop)
+    for start in (0, 300):
+        await seed(shop, made, {f"held-{start + number:04}": {} for number in range(300)})
+    connected = await connect(shop, made)
+    await steps(shop, shop.worker, await connected.channel(), 1)
+    body = {"error": {"message": "Invalid cursor", "type": "OAuthException", "code": 100}}
+    await shop.fault(kind="refuse", platform="meta", path="/products", status=400, body=body, count=1)
+    async with shop.dispatching():
+        await until(lambda: state(shop, connected.channel_id), "done")
+    found = await adoption(shop).summary(person(shop), connected.channel_id)
+    assert found.stock is not None
+    assert (found.stock.listed, found.stock.restarts, found.counts) == (600, 1, {("stranger", ""): 600})
+
+
+async def test_what_cannot_be_listed_says_so_and_sends_nothing_until_somebody_skips(shop: Shop) -> None:
+    await shop.hear(shop.content("mug"), shop.offer("mug"))
+    body = {"error": {"message": "Unsupported get request", "type": "OAuthException", "code": 100}}
+    await shop.fault(kind="refuse", platform="meta", path="/products", status=400, body=body, count=1)
+    connected = await shop.connect()
+    async with shop.dispatching():
+        await until(lambda: state(shop, connected.channel_id), "failed")
+        await connected.until({"mug": "pending"})
+        found = await adoption(shop).summary(person(shop), connected.channel_id)
+        assert found.stock is not None
+        assert "Unsupported get request" in found.stock.trouble
+        assert await connected.shows() == {}
+        await adoption(shop).skip(person(shop), connected.channel_id)
+        await connected.until({"mug": "live"})
+    assert await state(shop, connected.channel_id) == "skipped"
+
+
+async def test_another_id_template_matches_anew_and_versions_go_on(shop: Shop) -> None:
+    made = await account(shop)
+    await seed(shop, made, {"SKU-1": {"title": "old"}})
+    await shop.hear(shop.content("mug", sku="SKU-1"), shop.offer("mug"))
+    connected = await connect(shop, made)
+    channel = await connected.channel()
+    await steps(shop, shop.worker, channel, 4)
+    await shop.reading.pause(shop.brand, connected.channel_id, actor="key:test", reason="", sandbox_only=True)
+    await shop.hear(shop.content("mug", sku="SKU-1", title="Newer"))
+    (before,) = await shop.rows("select version from channel_items where brand_id = :brand")
+    await shop.reading.change_template(shop.brand, connected.channel_id, "{sku}", sandbox_only=True)
+    await shop.reading.resume(shop.brand, connected.channel_id, actor="key:test", sandbox_only=True)
+    async with shop.dispatching():
+        await connected.until({"mug": "live"})
+    (after,) = await shop.rows("select version from channel_items where brand_id = :brand")
+    assert after.version > before.version
+    assert await shown(connected) == {"SKU-1": "Newer"}
+
+
+async def steps(shop: Shop, worker: Worker, channel: Channel, times: int) -> None:
+    """So many steps of taking stock, as the session of a worker does them."""
+    claim = Claim(new_uuid(), channel.brand_id, channel.channel_id)
+    session = worker.dispatcher.session(claim)
+    for _ in range(times):
+        await session.stocktaking.step(channel)

@@ -81,7 +81,7 @@ class Session:
             shown_within=pace.shown_within,
             clock=clock,
         )
-        self._stocktaking = Stocktaking(
+        self.stocktaking = Stocktaking(
             outcomes=outcomes, desires=desires, catalogs=catalogs, attention=attention, clock=clock
         )
         self._looked_last = False
@@ -208,7 +208,7 @@ class Session:
         self._looked_last = bool(due)
         if not found.decides_first:
             if _is_due(found.due.stock_at, now) and not await self._is_stopped(found):
-                await self._stocktaking.step(channel)
+                await self.stocktaking.step(channel)
                 return True
             if taking:
                 return bool(due)
