@@ -96,91 +96,88 @@ async def test_an_empty_catalog_costs_one_call(shop: Shop) -> None:
     assert await state(shop, connected.channel_id) == "done"
 
 
-async def test_matches_adopt_and_strangers_stay(shop: Shop) -> None:
-    made = await account(shop)
-    strangers = {f"stranger-{number}": {"title": f"Stranger {number}"} for number in range(5)}
-    await seed(
-        shop,
-        made,
-        {
-            "by-id": {"title": "old"},
-            "other-7": {"title": "old", "gtin": "0" + GTINS[0]},
-            "other-8": {"title": "old", "link": "http://www.SHOP.example/p/by-link/?utm_source=meta#top"},
-            "twin-1": {"title": "old", "gtin": GTINS[1]},
-            "twin-2": {"title": "old", "gtin": GTINS[1]},
-            **strangers,
-        },
-    )
-    ours = ("by-id", "by-gtin", "by-link", "doubtful", "new")
-    gtins = {"by-gtin": GTINS[0], "doubtful": GTINS[1]}
-    for item in ours:
-        await shop.hear(shop.content(item, title=f"New {item}", gtin=gtins.get(item, "")), shop.offer(item))
-    connected = await connect(shop, made)
-    async with shop.dispatching():
-        await connected.until(
-            {"by-id": "live", "by-gtin": "live", "by-link": "live", "doubtful": "invalid", "new": "live"}
-        )
-        assert await shown(connected) == {
-            "by-id": "New by-id",
-            "other-7": "New by-gtin",
-            "other-8": "New by-link",
-            "twin-1": "old",
-            "twin-2": "old",
-            "new": "New new",
-            **{item_id: fields["title"] for item_id, fields in strangers.items()},
-        }
-        assert await connected.codes("doubtful") == ["adoption_ambiguous"]
-        await until(lambda: state(shop, connected.channel_id), "done")
-        found = await adoption(shop).summary(person(shop), connected.channel_id)
-        assert found.stock is not None
-        assert found.stock.listed == 10
-        assert found.counts == {
-            ("adopted", "id"): 1,
-            ("adopted", "gtin"): 1,
-            ("adopted", "link"): 1,
-            ("ambiguous", ""): 2,
-            ("stranger", ""): 5,
-        }
-        _, _, steps, _ = await shop.reading.timeline(
-            shop.brand, "by-gtin", sandbox_only=True, before=None, limit=100
-        )
-        assert [one.summary for one in steps if one.step == "adopted"] == [
-            "Took over the item 'other-7' that Meta held already, found by its GTIN"
-        ]
+STRANGERS = {f"stranger-{number}": {"title": f"Stranger {number}"} for number in range(5)}
+HELD = {
+    "by-id": {"title": "old"},
+    "other-7": {"title": "old", "gtin": "0" + GTINS[0]},
+    "other-8": {"title": "old", "link": "http://www.SHOP.example/p/by-link/?utm_source=meta#top"},
+    "twin-1": {"title": "old", "gtin": GTINS[1]},
+    "twin-2": {"title": "old", "gtin": GTINS[1]},
+    **STRANGERS,
+}
+SHOWN = {
+    "by-id": "New by-id",
+    "other-7": "New by-gtin",
+    "other-8": "New by-link",
+    "twin-1": "old",
+    "twin-2": "old",
+    "new": "New new",
+    **{item_id: fields["title"] for item_id, fields in STRANGERS.items()},
+}
+LIVE = {"by-id": "live", "by-gtin": "live", "by-link": "live", "new": "live"}
 
-        # An item of ours that comes later finds its counterpart, and a decision lets the doubtful one go.
-        await adoption(shop).resolve(
-            person(shop), connected.channel_id, [Choice("twin-1", "doubtful"), Choice("stranger-0", None)]
-        )
-        await connected.until(
-            {"by-id": "live", "by-gtin": "live", "by-link": "live", "doubtful": "live", "new": "live"}
-        )
-        await shop.hear(shop.content("stranger-1", title="New late"), shop.offer("stranger-1"))
-        await until(
-            lambda: shown(connected),
-            {
-                "by-id": "New by-id",
-                "other-7": "New by-gtin",
-                "other-8": "New by-link",
-                "twin-1": "New doubtful",
-                "twin-2": "old",
-                "new": "New new",
-                **{item_id: fields["title"] for item_id, fields in strangers.items()},
-                "stranger-1": "New late",
-            },
-        )
+
+async def matched(shop: Shop) -> Connected:
+    """Five of ours against ten of theirs, before anything is sent."""
+    made = await account(shop)
+    await seed(shop, made, HELD)
+    gtins = {"by-gtin": GTINS[0], "doubtful": GTINS[1]}
+    for item in ("by-id", "by-gtin", "by-link", "doubtful", "new"):
+        await shop.hear(shop.content(item, title=f"New {item}", gtin=gtins.get(item, "")), shop.offer(item))
+    return await connect(shop, made)
+
+
+async def counts(shop: Shop, channel: UUID) -> dict[tuple[str, str], int]:
+    return (await adoption(shop).summary(person(shop), channel)).counts
+
+
+async def test_matches_adopt_and_strangers_stay(shop: Shop) -> None:
+    connected = await matched(shop)
+    async with shop.dispatching():
+        await connected.until(LIVE | {"doubtful": "invalid"})
         await until(lambda: state(shop, connected.channel_id), "done")
-        counts = (await adoption(shop).summary(person(shop), connected.channel_id)).counts
-        assert counts == {
-            ("adopted", "id"): 2,
-            ("adopted", "gtin"): 1,
-            ("adopted", "link"): 1,
-            ("adopted", "choice"): 1,
-            ("left", ""): 1,
-            ("stranger", ""): 4,
-        }
-        with pytest.raises(AdoptionItemSent):
-            await adoption(shop).resolve(person(shop), connected.channel_id, [Choice("twin-2", "new")])
+    assert await shown(connected) == SHOWN
+    assert await connected.codes("doubtful") == ["adoption_ambiguous"]
+    found = await adoption(shop).summary(person(shop), connected.channel_id)
+    assert found.stock is not None
+    assert found.stock.listed == 10
+    assert found.counts == {
+        ("adopted", "id"): 1,
+        ("adopted", "gtin"): 1,
+        ("adopted", "link"): 1,
+        ("ambiguous", ""): 2,
+        ("stranger", ""): 5,
+    }
+    _, _, lines, _ = await shop.reading.timeline(
+        shop.brand, "by-gtin", sandbox_only=True, before=None, limit=100
+    )
+    assert [one.summary for one in lines if one.step == "adopted"] == [
+        "Took over the item 'other-7' that Meta held already, found by its GTIN"
+    ]
+
+
+async def test_a_decision_lets_what_waits_go_and_what_comes_later_finds_its_counterpart(shop: Shop) -> None:
+    connected = await matched(shop)
+    channel = connected.channel_id
+    async with shop.dispatching():
+        await connected.until(LIVE | {"doubtful": "invalid"})
+        await until(lambda: state(shop, channel), "done")
+        choices = [Choice("twin-1", "doubtful"), Choice("stranger-0", None)]
+        await adoption(shop).resolve(person(shop), channel, choices)
+        await connected.until(LIVE | {"doubtful": "live"})
+        await shop.hear(shop.content("stranger-1", title="New late"), shop.offer("stranger-1"))
+        await until(lambda: shown(connected), SHOWN | {"twin-1": "New doubtful", "stranger-1": "New late"})
+        await until(lambda: state(shop, channel), "done")
+    assert await counts(shop, channel) == {
+        ("adopted", "id"): 2,
+        ("adopted", "gtin"): 1,
+        ("adopted", "link"): 1,
+        ("adopted", "choice"): 1,
+        ("left", ""): 1,
+        ("stranger", ""): 4,
+    }
+    with pytest.raises(AdoptionItemSent):
+        await adoption(shop).resolve(person(shop), channel, [Choice("twin-2", "new")])
 
 
 async def test_strangers_go_only_when_somebody_else_approves(shop: Shop) -> None:

@@ -16,7 +16,7 @@ from vitrin.shop_sync.domain.decide import Excluded, Invalid, Wanted
 from vitrin.shop_sync.domain.replica import ItemReplica
 from vitrin.shop_sync.domain.sync import State
 from vitrin.shop_sync.domain.values import Channel, ChannelItem, Times
-from vitrin.shop_sync.repository import items, replica
+from vitrin.shop_sync.repository import items, replica, shelf
 from vitrin.shop_sync.repository.replica import Key
 from vitrin.shop_sync.service.adopting import NOTHING, Plan, keys_of, plan
 from vitrin.shop_sync.service.catalogs import Catalogs
@@ -129,6 +129,7 @@ class Desires:
             and subject.row.platform_item_id is None
             and subject.channel.stock != "taking"
         ]
+        await self._drop_keys(tx, subjects)
         plans = await self._plans(tx, nameless, now)
         wishes: dict[tuple[ChannelId, str], tuple[str, Subject]] = {}
         for subject in nameless:
@@ -147,6 +148,15 @@ class Desires:
             else:
                 subject.adopts = None
                 subject.desired = Invalid((decide.id_taken(wish, owner),))
+
+    async def _drop_keys(self, tx: WriteSession, subjects: Sequence[Subject]) -> None:
+        """What was deleted in the shop stands in nobody's way any more."""
+        gone: dict[ChannelId, list[Subject]] = {}
+        for subject in subjects:
+            if subject.channel.stock == "held" and not subject.replica.exists:
+                gone.setdefault(subject.channel.channel_id, []).append(subject)
+        for _, group in sorted(gone.items()):
+            await shelf.drop_keys(tx, group[0].channel, [subject.row.item_id for subject in group])
 
     async def _plans(
         self, tx: WriteSession, nameless: Sequence[Subject], now: datetime
