@@ -112,8 +112,9 @@ class Adoption:
         return await self.summary(principal, channel_id)
 
     async def resolve(self, principal: Principal, channel_id: UUID, choices: Sequence[Choice]) -> Summary:
-        """All or nothing."""
+        """All or nothing. Nobody matches anything meanwhile."""
         async with self._database.write(principal.brand_id) as tx:
+            await replica.hold_brands(tx, [principal.brand_id])
             channel, stock = await self._settled(tx, principal, channel_id)
             found = await shelf.lock_items(tx, channel, [one.platform_item_id for one in choices])
             unknown = [
