@@ -1,5 +1,7 @@
 """A Meta catalog that held 300 items before, then connected, then a CSV of the shop: nothing is doubled."""
 
+import json
+
 from tests.e2e.system import Brand, Document, System, equal, parsed, until
 
 ROWS = 200
@@ -43,8 +45,9 @@ def connected(system: System) -> Brand:
     brand.accounts["meta"] = made
     items = [{"item_id": name, "fields": fields} for name, fields in held_before().items()]
     catalog = made["external_ids"]["catalog_id"]
-    seeded = sandbox.post(f"/_sandbox/state/meta/{catalog}", json={"items": items})
-    assert seeded.json() == {"total": 300}
+    file = system.directory / "held-before.json"
+    file.write_text(json.dumps(items))
+    assert parsed(system.vitrin("sandbox", "seed", catalog, str(file), "--json")) == {"total": 300}
     wanted = {"platform": "meta", "mode": "sandbox", "external_ids": {"catalog_id": catalog}}
     wanted |= {name: made[name] for name in ("access_token", "base_url")}
     brand.connections["meta"] = brand.ok("accounts", "POST", "/v1/connections", json=wanted)["id"]

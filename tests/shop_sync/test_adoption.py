@@ -300,3 +300,30 @@ async def steps(shop: Shop, worker: Worker, channel: Channel, times: int) -> Non
     session = worker.dispatcher.session(claim)
     for _ in range(times):
         await session.stocktaking.step(channel)
+
+
+async def test_a_token_that_ends_in_the_middle_of_a_listing_is_told_and_the_listing_goes_on(
+    shop: Shop,
+) -> None:
+    made = await account(shop)
+    await seed(shop, made, {f"held-{number:04}": {} for number in range(600)})
+    await shop.hear(shop.content("mug"), shop.offer("mug"))
+    connected = await connect(shop, made)
+    await steps(shop, shop.worker, await connected.channel(), 1)
+    token = {"platform": "meta", "access_token": made["access_token"]}
+    (await shop.sandbox.post("/_sandbox/tokens", json=token | {"state": "expired"})).raise_for_status()
+
+    async def standing() -> str:
+        return str((await connected.channel()).state)
+
+    async with shop.dispatching():
+        await until(standing, "needs_attention")
+        await connected.until({"mug": "pending"})
+        found = await adoption(shop).summary(person(shop), connected.channel_id)
+        assert found.stock is not None
+        assert (found.stock.listed, found.stock.trouble.split(":")[0]) == (500, "token_expired")
+        (await shop.sandbox.post("/_sandbox/tokens", json=token | {"state": "valid"})).raise_for_status()
+        await connected.change(state="active")
+        await connected.until({"mug": "live"})
+        await until(lambda: state(shop, connected.channel_id), "done")
+    assert await counts(shop, connected.channel_id) == {("stranger", ""): 600}
