@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import typer
 
 from vitrin.cli import (
+    adoption,
     audit,
     brands,
     connecting,
@@ -49,6 +50,7 @@ imports.register(app)
 republish.register(app)
 watching.register(app)
 switching.register(app)
+app.add_typer(adoption.app, name="adoption")
 app.add_typer(removals.app, name="removals")
 messages.register(app)
 webhooks.register(app)
