@@ -22,7 +22,8 @@ PRODUCTS = """query($after: String) { products(first: 2, after: $after, sortKey:
       quantities(names: ["available"]) { name quantity } } } } } } } }
   pageInfo { hasNextPage endCursor } } }"""
 BULK = """{ products { edges { node { id title variants { edges { node { id sku price inventoryItem { id
-  inventoryLevels { edges { node { id location { id } quantities(names: ["available"]) { quantity } } } } } } } } } } } }"""
+  inventoryLevels { edges { node { id location { id }
+    quantities(names: ["available"]) { quantity } } } } } } } } } } } }"""
 RUN = """mutation($query: String!) { bulkOperationRunQuery(query: $query) {
   bulkOperation { id status } userErrors { code field message } } }"""
 CURRENT = (
@@ -117,7 +118,8 @@ def test_points_run_out_and_say_so(shop: TheShop) -> None:
     refused = shop.graphql("{ products(first: 250) { nodes { id variants(first: 50) { nodes { id } } } } }")
     assert refused["errors"][0]["extensions"]["code"] == "THROTTLED"
     assert refused["extensions"]["cost"]["actualQueryCost"] is None
-    deep = "{ products(first: 250) { nodes { variants(first: 250) { nodes { id media(first: 9) { nodes { id } } } } } } }"
+    media = "media(first: 9) { nodes { id } }"
+    deep = f"{{ products(first: 250) {{ nodes {{ variants(first: 250) {{ nodes {{ id {media} }} }} }} }} }}"
     assert shop.graphql(deep)["errors"][0]["extensions"]["code"] == "MAX_COST_EXCEEDED"
 
 
@@ -181,7 +183,7 @@ def test_consent_makes_the_shop_and_signs_what_it_says(root: httpx.Client) -> No
     assert answer.status_code == 302
     back = dict(parse_qsl(urlsplit(answer.headers["location"]).query))
     signature = back.pop("hmac")
-    text = "&".join(f"{name}={back[name]}" for name in sorted(back))
+    text = urlencode(sorted(back.items()))
     assert signature == hmac.new(secret.encode(), text.encode(), sha256).hexdigest()
     assert (back["shop"], back["state"]) == (host, "s&1")
     url = f"/shopify/{host}/admin/oauth/access_token"
@@ -200,6 +202,25 @@ def test_consent_makes_the_shop_and_signs_what_it_says(root: httpx.Client) -> No
         "read_inventory",
         "read_products",
     ]
+
+
+def test_tokens_that_end_are_refreshed_by_a_token_that_is_used_once(root: httpx.Client) -> None:
+    app_id, secret = HOUSE_APPS["shopify"]
+    host = "expiring.myshopify.com"
+    answer = root.post(authorize(host), data={"decision": "install"})
+    code = dict(parse_qsl(urlsplit(answer.headers["location"]).query))["code"]
+    url = f"/shopify/{host}/admin/oauth/access_token"
+    app = {"client_id": app_id, "client_secret": secret}
+    first = root.post(url, data=app | {"code": code, "expiring": "1"}).json()
+    assert (first["expires_in"], first["refresh_token_expires_in"]) == (3_600, 7_776_000)
+    ask = app | {"grant_type": "refresh_token", "refresh_token": first["refresh_token"]}
+    second = root.post(url, data=ask).json()
+    assert second["access_token"] != first["access_token"]
+    assert root.post(url, data=ask).json()["error"] == "invalid_grant"
+    scopes = f"/shopify/{host}/admin/oauth/access_scopes.json"
+    for token, status in ((first, 401), (second, 200)):
+        headers = {"X-Shopify-Access-Token": token["access_token"]}
+        assert root.get(scopes, headers=headers).status_code == status
 
 
 def test_consent_denied_and_nonsense(root: httpx.Client) -> None:

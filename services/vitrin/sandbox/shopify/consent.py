@@ -99,9 +99,10 @@ class ShopConsent:
             fields["state"] = request.query_params["state"]
         secret = self._world.grants.app_secret("shopify", app_id) or ""
         parts = urlsplit(redirect_uri)
-        # Signed is everything that comes back in the query, the app's own words in redirect_uri included.
+        # As Shopify's libraries write it: sorted, encoded as a form. Signed is everything that comes back in the
+        # query, the app's own words in redirect_uri included.
         signed = dict(parse_qsl(parts.query)) | fields
-        text = "&".join(f"{name}={value}" for name, value in sorted(signed.items()))
+        text = urlencode(sorted(signed.items()))
         signed["hmac"] = hmac.new(secret.encode(), text.encode(), sha256).hexdigest()
         target = parts._replace(query=urlencode(signed)).geturl()
         return RedirectResponse(target, status_code=302, headers={"cache-control": "no-store"})

@@ -22,6 +22,9 @@ from vitrin.sandbox.wire import Call, Reply
 
 GRAPHQL = re.compile(r"/(?P<shop>[^/]+)/admin/api/(?P<version>[^/]+)/graphql\.json")
 TOKEN = re.compile(r"/(?P<shop>[^/]+)/admin/oauth/access_token")
+SCOPES = re.compile(r"/(?P<shop>[^/]+)/admin/oauth/access_scopes\.json")
+ACCESS_S, REFRESH_S = 3_600, 90 * 24 * 3_600
+"""Of offline tokens that end (`expiring=1`): an hour, and ninety days for the refresh token."""
 VERSION = re.compile(r"20\d\d-(01|04|07|10)|unstable")
 THROTTLED = {"message": "Throttled", "extensions": {"code": "THROTTLED"}}
 NAMES = ("auth", "throttle", "unavailable", "unknown", "internal", "frozen", "locked")
@@ -52,8 +55,11 @@ class ShopifyDoor:
         """One request."""
         if (found := TOKEN.fullmatch(call.path)) is not None and call.method == "POST":
             return self._token(found["shop"], call)
-        found = GRAPHQL.fullmatch(call.path)
-        if found is None or call.method != "POST" or VERSION.fullmatch(found["version"]) is None:
+        scopes = SCOPES.fullmatch(call.path)
+        found = scopes or GRAPHQL.fullmatch(call.path)
+        if found is None or call.method != ("GET" if scopes is not None else "POST"):
+            return _errors(404, "Not Found")
+        if scopes is None and VERSION.fullmatch(found["version"]) is None:
             return _errors(404, "Not Found")
         shop = self.book.find("shopify", found["shop"])
         if shop is None:
@@ -63,10 +69,13 @@ class ShopifyDoor:
         if shop.plan == "locked":
             return _errors(423, "Locked")
         access = shop.accesses.get(call.headers.get("x-shopify-access-token", ""))
-        if access is None or access.removed:
+        ended = access is not None and access.ends_ms is not None and access.ends_ms <= call.received_ms
+        if access is None or access.removed or ended:
             return _errors(
                 401, "[API] Invalid API key or access token (unrecognized login or wrong password)"
             )
+        if scopes is not None:
+            return Reply(200, {"access_scopes": [{"handle": one} for one in access.scopes]})
         return self._graphql(shop, access, call, version=found["version"])
 
     def _graphql(self, shop: Shop, access: Access, call: Call, *, version: str) -> Reply:
@@ -144,6 +153,8 @@ class ShopifyDoor:
             return _errors(404, "Not Found")
         if right is None or not compare_digest(right.encode(), secret.encode()):
             return _oauth_error("invalid_client", "Could not find Shopify API application")
+        if fields.get("grant_type") == "refresh_token":
+            return self._refreshed(shop, app_id, str(fields.get("refresh_token", "")), call)
         code = self.book.grants.take_code(
             str(fields.get("code", "")),
             platform=f"shopify/{shop.host}",
@@ -155,9 +166,24 @@ class ShopifyDoor:
         if code is None:
             message = "The authorization code was not found or was already used"
             return _oauth_error("invalid_request", message)
-        access = self.book.give_access(shop, app_id, code.scopes)
-        body = {"access_token": access.token, "scope": ",".join(code.scopes)}
-        return Reply(200, body, account=shop.host)
+        lives_ms = self._lives_ms() if str(fields.get("expiring", "")) == "1" else None
+        access = self.book.give_access(shop, app_id, code.scopes, lives_ms=lives_ms)
+        return _given(shop, access, lives_ms)
+
+    def _refreshed(self, shop: Shop, app_id: str, refresh: str, call: Call) -> Reply:
+        for known in shop.accesses.values():
+            if refresh and (known.app_id, known.refresh, known.removed) == (app_id, refresh, False):
+                if call.received_ms >= known.refresh_ends_ms:
+                    break
+                lives_ms = self._lives_ms()
+                access = self.book.give_access(shop, app_id, known.scopes, lives_ms=lives_ms)
+                return _given(shop, access, lives_ms)
+        return _oauth_error("invalid_grant", "The refresh token is invalid, expired or was used already")
+
+    def _lives_ms(self) -> tuple[int, int]:
+        """As `/_sandbox/oauth/lifetimes` says, else Shopify's own."""
+        lifetimes = self.book.grants.lifetimes["shopify"]
+        return (lifetimes.access_s or ACCESS_S) * 1000, (lifetimes.refresh_s or REFRESH_S) * 1000
 
     def _bucket(self, shop: Shop, access: Access) -> Bucket:
         now_ms = self.now_ms()
@@ -231,6 +257,17 @@ class ShopifyDoor:
         host = call.path.strip("/").partition("/")[0]
         shop = self.book.find("shopify", host)
         return Account("shopify", shop.number, "", {"shop": shop.host}, []) if shop is not None else None
+
+
+def _given(shop: Shop, access: Access, lives_ms: tuple[int, int] | None) -> Reply:
+    body: dict[str, Any] = {"access_token": access.token, "scope": ",".join(access.scopes)}
+    if lives_ms is not None:
+        body |= {
+            "expires_in": lives_ms[0] // 1000,
+            "refresh_token": access.refresh,
+            "refresh_token_expires_in": lives_ms[1] // 1000,
+        }
+    return Reply(200, body, account=shop.host)
 
 
 def _base(call: Call) -> str:

@@ -111,14 +111,23 @@ class ShopBook:
             access = Access(f"ck_{word}{'0' * 8}:cs_{word[::-1]}{'0' * 8}", "", ("read_write",))
         shop.accesses[access.token] = access
 
-    def give_access(self, shop: Shop, app_id: str, scopes: tuple[str, ...]) -> Access:
-        """A token by consent; consenting again gives the app the same one with its new scopes, as Shopify does."""
-        for known in shop.accesses.values():
+    def give_access(
+        self, shop: Shop, app_id: str, scopes: tuple[str, ...], *, lives_ms: tuple[int, int] | None = None
+    ) -> Access:
+        """A token by consent. One that does not end is the same when the app is consented to again, with its new
+        scopes; one that ends (`lives_ms`: of the token and of its refresh token) takes the place of the one before."""
+        for known in list(shop.accesses.values()):
             if known.app_id == app_id and not known.removed:
-                known.scopes = scopes
-                self.changes.note()
-                return known
+                if lives_ms is None and known.ends_ms is None:
+                    known.scopes = scopes
+                    self.changes.note()
+                    return known
+                if known.ends_ms is not None:
+                    del shop.accesses[known.token]
         access = Access(f"shpat_{token_hex(16)}", app_id, scopes)
+        if lives_ms is not None:
+            access.ends_ms = self.now_ms() + lives_ms[0]
+            access.refresh, access.refresh_ends_ms = f"shprt_{token_hex(16)}", self.now_ms() + lives_ms[1]
         shop.accesses[access.token] = access
         self.changes.note()
         return access

@@ -193,6 +193,9 @@ class Access(msgspec.Struct):
     app_id: str
     scopes: tuple[str, ...]
     removed: bool = False
+    ends_ms: int | None = None
+    refresh: str = ""
+    refresh_ends_ms: int = 0
 
 
 class Subscription(msgspec.Struct):

@@ -186,7 +186,7 @@ class Outbox:
             return
         if one.kind == "shopify":
             del shop.subscriptions[to.id]
-        elif to.failures > WOO_FAILURES_MAX:
+        elif to.failures > WOO_FAILURES_MAX:  # as class-wc-webhook.php counts: more than five
             to.status = "disabled"
         else:
             to.failures += 1

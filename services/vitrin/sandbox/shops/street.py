@@ -21,6 +21,8 @@ from vitrin.sandbox.shops.book import ShopBook
 from vitrin.sandbox.shops.outbox import Outbox
 from vitrin.sandbox.shops.sender import HookSender
 from vitrin.sandbox.wire import Door
+from vitrin.sandbox.woocommerce.door import WooDoor
+from vitrin.sandbox.woocommerce.hooks import WooTeller
 
 
 @dataclass(slots=True)
@@ -29,6 +31,7 @@ class Street:
 
     book: ShopBook
     shopify: ShopifyDoor
+    woocommerce: WooDoor
     bulk: BulkWorker
     sender: HookSender
     keeps_files: bool
@@ -36,7 +39,7 @@ class Street:
     @property
     def doors(self) -> dict[str, Door]:
         """By the name of the kind of shop."""
-        return {"shopify": self.shopify}
+        return {"shopify": self.shopify, "woocommerce": self.woocommerce}
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -60,6 +63,7 @@ def build_street(
     outbox = Outbox(kept_max=settings.hooks_kept_max, time_scale=settings.hook_time_scale)
     book = ShopBook(changes=changes, grants=grants, now_ms=now_ms, outbox=outbox)
     book.tellers["shopify"] = ShopifyTeller()
+    book.tellers["woocommerce"] = WooTeller()
     if settings.state_file is not None:
         folder = settings.state_file.with_name(f"{settings.state_file.name}.bulk")
     else:
@@ -74,4 +78,6 @@ def build_street(
     )
     bulk.serve(shopify)
     sender = HookSender(book, parallel=settings.hook_parallel, now_ms=now_ms)
-    return Street(book, shopify, bulk, sender, keeps_files=settings.state_file is not None)
+    return Street(
+        book, shopify, WooDoor(book, now_ms), bulk, sender, keeps_files=settings.state_file is not None
+    )
