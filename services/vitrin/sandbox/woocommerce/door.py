@@ -117,12 +117,10 @@ class WooDoor:
                 case "orders/#/refunds":
                     whole = self._order(shop, ids[0])
                     return self._page(call, list(whole.refunds), lambda each: refund(shop, whole, each))
-                case "settings/general":
-                    return Reply(200, _settings(shop))
-                case "settings/general/woocommerce_currency":
-                    return Reply(200, _settings(shop)[0])
                 case "system_status":
                     return Reply(200, _system_status(shop))
+            if parts[0] == "settings":
+                return _setting(shop, parts[1:])
         if parts[0] == "webhooks":
             return self._webhooks(shop, call, ids)
         raise _no_route()
@@ -385,17 +383,31 @@ def _no_route() -> WooError:
     return WooError(404, "rest_no_route", "No route was found matching the URL and request method.")
 
 
-def _settings(shop: Shop) -> list[dict[str, Any]]:
-    values = {
-        "woocommerce_currency": shop.currency,
-        "woocommerce_default_country": shop.country,
-        "woocommerce_calc_taxes": "yes",
-        "woocommerce_price_num_decimals": "2",
+def _setting(shop: Shop, parts: list[str]) -> Reply:
+    """`GET /settings/{group}` and `/settings/{group}/{id}`."""
+    groups = {
+        "general": {
+            "woocommerce_currency": shop.currency,
+            "woocommerce_default_country": shop.country,
+            "woocommerce_calc_taxes": "yes",
+            "woocommerce_price_num_decimals": "2",
+        },
+        "tax": {"woocommerce_prices_include_tax": "yes" if shop.taxes_included else "no"},
     }
-    return [
+    values = groups.get(parts[0] if parts else "")
+    if values is None:
+        message = "Invalid setting group."
+        raise WooError(404, "rest_setting_setting_group_invalid", message)
+    rows = [
         {"id": name, "label": name, "description": "", "type": "text", "default": "", "value": value}
         for name, value in values.items()
     ]
+    if len(parts) == 1:
+        return Reply(200, rows)
+    one = next((row for row in rows if row["id"] == parts[1]), None)
+    if one is None:
+        raise WooError(404, "rest_setting_setting_invalid", "Invalid setting.")
+    return Reply(200, one)
 
 
 def _system_status(shop: Shop) -> dict[str, Any]:
