@@ -231,7 +231,7 @@ def hooks(kind: Kind, host: Host, as_json: AsJson = False) -> None:
 
 def _show(found: dict[str, Any], *, as_json: bool) -> None:
     output = Output(as_json=as_json)
-    names = ("host", "base_url", "external_ids", "access_token", "app_id", "locations")
+    names = ("host", "base_url", "external_ids", "access_token", "app_id", "webhook_secret", "locations")
     output.table(
         [{"name": name, "value": found[name]} for name in names], columns={"name": "name", "value": "value"}
     )

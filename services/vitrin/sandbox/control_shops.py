@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from vitrin.sandbox.commands import ControlRefusal, Endpoint, answer, number, read_body
+from vitrin.sandbox.shops.book import ShopBook
 from vitrin.sandbox.shops.goods import add_products, generated
 from vitrin.sandbox.shops.happened import Happened
 from vitrin.sandbox.shops.model import Shop
@@ -115,7 +116,7 @@ class ShopControl:
     async def all(self, request: Request) -> Response:
         """Every shop."""
         base = base_of(request)
-        return answer({"shops": [shown(one, base=base) for one in self._book.shops.values()]})
+        return answer({"shops": [shown(self._book, one, base=base) for one in self._book.shops.values()]})
 
     async def open(self, request: Request) -> Response:
         """A fresh shop with an access of its own."""
@@ -141,7 +142,7 @@ class ShopControl:
         )
         if command.seed is not None:
             self._generate(shop, command.seed)
-        return answer(shown(shop, base=base_of(request)), 201)
+        return answer(shown(self._book, shop, base=base_of(request)), 201)
 
     async def one(self, request: Request) -> Response:
         """One shop with its subscriptions and bulk operations."""
@@ -150,7 +151,7 @@ class ShopControl:
             "subscriptions": [msgspec.to_builtins(one) for one in shop.subscriptions.values()],
             "bulk_operations": [msgspec.to_builtins(one) for one in shop.bulk.values()],
         }
-        return answer(shown(shop, base=base_of(request)) | more)
+        return answer(shown(self._book, shop, base=base_of(request)) | more)
 
     async def close(self, request: Request) -> Response:
         """The shop is gone, and its webhooks with it."""
@@ -281,10 +282,10 @@ def base_of(request: Request) -> str:
     return f"{request.url.scheme}://{request.url.netloc}"
 
 
-def shop_of(book: Any, request: Request) -> Shop:
+def shop_of(book: ShopBook, request: Request) -> Shop:
     """The shop that the path names. Raises ControlRefusal."""
     kind, host = request.path_params["kind"], request.path_params["host"]
-    shop: Shop | None = book.find(kind, host) if kind in HOSTS else None
+    shop = book.find(kind, host) if kind in HOSTS else None
     if shop is None:
         raise ControlRefusal(
             404, "unknown_shop", f"there is no {kind} shop {host}; make it by POST /_sandbox/shops"
@@ -292,7 +293,7 @@ def shop_of(book: Any, request: Request) -> Shop:
     return shop
 
 
-def shown(shop: Shop, *, base: str) -> dict[str, Any]:
+def shown(book: ShopBook, shop: Shop, *, base: str) -> dict[str, Any]:
     """A shop with what connects it."""
     own = next(iter(shop.accesses.values()))
     named = {"shop": shop.host} if shop.kind == "shopify" else {"store": f"https://{shop.host}"}
@@ -304,6 +305,7 @@ def shown(shop: Shop, *, base: str) -> dict[str, Any]:
         "external_ids": named,
         "access_token": own.token,
         "app_id": own.app_id,
+        "webhook_secret": book.grants.app_secret(shop.kind, own.app_id),
         "currency": shop.currency,
         "country": shop.country,
         "plan": shop.plan,

@@ -113,22 +113,8 @@ def level_body(shop: Shop, variant: Variant, level: Level) -> dict[str, Any]:
 def order_body(shop: Shop, one: Order) -> dict[str, Any]:
     """`orders/create`, `paid`, `updated`, `cancelled`."""
     person, discount = one.person, Decimal(one.discount)
-    gross = one.subtotal + discount
-    address = _address(person)
     status = status_of(one)
-    left = Decimal(0) if one.cancelled_ms is not None else one.total - one.refunded
-    sums = {
-        "total_line_items_price": gross,
-        "total_discounts": discount,
-        "subtotal_price": one.subtotal,
-        "total_price": one.total,
-        "total_tax": Decimal(0),
-        "current_total_price": left,
-        "current_subtotal_price": max(left - Decimal(one.shipping), Decimal(0)),
-        "current_total_discounts": discount,
-        "current_total_tax": Decimal(0),
-    }
-    body: dict[str, Any] = {
+    return {
         "id": one.id,
         "admin_graphql_api_id": gid("Order", one.id),
         "app_id": 580111,
@@ -169,6 +155,16 @@ def order_body(shop: Shop, one: Order) -> dict[str, Any]:
         "location_id": None,
         "merchant_business_entity_id": None,
         "name": f"#{one.number}",
+        **_order_rest(shop, one),
+        **_sums(shop, one),
+    }
+
+
+def _order_rest(shop: Shop, one: Order) -> dict[str, Any]:
+    person, address = one.person, _address(one.person)
+    gross = one.subtotal + Decimal(one.discount)
+    left = _left(one)
+    return {
         "note": None,
         "note_attributes": [],
         "number": one.number - 1000,
@@ -204,6 +200,29 @@ def order_body(shop: Shop, one: Order) -> dict[str, Any]:
         "shipping_address": address,
         "shipping_lines": _shipping(shop, one),
     }
+
+
+def _left(one: Order) -> Decimal:
+    """What is still the shop's."""
+    return Decimal(0) if one.cancelled_ms is not None else one.total - one.refunded
+
+
+def _sums(shop: Shop, one: Order) -> dict[str, Any]:
+    """Each as text and as a bag of money."""
+    left, discount = _left(one), Decimal(one.discount)
+    gross = one.subtotal + discount
+    sums = {
+        "total_line_items_price": gross,
+        "total_discounts": discount,
+        "subtotal_price": one.subtotal,
+        "total_price": one.total,
+        "total_tax": Decimal(0),
+        "current_total_price": left,
+        "current_subtotal_price": max(left - Decimal(one.shipping), Decimal(0)),
+        "current_total_discounts": discount,
+        "current_total_tax": Decimal(0),
+    }
+    body: dict[str, Any] = {}
     for name, amount in sums.items():
         body[name] = money(amount)
         body[f"{name}_set"] = rest_bag(shop, amount)

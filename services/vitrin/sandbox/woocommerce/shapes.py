@@ -87,6 +87,13 @@ def product(shop: Shop, one: Product) -> dict[str, Any]:
         "tax_class": "",
         **stock,
         "sold_individually": False,
+        **_product_rest(shop, one),
+    }
+
+
+def _product_rest(shop: Shop, one: Product) -> dict[str, Any]:
+    simple, first = one.only_default, one.variants[0]
+    return {
         "weight": str(first.grams / 1000) if first.grams else "",
         "dimensions": {"length": "", "width": "", "height": ""},
         "parent_id": 0,
@@ -245,6 +252,12 @@ def order(shop: Shop, one: Order) -> dict[str, Any]:
             {"id": 2, "key": "_wc_order_attribution_referrer", "value": one.referring_site},
         ],
         "line_items": [_line(one, line) for line in one.lines],
+        **_order_rest(one),
+    }
+
+
+def _order_rest(one: Order) -> dict[str, Any]:
+    return {
         "tax_lines": [],
         "shipping_lines": [
             {
