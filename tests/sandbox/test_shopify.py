@@ -159,6 +159,10 @@ def test_bulk_operations_one_at_a_time_before_2026_01(shop: TheShop) -> None:
     again = shop.graphql(RUN, version="2025-10", query=BULK)["data"]["bulkOperationRunQuery"]
     assert again["userErrors"][0]["code"] == "OPERATION_IN_PROGRESS"
     assert started["bulkOperation"]["id"] in again["userErrors"][0]["message"]
+    cancel = "mutation($id: ID!) { bulkOperationCancel(id: $id) { bulkOperation { status } userErrors { message } } }"
+    stopping = shop.graphql(cancel, id=started["bulkOperation"]["id"])["data"]["bulkOperationCancel"]
+    assert stopping["bulkOperation"]["status"] in ("CANCELING", "CANCELED")
+    assert finished(shop)["status"] == "CANCELED"
     shop.do("state", next_bulk="FAILED")
     assert bulk(shop)["userErrors"] == []
     assert finished(shop)["errorCode"] == "INTERNAL_SERVER_ERROR"

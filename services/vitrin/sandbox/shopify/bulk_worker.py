@@ -19,6 +19,10 @@ from vitrin.sandbox.shops.book import ShopBook
 from vitrin.sandbox.shops.happened import Happened
 from vitrin.sandbox.shops.model import Access, BulkOperation, Shop
 
+STUCK_LOOK_S = 0.05
+KEPT_MAX = 20
+"""Finished operations of a shop that are remembered with their files; Shopify keeps results for seven days."""
+
 logger = structlog.get_logger(__name__)
 
 
@@ -65,7 +69,8 @@ class BulkWorker:
         self._book.changes.note()
         await asyncio.sleep(self._latency_s)
         if plan == "STUCK":
-            # Whoever waits gives up, or cancels: then it was cancelled, as soon as somebody looks.
+            while not self._cancelled(one):  # noqa: ASYNC110 - a cancellation comes as a changed status
+                await asyncio.sleep(STUCK_LOOK_S)
             return
         if self._cancelled(one):
             return
@@ -119,8 +124,16 @@ class BulkWorker:
             self._book.changes.note()
         return one.status == "CANCELED"
 
+    def _forget(self, shop: Shop) -> None:
+        finished = [one for one in shop.bulk.values() if one.completed_ms is not None]
+        for one in finished[: max(0, len(finished) - KEPT_MAX)]:
+            del shop.bulk[one.id]
+            if one.file:
+                (self.folder / one.file).unlink(missing_ok=True)
+
     def _end(self, shop: Shop, one: BulkOperation, status: str, *, error_code: str | None) -> None:
         one.status, one.error_code, one.completed_ms = status, error_code, self._now_ms()
+        self._forget(shop)
         asked = {
             "admin_graphql_api_id": gid("BulkOperation", one.id),
             "completed_at": utc(one.completed_ms),
