@@ -1,4 +1,4 @@
-"""`vitrin sandbox`: serve, accounts, reset, seed, log, fault. A development tool; it stands in for the platforms."""
+"""`vitrin sandbox`: serve, accounts, reset, seed, log, fault, shop. A development tool; stands in for the platforms."""
 
 import json
 from collections import deque
@@ -8,12 +8,13 @@ from urllib.parse import quote
 
 import typer
 
-from vitrin.cli import sandbox_faults
+from vitrin.cli import sandbox_faults, sandbox_shops
 from vitrin.cli.options import AsJson
 from vitrin.cli.output import Output
 
 app = typer.Typer(help="The local stand-in for the platforms.", no_args_is_help=True)
 app.add_typer(sandbox_faults.app, name="fault")
+app.add_typer(sandbox_shops.app, name="shop")
 
 LOG_PAGE = 1000
 SEED_PAGE = 500

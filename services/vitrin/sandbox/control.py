@@ -22,7 +22,9 @@ from vitrin.sandbox.commands import (
     refusing,
 )
 from vitrin.sandbox.control_faults import FaultControl
+from vitrin.sandbox.control_goods import GoodsControl
 from vitrin.sandbox.control_oauth import OAuthControl
+from vitrin.sandbox.control_shops import ShopControl
 from vitrin.sandbox.keeper import StateKeeper
 from vitrin.sandbox.metrics import ITEMS
 from vitrin.sandbox.page import render_fragment, render_page
@@ -104,6 +106,8 @@ class Control:
             ("/_sandbox/tokens", "POST", self.set_token),
             *FaultControl(self.world).table(),
             *OAuthControl(self.world).table(),
+            *ShopControl(self.world).table(),
+            *GoodsControl(self.world).table(),
             ("/_sandbox/log", "GET", self.read_log),
             ("/_sandbox/state", "GET", self.summary),
             ("/_sandbox/state/{platform}/{catalog_id}", "GET", self.read_state),
