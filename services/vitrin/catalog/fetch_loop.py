@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from vitrin.catalog import repository_fetches, repository_imports
+from vitrin.catalog import attention, repository_fetches, repository_imports
 from vitrin.catalog.errors import FetchRefused
 from vitrin.catalog.import_loop import IMPORTS
 from vitrin.catalog.repository_fetches import FetchLease
@@ -120,6 +120,8 @@ class FetchLoop(WorkLoop):
                 problem=_problem(error),
                 now=self._clock(),
             )
+            row = await repository_imports.get(tx, brand=lease.brand, import_id=lease.import_id)
+            await attention.import_ended(tx, row, problem=_problem(error), clock=self._clock)
         IMPORTS.labels("aborted").inc()
 
 
