@@ -15,11 +15,14 @@ from vitrin.notify.service.wording import Letter
 from vitrin.notify.settings import SmtpSettings
 
 SAID_MAX: Final = 300
+_TLS_WORDS: Final = ("SSL", "TLS", "certificate")
 _LOGIN: Final = "Check NOTIFY_SMTP_USER and NOTIFY_SMTP_PASSWORD."
 _WAY: Final = (
     "Check NOTIFY_SMTP_HOST, NOTIFY_SMTP_PORT and the way to the server; it is tried again for 24 hours."
 )
-_TLS: Final = "Check NOTIFY_SMTP_TLS (starttls, tls, none) and the server's certificate; it is tried for 24 hours."
+_TLS: Final = (
+    "Check NOTIFY_SMTP_TLS (starttls, tls, none) and the server's certificate; it is tried for 24 hours."
+)
 NOT_CONFIGURED: Final = Posted(
     code="not_configured",
     detail="This server sends no e-mail: NOTIFY_SMTP_HOST is not set.",
@@ -85,7 +88,8 @@ class Mailer:
             return _refused(failure.code, failure.message, "Nothing to do: it is tried again for 24 hours.")
         if isinstance(failure, aiosmtplib.SMTPResponseException):
             return _refused(failure.code, failure.message, "The server's words say why; it is tried again.")
-        if isinstance(failure, ssl.SSLError | aiosmtplib.SMTPNotSupported) or "ertificate" in str(failure):
+        # aiosmtplib wraps what the TLS layer said into an error of its own; the words are what is left of it.
+        if isinstance(failure, ssl.SSLError) or any(word in str(failure) for word in _TLS_WORDS):
             return Posted(code="tls_failed", detail=f"No safe line to {place}: {_said(failure)}", fix=_TLS)
         return Posted(code="unreachable", detail=f"{place} cannot be reached: {_said(failure)}", fix=_WAY)
 
