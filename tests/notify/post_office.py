@@ -23,7 +23,7 @@ class PostOffice:
     got: list[tuple[str, EmailMessage]] = field(default_factory=list)
     refuses: dict[str, str] = field(default_factory=dict)
 
-    async def handle_RCPT(
+    async def handle_RCPT(  # noqa: N802 - the name is aiosmtpd's
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         if address in self.refuses:
@@ -31,7 +31,9 @@ class PostOffice:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+    async def handle_DATA(  # noqa: N802
+        self, server: SMTP, session: Session, envelope: Envelope
+    ) -> str:
         content: Any = envelope.content
         message: Any = message_from_bytes(content, policy=policy.default)
         self.got.append((envelope.rcpt_tos[0], message))

@@ -1,6 +1,7 @@
 """To whom and when: rules, digests, quiet hours, over the changes of the clocks; what answers mean."""
 
 from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -94,10 +95,7 @@ def test_a_daily_digest_comes_once_a_day_also_when_its_hour_comes_twice_or_never
             moment = next_at(moment, time(2, 30), BERLIN)
             slots.append(moment)
         assert len({slot.astimezone(BERLIN).date() for slot in slots}) == days
-        assert all(
-            timedelta(hours=23) <= b - a <= timedelta(hours=25)
-            for a, b in zip(slots, slots[1:], strict=False)
-        )
+        assert all(timedelta(hours=23) <= b - a <= timedelta(hours=25) for a, b in pairwise(slots))
 
 
 def test_an_hourly_digest_and_quiet_hours_together() -> None:

@@ -58,7 +58,7 @@ SETTLE_S = 12.0
 CATALOG_TOPICS = (topics.ITEM, topics.OFFER)
 TABLES = (
     "replica_items, replica_offers, replica_connections, channels, channel_ids, channel_items, channel_work,"
-    " attempts, hunts, timeline, lag_samples, outbox"
+    " attempts, hunts, timeline, lag_samples, outbox, attentions"
 )
 
 

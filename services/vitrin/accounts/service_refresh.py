@@ -313,7 +313,7 @@ class RenewalLoop:
         for row in abandoned:
             await self._drop(*_ids(row))
         _show(ending)
-        nobody_renews = [row for row in ending if row.renewal != attention.AUTOMATIC]
+        nobody_renews = [row for row in ending if row.renewal != attention.AUTOMATIC and row.expires_at > now]
         concerns = [(row.brand_id, attention.token_ending(row)) for row in nobody_renews]
         await self._attentions.settle(self._worker, attention.TOKEN_ENDING, concerns)
         return max(len(due), len(ended), len(abandoned)) == AT_ONCE

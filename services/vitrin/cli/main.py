@@ -13,6 +13,7 @@ from vitrin.cli import (
     imports,
     keys,
     messages,
+    notifications,
     people,
     removals,
     republish,
@@ -48,6 +49,7 @@ switching.register(app)
 app.add_typer(removals.app, name="removals")
 messages.register(app)
 webhooks.register(app)
+notifications.register(app)
 app.add_typer(sandbox.app, name="sandbox")
 
 
