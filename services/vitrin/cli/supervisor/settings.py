@@ -16,7 +16,7 @@ START_NO_PROGRESS_S = 60
 NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE",)  # it would make every start compile everything again
 SECRETS_OF = {
     "accounts": ("ACCOUNTS_TOKEN_KEYS", "ACCOUNTS_OAUTH_APPS", "ACCOUNTS_OAUTH_SANDBOX_APPS"),
-    "notify": ("NOTIFY_SECRET_KEYS",),
+    "notify": ("NOTIFY_SECRET_KEYS", "NOTIFY_SMTP_PASSWORD"),
 }
 WITHOUT_OPERATOR = ("sandbox",)
 OUTBOUND_ALLOW = "localhost,127.0.0.0/8,::1"
