@@ -17,9 +17,11 @@ from vitrin.catalog.service_items import ItemService
 from vitrin.catalog.service_places import Places
 from vitrin.catalog.service_uploads import UploadService
 from vitrin.catalog.settings import CatalogSettings, ImportSettings
+from vitrin.catalog.tables import TABLES
 from vitrin.events.registry import EVENT_TYPES
 from vitrin.kit.access import ReplicaDirectory
 from vitrin.kit.access.tokens import KeyMode, new_token
+from vitrin.kit.brand_data import BrandExport
 from vitrin.kit.clock import system_clock
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
 from vitrin.kit.db.migrate import migrate
@@ -209,6 +211,7 @@ async def serving(postgres: EmbeddedPostgres, **limits: object) -> AsyncIterator
         ),
         desk=MessageDesk(database=worker_database, clock=system_clock),
         once=Once(app_database, system_clock),
+        export=BrandExport("catalog", app_database, TABLES),
     )
     stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
     task = asyncio.create_task(serve(app, settings.http, stop, on_listening=port.set_result))

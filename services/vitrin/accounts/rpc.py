@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
@@ -88,6 +89,14 @@ class ConnectionServicer(connection_pb2_grpc.ConnectionServiceServicer):
         error = ": ".join(part for part in (request.code, request.message) if part)
         await self._leases.report(brand_id, connection_id, state=request.state, error=error, actor=ACTOR)
         return connection_pb2.ReportStateResponse()
+
+    async def LeaseShopSecrets(  # noqa: N802 - the name of the rpc
+        self, request: connection_pb2.LeaseShopSecretsRequest, context: Context[Any, Any]
+    ) -> AsyncIterator[connection_pb2.LeaseShopSecretsResponse]:
+        """Nothing: no shop can be connected yet."""
+        pages: tuple[connection_pb2.LeaseShopSecretsResponse, ...] = ()
+        for page in pages:
+            yield page
 
 
 def _ids(brand_id: str, connection_id: str) -> tuple[BrandId, ConnectionId]:

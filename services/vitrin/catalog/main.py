@@ -10,6 +10,7 @@ from vitrin import catalog
 from vitrin.catalog.api import imports_router, items_router, offers_router
 from vitrin.catalog.fetch_loop import FetchLoop, fetcher
 from vitrin.catalog.import_loop import ImportLoop
+from vitrin.catalog.leaving import Leaving
 from vitrin.catalog.rpc import CatalogServicer
 from vitrin.catalog.service_fetches import FetchService
 from vitrin.catalog.service_imports import ImportService
@@ -18,6 +19,7 @@ from vitrin.catalog.service_places import BrandSource, BrandWords, Places
 from vitrin.catalog.service_uploads import UploadService
 from vitrin.catalog.settings import CatalogSettings
 from vitrin.catalog.state import SOURCES
+from vitrin.catalog.tables import TABLES
 from vitrin.kit.access import (
     ACCESS_TOPICS,
     KeyDirectory,
@@ -26,6 +28,7 @@ from vitrin.kit.access import (
     brand_defaults,
 )
 from vitrin.kit.access.uses import KeyUses, told_to_accounts
+from vitrin.kit.brand_data import BrandExport, export_router
 from vitrin.kit.clock import Clock, system_clock
 from vitrin.kit.consumer.age import AgeWatch
 from vitrin.kit.consumer.loop import Consumer
@@ -45,8 +48,8 @@ SERVICE: Final = "catalog"
 VERSION: Final = "0.1.0"
 IMPORTS_AT_ONCE: Final = 2
 """Of different brands: a large file of one does not hold up the brand next door."""
-FETCHES_AT_ONCE: Final = 2
-"""Of different brands, beside the imports: a slow server holds up no file that is here."""
+FETCHES_AT_ONCE: Final = 8
+"""Of different brands, beside the imports: a slow server holds up no file that is here. They mostly wait."""
 
 
 async def run(
@@ -84,6 +87,8 @@ async def run(
         for number, loop in enumerate(loops):
             runtime.loop(f"imports-{number}", loop.run)
         fetch_addresses(settings, runtime, clock=clock, addresses=addresses, staged=staged)
+    items = ItemService(database=runtime.app, places=places, clock=clock)
+    runtime.purges(TABLES, first=Leaving(items).delete_items)
     if runtime.is_api:
         app = _app(
             settings, runtime, access=access, directory=directory, places=places, wakes=(staged, addresses)
@@ -137,6 +142,7 @@ def _app(
         ),
         desk=MessageDesk(database=runtime.worker, clock=clock),
         once=Once(runtime.app, clock),
+        export=BrandExport(SERVICE, runtime.app, TABLES),
     )
 
 
@@ -208,6 +214,7 @@ def build_app(
     fetches: FetchService,
     desk: MessageDesk,
     once: Once,
+    export: BrandExport,
 ) -> FastAPI:
     limits = settings.imports
     return create_app(
@@ -215,7 +222,7 @@ def build_app(
         description=catalog.__doc__ or "",
         version=VERSION,
         settings=settings.http,
-        routers=[items_router, offers_router, imports_router, messages_router],
+        routers=[items_router, offers_router, imports_router, export_router(), messages_router],
         readiness=readiness,
         state={
             "access": access,
@@ -226,6 +233,7 @@ def build_app(
             "fetches": fetches,
             "message_desk": desk,
             "once": once,
+            "export": export,
         },
         body_limits={
             "/v1/items:batch": limits.batch_bytes_max,

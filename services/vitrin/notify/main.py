@@ -14,6 +14,7 @@ from vitrin import notify
 from vitrin.events import topics
 from vitrin.kit.access import ACCESS_TOPICS, KeyDirectory, ReplicaDirectory, access_handler
 from vitrin.kit.access.uses import KeyUses, told_to_accounts
+from vitrin.kit.brand_data import BrandExport, export_router
 from vitrin.kit.clock import Clock, system_clock
 from vitrin.kit.crypto import TokenCipher
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
@@ -53,6 +54,7 @@ from vitrin.notify.service.targets import Targets
 from vitrin.notify.service.waking import Waker
 from vitrin.notify.service.watching import Watching
 from vitrin.notify.settings import SERVICE, NotifySettings
+from vitrin.notify.tables import TABLES
 from vitrin.protos.accounts.v1.access_pb2_grpc import AccessServiceStub
 
 VERSION: Final = "0.1.0"
@@ -215,6 +217,7 @@ async def run(
         runtime.loop("dispatcher", worker.dispatcher.run)
         runtime.loop("watching", worker.watching.run)
         runtime.loop("poster", worker.poster.run)
+    runtime.purges(TABLES)
     if runtime.is_api:
         testing = Outbound(settings.outbound.policy, purpose="slack test", connections_max=PLACES_FOR_SLACK)
         runtime.closing(testing.close)
@@ -260,7 +263,13 @@ def build_app(
         description=notify.__doc__ or "",
         version=VERSION,
         settings=settings.http,
-        routers=[api.router, api_notifications.router, api_notifications.calling_router, messages_router],
+        routers=[
+            api.router,
+            api_notifications.router,
+            api_notifications.calling_router,
+            export_router(),
+            messages_router,
+        ],
         readiness=readiness,
         state={
             "operator_token": settings.process.operator,
@@ -286,6 +295,7 @@ def build_app(
                 messages_max=settings.notifications.messages_per_hour,
             ),
             "once": Once(app, clock),
+            "export": BrandExport(SERVICE, app, TABLES),
             "message_desk": MessageDesk(database=worker, clock=clock),
         },
     )

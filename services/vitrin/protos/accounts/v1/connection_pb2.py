@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*vitrin/protos/accounts/v1/connection.proto\x12\x19vitrin.protos.accounts.v1\"Q\n\x11LeaseTokenRequest\x12\x10\n\x08\x62rand_id\x18\x01 \x01(\t\x12\x15\n\rconnection_id\x18\x02 \x01(\t\x12\x13\n\x0bmin_valid_s\x18\x03 \x01(\x05\"\xf5\x01\n\x12LeaseTokenResponse\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x02 \x01(\t\x12\x16\n\x0elease_until_us\x18\x03 \x01(\x03\x12\x15\n\rexpires_at_us\x18\x04 \x01(\x03\x12T\n\x0c\x65xternal_ids\x18\x05 \x03(\x0b\x32>.vitrin.protos.accounts.v1.LeaseTokenResponse.ExternalIdsEntry\x1a\x32\n\x10\x45xternalIdsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"k\n\x12ReportStateRequest\x12\x10\n\x08\x62rand_id\x18\x01 \x01(\t\x12\x15\n\rconnection_id\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x0c\n\x04\x63ode\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\"\x15\n\x13ReportStateResponse2\xec\x01\n\x11\x43onnectionService\x12i\n\nLeaseToken\x12,.vitrin.protos.accounts.v1.LeaseTokenRequest\x1a-.vitrin.protos.accounts.v1.LeaseTokenResponse\x12l\n\x0bReportState\x12-.vitrin.protos.accounts.v1.ReportStateRequest\x1a..vitrin.protos.accounts.v1.ReportStateResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*vitrin/protos/accounts/v1/connection.proto\x12\x19vitrin.protos.accounts.v1\"Q\n\x11LeaseTokenRequest\x12\x10\n\x08\x62rand_id\x18\x01 \x01(\t\x12\x15\n\rconnection_id\x18\x02 \x01(\t\x12\x13\n\x0bmin_valid_s\x18\x03 \x01(\x05\"\xf5\x01\n\x12LeaseTokenResponse\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x02 \x01(\t\x12\x16\n\x0elease_until_us\x18\x03 \x01(\x03\x12\x15\n\rexpires_at_us\x18\x04 \x01(\x03\x12T\n\x0c\x65xternal_ids\x18\x05 \x03(\x0b\x32>.vitrin.protos.accounts.v1.LeaseTokenResponse.ExternalIdsEntry\x1a\x32\n\x10\x45xternalIdsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"k\n\x12ReportStateRequest\x12\x10\n\x08\x62rand_id\x18\x01 \x01(\t\x12\x15\n\rconnection_id\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x0c\n\x04\x63ode\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\"\x15\n\x13ReportStateResponse\"1\n\x17LeaseShopSecretsRequest\x12\x16\n\x0e\x63onnection_ids\x18\x01 \x03(\t\"e\n\x18LeaseShopSecretsResponse\x12\x35\n\x05shops\x18\x01 \x03(\x0b\x32&.vitrin.protos.accounts.v1.ShopSecrets\x12\x12\n\ngood_for_s\x18\x02 \x01(\x05\"\xdc\x01\n\x0bShopSecrets\x12\x10\n\x08\x62rand_id\x18\x01 \x01(\t\x12\x15\n\rconnection_id\x18\x02 \x01(\t\x12\x10\n\x08platform\x18\x03 \x01(\t\x12M\n\x0c\x65xternal_ids\x18\x04 \x03(\x0b\x32\x37.vitrin.protos.accounts.v1.ShopSecrets.ExternalIdsEntry\x12\x0f\n\x07secrets\x18\x05 \x03(\t\x1a\x32\n\x10\x45xternalIdsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xeb\x02\n\x11\x43onnectionService\x12i\n\nLeaseToken\x12,.vitrin.protos.accounts.v1.LeaseTokenRequest\x1a-.vitrin.protos.accounts.v1.LeaseTokenResponse\x12l\n\x0bReportState\x12-.vitrin.protos.accounts.v1.ReportStateRequest\x1a..vitrin.protos.accounts.v1.ReportStateResponse\x12}\n\x10LeaseShopSecrets\x12\x32.vitrin.protos.accounts.v1.LeaseShopSecretsRequest\x1a\x33.vitrin.protos.accounts.v1.LeaseShopSecretsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,6 +33,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LEASETOKENRESPONSE_EXTERNALIDSENTRY']._loaded_options = None
   _globals['_LEASETOKENRESPONSE_EXTERNALIDSENTRY']._serialized_options = b'8\001'
+  _globals['_SHOPSECRETS_EXTERNALIDSENTRY']._loaded_options = None
+  _globals['_SHOPSECRETS_EXTERNALIDSENTRY']._serialized_options = b'8\001'
   _globals['_LEASETOKENREQUEST']._serialized_start=73
   _globals['_LEASETOKENREQUEST']._serialized_end=154
   _globals['_LEASETOKENRESPONSE']._serialized_start=157
@@ -43,6 +45,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTSTATEREQUEST']._serialized_end=511
   _globals['_REPORTSTATERESPONSE']._serialized_start=513
   _globals['_REPORTSTATERESPONSE']._serialized_end=534
-  _globals['_CONNECTIONSERVICE']._serialized_start=537
-  _globals['_CONNECTIONSERVICE']._serialized_end=773
+  _globals['_LEASESHOPSECRETSREQUEST']._serialized_start=536
+  _globals['_LEASESHOPSECRETSREQUEST']._serialized_end=585
+  _globals['_LEASESHOPSECRETSRESPONSE']._serialized_start=587
+  _globals['_LEASESHOPSECRETSRESPONSE']._serialized_end=688
+  _globals['_SHOPSECRETS']._serialized_start=691
+  _globals['_SHOPSECRETS']._serialized_end=911
+  _globals['_SHOPSECRETS_EXTERNALIDSENTRY']._serialized_start=352
+  _globals['_SHOPSECRETS_EXTERNALIDSENTRY']._serialized_end=402
+  _globals['_CONNECTIONSERVICE']._serialized_start=914
+  _globals['_CONNECTIONSERVICE']._serialized_end=1277
 # @@protoc_insertion_point(module_scope)

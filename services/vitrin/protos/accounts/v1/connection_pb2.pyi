@@ -142,3 +142,105 @@ class ReportStateResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportStateResponse: _TypeAlias = ReportStateResponse  # noqa: Y015
+
+@_typing.final
+class LeaseShopSecretsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONNECTION_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def connection_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """empty: all"""
+
+    def __init__(
+        self,
+        *,
+        connection_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connection_ids", b"connection_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeaseShopSecretsRequest: _TypeAlias = LeaseShopSecretsRequest  # noqa: Y015
+
+@_typing.final
+class LeaseShopSecretsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHOPS_FIELD_NUMBER: _builtins.int
+    GOOD_FOR_S_FIELD_NUMBER: _builtins.int
+    good_for_s: _builtins.int
+    @_builtins.property
+    def shops(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShopSecrets]:
+        """at most 500"""
+
+    def __init__(
+        self,
+        *,
+        shops: _abc.Iterable[Global___ShopSecrets] | None = ...,
+        good_for_s: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["good_for_s", b"good_for_s", "shops", b"shops"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeaseShopSecretsResponse: _TypeAlias = LeaseShopSecretsResponse  # noqa: Y015
+
+@_typing.final
+class ShopSecrets(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ExternalIdsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    BRAND_ID_FIELD_NUMBER: _builtins.int
+    CONNECTION_ID_FIELD_NUMBER: _builtins.int
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    EXTERNAL_IDS_FIELD_NUMBER: _builtins.int
+    SECRETS_FIELD_NUMBER: _builtins.int
+    brand_id: _builtins.str
+    connection_id: _builtins.str
+    platform: _builtins.str
+    @_builtins.property
+    def external_ids(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def secrets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """any of them may have signed; a new subscription is made with the first"""
+
+    def __init__(
+        self,
+        *,
+        brand_id: _builtins.str = ...,
+        connection_id: _builtins.str = ...,
+        platform: _builtins.str = ...,
+        external_ids: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        secrets: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brand_id", b"brand_id", "connection_id", b"connection_id", "external_ids", b"external_ids", "platform", b"platform", "secrets", b"secrets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShopSecrets: _TypeAlias = ShopSecrets  # noqa: Y015

@@ -44,6 +44,11 @@ class ConnectionServiceStub:
                 request_serializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_connection__pb2.ReportStateRequest.SerializeToString,
                 response_deserializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_connection__pb2.ReportStateResponse.FromString,
                 _registered_method=True)
+        self.LeaseShopSecrets = channel.unary_stream(
+                '/vitrin.protos.accounts.v1.ConnectionService/LeaseShopSecrets',
+                request_serializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_connection__pb2.LeaseShopSecretsRequest.SerializeToString,
+                response_deserializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_connection__pb2.LeaseShopSecretsResponse.FromString,
+                _registered_method=True)
 
 
 class ConnectionServiceServicer:
@@ -63,6 +68,14 @@ class ConnectionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LeaseShopSecrets(self, request, context):
+        """What signs the webhooks of shops: of the connections named, or of all shops that are connected. Their door holds
+        them in memory, so that it can check a signature while nothing else answers, and asks again before `good_for_s`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConnectionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -75,6 +88,11 @@ def add_ConnectionServiceServicer_to_server(servicer, server):
                     servicer.ReportState,
                     request_deserializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_connection__pb2.ReportStateRequest.FromString,
                     response_serializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_connection__pb2.ReportStateResponse.SerializeToString,
+            ),
+            'LeaseShopSecrets': grpc.unary_stream_rpc_method_handler(
+                    servicer.LeaseShopSecrets,
+                    request_deserializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_connection__pb2.LeaseShopSecretsRequest.FromString,
+                    response_serializer=vitrin_dot_protos_dot_accounts_dot_v1_dot_connection__pb2.LeaseShopSecretsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -131,6 +149,33 @@ class ConnectionService:
             '/vitrin.protos.accounts.v1.ConnectionService/ReportState',
             vitrin_dot_protos_dot_accounts_dot_v1_dot_connection__pb2.ReportStateRequest.SerializeToString,
             vitrin_dot_protos_dot_accounts_dot_v1_dot_connection__pb2.ReportStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LeaseShopSecrets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/vitrin.protos.accounts.v1.ConnectionService/LeaseShopSecrets',
+            vitrin_dot_protos_dot_accounts_dot_v1_dot_connection__pb2.LeaseShopSecretsRequest.SerializeToString,
+            vitrin_dot_protos_dot_accounts_dot_v1_dot_connection__pb2.LeaseShopSecretsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,10 @@ class ConnectionServiceStub:
     """A token good for at least `min_valid_s` (ten minutes when 0). Errors: NOT_FOUND, FAILED_PRECONDITION (expired, not active)."""
     ReportState: _grpc.UnaryUnaryMultiCallable[_connection_pb2.ReportStateRequest, _connection_pb2.ReportStateResponse]
     """What a platform said of the token: moves the connection to token_expired or back to active."""
+    LeaseShopSecrets: _grpc.UnaryStreamMultiCallable[_connection_pb2.LeaseShopSecretsRequest, _connection_pb2.LeaseShopSecretsResponse]
+    """What signs the webhooks of shops: of the connections named, or of all shops that are connected. Their door holds
+    them in memory, so that it can check a signature while nothing else answers, and asks again before `good_for_s`.
+    """
 
 @_typing.type_check_only
 class ConnectionServiceAsyncStub(ConnectionServiceStub):
@@ -43,6 +47,10 @@ class ConnectionServiceAsyncStub(ConnectionServiceStub):
     """A token good for at least `min_valid_s` (ten minutes when 0). Errors: NOT_FOUND, FAILED_PRECONDITION (expired, not active)."""
     ReportState: _aio.UnaryUnaryMultiCallable[_connection_pb2.ReportStateRequest, _connection_pb2.ReportStateResponse]  # type: ignore[assignment]
     """What a platform said of the token: moves the connection to token_expired or back to active."""
+    LeaseShopSecrets: _aio.UnaryStreamMultiCallable[_connection_pb2.LeaseShopSecretsRequest, _connection_pb2.LeaseShopSecretsResponse]  # type: ignore[assignment]
+    """What signs the webhooks of shops: of the connections named, or of all shops that are connected. Their door holds
+    them in memory, so that it can check a signature while nothing else answers, and asks again before `good_for_s`.
+    """
 
 class ConnectionServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -60,5 +68,15 @@ class ConnectionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_connection_pb2.ReportStateResponse, _abc.Awaitable[_connection_pb2.ReportStateResponse]]:
         """What a platform said of the token: moves the connection to token_expired or back to active."""
+
+    @_abc_1.abstractmethod
+    def LeaseShopSecrets(
+        self,
+        request: _connection_pb2.LeaseShopSecretsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_connection_pb2.LeaseShopSecretsResponse], _abc.AsyncIterator[_connection_pb2.LeaseShopSecretsResponse]]:
+        """What signs the webhooks of shops: of the connections named, or of all shops that are connected. Their door holds
+        them in memory, so that it can check a signature while nothing else answers, and asks again before `good_for_s`.
+        """
 
 def add_ConnectionServiceServicer_to_server(servicer: ConnectionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

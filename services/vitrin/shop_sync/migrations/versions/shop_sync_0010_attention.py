@@ -6,7 +6,7 @@ from alembic.operations import Operations
 from vitrin.kit.attention import install_attentions
 
 revision = "shop_sync_attention"
-down_revision = "shop_sync_people"
+down_revision = "shop_sync_purges"
 branch_labels = None
 depends_on = None
 

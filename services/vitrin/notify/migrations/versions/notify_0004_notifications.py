@@ -6,7 +6,7 @@ from alembic.operations import Operations
 from vitrin.kit.db.migration import brand_table, partition_by_day, role
 
 revision = "notify_notifications"
-down_revision = "notify_0001"
+down_revision = "notify_purges"
 branch_labels = None
 depends_on = None
 

@@ -8,7 +8,7 @@ from alembic.operations import Operations
 from vitrin.kit.attention import install_attentions
 
 revision = "accounts_attention"
-down_revision = "accounts_webhook_scopes"
+down_revision = "accounts_offboarding"
 branch_labels = None
 depends_on = None
 

@@ -6,7 +6,7 @@ from alembic.operations import Operations
 from vitrin.kit.attention import install_attentions
 
 revision = "catalog_attention"
-down_revision = "catalog_people"
+down_revision = "catalog_purges"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,29 @@
+"""Every table of catalog: how long its rows live, and what of them the brand's export has."""
+
+from vitrin.kit.brand_data.declared import ACCESS, ANSWERS, CONSUMER, OUTBOX, WORK, State, Swept, Table
+
+ITEM = State("as long as the item; a deleted one leaves its row as a tombstone")
+IMPORTS = "vitrin.catalog.import_loop:ImportLoop"
+
+TABLES = (
+    Table("markets", State("a row per market")),
+    Table("locations", State("a row per location")),
+    Table("item_groups", State("as long as the brand")),
+    Table("items", ITEM),
+    Table("offers", State("as long as the item lives")),
+    Table("stock_levels", State("as long as the item lives")),
+    Table(
+        "imports", Swept("30 days after the end", IMPORTS), secret=("fetch_url", "lease_owner", "lease_until")
+    ),
+    Table("import_rows", Swept("30 days after the end", IMPORTS)),
+    Table(
+        "import_chunks",
+        State("until the import is done"),
+        left_out="the file that the brand sent, until it is read",
+    ),
+    Table("attentions", State("until it is over"), left_out=WORK),
+    ANSWERS,
+    *ACCESS,
+    *CONSUMER,
+    *OUTBOX,
+)
