@@ -59,7 +59,7 @@ CATALOG_TOPICS = (topics.ITEM, topics.OFFER)
 TABLES = (
     "replica_items, replica_offers, replica_connections, channels, channel_ids, channel_items, channel_work,"
     " attempts, hunts, timeline, lag_samples, outbox, stocks, platform_items, adoption_keys, removal_requests,"
-    " removal_items, removal_work"
+    " removal_items, removal_work, attentions"
 )
 
 

@@ -1,6 +1,6 @@
 """Every table of catalog: how long its rows live, and what of them the brand's export has."""
 
-from vitrin.kit.brand_data.declared import ACCESS, ANSWERS, CONSUMER, OUTBOX, State, Swept, Table
+from vitrin.kit.brand_data.declared import ACCESS, ANSWERS, CONSUMER, OUTBOX, WORK, State, Swept, Table
 
 ITEM = State("as long as the item; a deleted one leaves its row as a tombstone")
 IMPORTS = "vitrin.catalog.import_loop:ImportLoop"
@@ -27,6 +27,7 @@ TABLES = (
     Table("shop_inventory", Swept("as long as the shop has them; without a product 30 days", SHOPS)),
     Table("shop_stock", Swept("as its inventory item", SHOPS)),
     Table("shop_locations", State("a row per location of a shop")),
+    Table("attentions", State("until it is over"), left_out=WORK),
     ANSWERS,
     *ACCESS,
     *CONSUMER,

@@ -16,6 +16,7 @@ from vitrin.cli import (
     keys,
     leaving,
     messages,
+    notifications,
     people,
     removals,
     republish,
@@ -54,6 +55,7 @@ app.add_typer(adoption.app, name="adoption")
 app.add_typer(removals.app, name="removals")
 messages.register(app)
 webhooks.register(app)
+notifications.register(app)
 app.add_typer(sandbox.app, name="sandbox")
 
 
