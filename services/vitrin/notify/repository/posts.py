@@ -65,14 +65,19 @@ _DROP: Final = text(
     "update notification_deliveries set state = 'dropped', due_at = null, outcome = :outcome, finished_at = :now"
     " where brand_id = :brand_id and channel_id = :channel_id and state = 'pending'"
 )
+_ON_ITS_WAY: Final = (
+    "(d.due_at <= :now and exists (select from notification_queues q where q.channel_id = d.channel_id"
+    " and q.claimed_until >= :now))"
+)
+"""A worker has its channel: it may have been sent already, and that is not saved yet."""
 _DROP_UNTOLD: Final = text(
-    "update notification_deliveries set state = 'dropped', due_at = null, outcome = 'over_before_sent',"
+    "update notification_deliveries d set state = 'dropped', due_at = null, outcome = 'over_before_sent',"
     " finished_at = :now where brand_id = :brand_id and notice_id = :notice_id and what = 'opened'"
-    " and state = 'pending' and tries = 0"
+    f" and state = 'pending' and tries = 0 and not {_ON_ITS_WAY}"
 )
 _TOLD: Final = text(
-    "select channel_id from notification_deliveries where brand_id = :brand_id and notice_id = :notice_id"
-    " and what = 'opened' and (state = 'sent' or (state = 'pending' and tries > 0))"
+    "select channel_id from notification_deliveries d where brand_id = :brand_id and notice_id = :notice_id"
+    f" and what = 'opened' and (state = 'sent' or (state = 'pending' and (tries > 0 or {_ON_ITS_WAY})))"
 )
 _UNTRIED: Final = text(
     "select d.delivery_id, d.what, n.kind, n.severity from notification_deliveries d join notices n"
@@ -174,9 +179,10 @@ async def drop_untold(tx: WriteSession, brand: UUID, notice: UUID, now: datetime
     await tx.execute(_DROP_UNTOLD, {"brand_id": brand, "notice_id": notice, "now": now})
 
 
-async def told(tx: ReadSession, brand: UUID, notice: UUID) -> set[UUID]:
-    """Channels that know of it."""
-    return {row.channel_id for row in await tx.all(_TOLD, {"brand_id": brand, "notice_id": notice})}
+async def told(tx: ReadSession, brand: UUID, notice: UUID, now: datetime) -> set[UUID]:
+    """Channels that know of it, or may."""
+    params = {"brand_id": brand, "notice_id": notice, "now": now}
+    return {row.channel_id for row in await tx.all(_TOLD, params)}
 
 
 async def untried(tx: ReadSession, brand: UUID, channel: UUID) -> Sequence[Row[Any]]:

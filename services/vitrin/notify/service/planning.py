@@ -31,7 +31,7 @@ class Planner:
         """Told where the opening was told. Good news is never critical: it waits for digests and quiet hours."""
         now = self._clock()
         await posts.drop_untold(tx, notice.brand_id, notice.notice_id, now)
-        told = await posts.told(tx, notice.brand_id, notice.notice_id)
+        told = await posts.told(tx, notice.brand_id, notice.notice_id, now)
         if not told:
             return
         for row in await channels.listening(tx, notice.brand_id):
