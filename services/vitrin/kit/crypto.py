@@ -21,6 +21,10 @@ class CannotOpen(Exception):
     """The sealed text is not what it claims: another key, another owner (aad), or changed bytes."""
 
 
+class KeyUnknown(CannotOpen):
+    """Its key is not in the ring: with the right ring it can be opened."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sealed:
     """What is stored: the id of the key, the nonce (12 bytes) and the ciphertext with its tag."""
@@ -62,16 +66,23 @@ class TokenCipher:
         return f"TokenCipher(keys={sorted(self._ciphers)}, current={self.current!r})"
 
     def seal(self, plain: str, aad: bytes) -> Sealed:
-        nonce = os.urandom(NONCE_BYTES)
-        ciphertext = self._ciphers[self.current].encrypt(nonce, plain.encode(), aad)
-        return Sealed(key_id=self.current, nonce=nonce, ciphertext=ciphertext)
+        return self.seal_bytes(plain.encode(), aad)
 
     def open(self, sealed: Sealed, aad: bytes) -> str:
         """Raises CannotOpen."""
+        return self.open_bytes(sealed, aad).decode()
+
+    def seal_bytes(self, plain: bytes, aad: bytes) -> Sealed:
+        nonce = os.urandom(NONCE_BYTES)
+        ciphertext = self._ciphers[self.current].encrypt(nonce, plain, aad)
+        return Sealed(key_id=self.current, nonce=nonce, ciphertext=ciphertext)
+
+    def open_bytes(self, sealed: Sealed, aad: bytes) -> bytes:
+        """Raises KeyUnknown, CannotOpen."""
         cipher = self._ciphers.get(sealed.key_id)
         if cipher is None:
-            raise CannotOpen(f"key {sealed.key_id!r} is not in the ring")
+            raise KeyUnknown(f"key {sealed.key_id!r} is not in the ring")
         try:
-            return cipher.decrypt(sealed.nonce, sealed.ciphertext, aad).decode()
+            return cipher.decrypt(sealed.nonce, sealed.ciphertext, aad)
         except InvalidTag:
             raise CannotOpen("the sealed text does not belong here, or was changed") from None

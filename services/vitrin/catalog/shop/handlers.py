@@ -1,0 +1,89 @@
+"""What is done with each kind of news. A kind without a handler waits in the table until a release has one."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, Protocol
+
+from vitrin.catalog.service_places import Place
+from vitrin.catalog.shop.values import Applied, Shop
+from vitrin.kit.db.session import ReadSession, WriteSession
+from vitrin.platforms.shop import News, NewsKind, ShopProduct, StockLevel
+
+BY_THE_APPLIER: Final = frozenset({NewsKind.NOTHING, NewsKind.UNINSTALLED, NewsKind.PRODUCT_TOUCHED})
+"""Kinds that need no handler, or a call to the shop first."""
+
+
+class Applying(Protocol):
+    """The way of a shop's products into the catalog: `catalog.shop.applying`."""
+
+    async def apply_product(
+        self,
+        tx: WriteSession,
+        shop: Shop,
+        product: ShopProduct,
+        levels: Sequence[StockLevel],
+        *,
+        place: Place,
+        received_at: datetime,
+    ) -> Applied: ...
+
+    async def delete_product(
+        self,
+        tx: WriteSession,
+        shop: Shop,
+        product_id: str,
+        *,
+        at: datetime,
+        place: Place,
+        received_at: datetime,
+    ) -> Applied: ...
+
+    async def apply_stock(
+        self,
+        tx: WriteSession,
+        shop: Shop,
+        levels: Sequence[StockLevel],
+        *,
+        place: Place,
+        received_at: datetime,
+    ) -> Applied: ...
+
+
+class KnownProducts(Protocol):
+    async def __call__(self, tx: ReadSession, shop: Shop, *, after: str, limit: int) -> list[str]:
+        """Ids of the products that the catalog has from this shop and that are not deleted, in byte order."""
+        ...
+
+
+class Handler(Protocol):
+    """In one transaction with the mark on the delivery. No call to anybody inside."""
+
+    async def __call__(
+        self, tx: WriteSession, shop: Shop, news: News, *, place: Place, received_at: datetime
+    ) -> Applied: ...
+
+
+Handlers = Mapping[NewsKind, Handler]
+
+
+def product_handlers(applying: Applying) -> dict[NewsKind, Handler]:
+    async def product(
+        tx: WriteSession, shop: Shop, news: News, *, place: Place, received_at: datetime
+    ) -> Applied:
+        assert news.product is not None
+        return await applying.apply_product(tx, shop, news.product, (), place=place, received_at=received_at)
+
+    async def deleted(
+        tx: WriteSession, shop: Shop, news: News, *, place: Place, received_at: datetime
+    ) -> Applied:
+        return await applying.delete_product(
+            tx, shop, news.product_id, at=news.at, place=place, received_at=received_at
+        )
+
+    async def stock(
+        tx: WriteSession, shop: Shop, news: News, *, place: Place, received_at: datetime
+    ) -> Applied:
+        assert news.stock is not None
+        return await applying.apply_stock(tx, shop, [news.stock], place=place, received_at=received_at)
+
+    return {NewsKind.PRODUCT: product, NewsKind.PRODUCT_DELETED: deleted, NewsKind.STOCK: stock}
