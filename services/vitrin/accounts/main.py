@@ -9,6 +9,8 @@ from fastapi import FastAPI
 from vitrin.accounts.api import ROUTERS
 from vitrin.accounts.connecting import Connecting, connecting, platform_http
 from vitrin.accounts.rpc import AccessServicer, ConnectionServicer
+from vitrin.accounts.rpc_seal import SealServicer
+from vitrin.accounts.sealing import seal_keys, seal_loop
 from vitrin.accounts.service_audit import AuditLog
 from vitrin.accounts.service_brands import Brands
 from vitrin.accounts.service_keys import Keys
@@ -26,7 +28,7 @@ from vitrin.kit.http.app import Readiness, create_app
 from vitrin.kit.idempotency import Once
 from vitrin.kit.runtime import Role, Runtime
 from vitrin.kit.state.snapshots import SnapshotServicer
-from vitrin.protos.accounts.v1 import access_pb2_grpc, connection_pb2_grpc
+from vitrin.protos.accounts.v1 import access_pb2_grpc, connection_pb2_grpc, seal_pb2_grpc
 
 SERVICE = "accounts"
 DESCRIPTION = "Brands, API keys and platform connections. Every change records its actor."
@@ -80,11 +82,13 @@ def build_rpc(
     parts = parts or connecting(settings, database, clock, platform_http())
     access = AccessServicer(OwnDirectory(database, clock), Switches(database, clock), UseBook(worker))
     connection = ConnectionServicer(parts.leases)
+    seal = SealServicer(seal_keys(settings, database, clock))
     return GrpcServer(
         settings.grpc,
         [
             lambda server: access_pb2_grpc.add_AccessServiceServicer_to_server(access, server),
             lambda server: connection_pb2_grpc.add_ConnectionServiceServicer_to_server(connection, server),
+            lambda server: seal_pb2_grpc.add_SealServiceServicer_to_server(seal, server),
             *([snapshots.add_to] if snapshots is not None else []),
         ],
         settings.grpc.service_token.get_secret_value(),
@@ -107,6 +111,7 @@ async def run(settings: AccountsSettings, *, role: Role = "all", stop: asyncio.E
     parts = connecting(settings, runtime.app, system_clock, http)
     if runtime.is_worker:
         runtime.loop("token renewal", parts.loop(runtime.worker, settings, system_clock).run)
+        runtime.loop("seal keys", seal_loop(settings, runtime.app, runtime.worker, system_clock).run)
     if runtime.is_api:
         app = build_app(settings, runtime.app, readiness={"topics": runtime.topics_ready()}, parts=parts)
         uses = KeyUses(UseBook(runtime.worker).save, runtime.clock)

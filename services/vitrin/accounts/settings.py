@@ -64,6 +64,28 @@ class SecretsSettings(BaseSettings):
         5.0, gt=0, le=300, description="Pause between two looks for tokens to renew, in seconds."
     )
 
+    seal_lease_s: int = Field(
+        900,
+        ge=60,
+        le=3600,
+        description="How long another service may hold a key of personal data, in seconds: how long it works without "
+        "accounts, and how long an erased person can still be opened there.",
+    )
+    seal_day_keep_days: int = Field(
+        45,
+        ge=41,
+        le=400,
+        description="Age at which the key of a brand and day is destroyed, in days. Not less than what it sealed is "
+        "kept: spool 3, outbox 7, topic 30.",
+    )
+    seal_backup_keep_days: int = Field(
+        30,
+        ge=0,
+        le=400,
+        description="How long your backups of the table of these keys live, in days (ADR 20). Receipts of erasures "
+        "name the date that follows from it; nothing here makes or removes backups.",
+    )
+
     @property
     def bootstrap(self) -> str | None:
         """The token itself; None where none is configured."""

@@ -14,12 +14,14 @@ KEY_BYTES = 32  # AES-256
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Secrets:
-    """`token_keys` is the key ring of accounts, `webhook_keys` that of notify: `kid:base64`, the first is current."""
+    """`token_keys` is the key ring of accounts, `webhook_keys` that of notify, `spool_keys` that of the spool of
+    catalog: `kid:base64`, the first is current."""
 
     service_token: str
     operator_token: str
     token_keys: str
     webhook_keys: str
+    spool_keys: str
 
 
 def load_secrets(var: Var, environment: Mapping[str, str] | None = None) -> Secrets:
@@ -31,6 +33,7 @@ def load_secrets(var: Var, environment: Mapping[str, str] | None = None) -> Secr
         "operator_token": random.token_urlsafe(TOKEN_BYTES),
         "token_keys": _key_ring(),
         "webhook_keys": _key_ring(),
+        "spool_keys": _key_ring(),
     }
     kept = Secrets(**{name: str(stored.get(name) or value) for name, value in fresh.items()})
     if asdict(kept) != stored:
@@ -40,6 +43,7 @@ def load_secrets(var: Var, environment: Mapping[str, str] | None = None) -> Secr
         operator_token=given.get("VITRIN_OPERATOR_TOKEN") or kept.operator_token,
         token_keys=given.get("ACCOUNTS_TOKEN_KEYS") or kept.token_keys,
         webhook_keys=given.get("NOTIFY_SECRET_KEYS") or kept.webhook_keys,
+        spool_keys=given.get("CATALOG_SPOOL_KEYS") or kept.spool_keys,
     )
 
 

@@ -16,6 +16,7 @@ START_NO_PROGRESS_S = 60
 NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE",)  # it would make every start compile everything again
 SECRETS_OF = {
     "accounts": ("ACCOUNTS_TOKEN_KEYS", "ACCOUNTS_OAUTH_APPS", "ACCOUNTS_OAUTH_SANDBOX_APPS"),
+    "catalog": ("CATALOG_SPOOL_KEYS",),
     "notify": ("NOTIFY_SECRET_KEYS",),
 }
 WITHOUT_OPERATOR = ("sandbox",)
@@ -129,6 +130,8 @@ def for_service(environment: Mapping[str, str], *, name: str, secrets: Secrets) 
         own["VITRIN_OPERATOR_TOKEN"] = secrets.operator_token
     if name == "accounts":
         own["ACCOUNTS_TOKEN_KEYS"] = secrets.token_keys
+    if name == "catalog":
+        own["CATALOG_SPOOL_KEYS"] = secrets.spool_keys
     if name == "notify":
         own["NOTIFY_SECRET_KEYS"] = secrets.webhook_keys
     return own
