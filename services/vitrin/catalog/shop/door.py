@@ -30,6 +30,7 @@ from vitrin.catalog.shop.unverified import Unverified
 from vitrin.kit.clock import Clock
 from vitrin.kit.crypto import TokenCipher
 from vitrin.kit.errors import NotFound, VitrinError
+from vitrin.kit.http.middleware import drain
 from vitrin.kit.http.problems import problem_bytes, problem_headers
 from vitrin.kit.ids import ConnectionId, new_uuid
 from vitrin.kit.logs import get_logger
@@ -100,6 +101,8 @@ class WebhookDoor:
             outcome = await self._admit(address, scope, receive)
         except Refusal as refusal:
             metrics.DOOR.labels(platform, refusal.outcome).inc()
+            if refusal.outcome == "too_large":  # else the sender reads a reset, not our answer
+                await drain(receive)
             await _refuse(send, refusal.error)
             return
         except Exception:
