@@ -21,7 +21,7 @@ from tests.catalog.shop.corner import CornerShop, corner_spec, headers
 from tests.catalog.support import admin_execute, admin_rows, migrated, new_brand, words_of_any_brand
 from vitrin.catalog.service_places import Place, Places
 from vitrin.catalog.shop.connections import connection_handler
-from vitrin.catalog.shop.handlers import product_handlers
+from vitrin.catalog.shop.handlers import Effects, Products
 from vitrin.catalog.shop.parts import DoorParts, Wakes, WorkerParts, cipher_of, spool_of
 from vitrin.catalog.shop.secret_book import SecretBook
 from vitrin.catalog.shop.settings import ShopSettings
@@ -99,7 +99,7 @@ class Accounts(connection_pb2_grpc.ConnectionServiceServicer):
         yield connection_pb2.LeaseShopSecretsResponse(shops=shops, good_for_s=600)
 
 
-class Effects:
+class CornerApplying:
     """An `Applying` whose effect is a row: how often a product was applied, and as what it stands."""
 
     async def apply_product(
@@ -191,6 +191,7 @@ class House:
     url: str = ""
     worker: WorkerDatabase | None = None
     parts: WorkerParts | None = None
+    book: SecretBook | None = None
     version: int = 0
     own_secret: bool = True
     settings_more: dict[str, Any] = field(default_factory=dict)
@@ -240,11 +241,10 @@ class House:
             accounts = channel(f"127.0.0.1:{self.accounts_port}", TOKEN)
             stack.push_async_callback(accounts.close)
             stub = connection_pb2_grpc.ConnectionServiceStub(accounts)
-            book = SecretBook(stub)
+            book = self.book = SecretBook(stub)
             http = await stack.enter_async_context(PlatformHttp())
             loops: list[Callable[[asyncio.Event], Awaitable[None]]] = [book.run]
             places = Places(brands=words_of_any_brand, clock=clock)
-            applying = Effects()
             self.parts = WorkerParts(
                 settings=self.settings,
                 instance="catalog-test",
@@ -252,9 +252,7 @@ class House:
                 specs=specs,
                 sources=Sources(http=http, accounts=stub, specs=specs, clock=clock),
                 book=book,
-                applying=applying,
-                known=known,
-                handlers=product_handlers(applying),
+                effects=Effects(Products(CornerApplying(), known)),
                 places=places,
                 cipher=cipher,
                 wakes=wakes,
@@ -328,6 +326,11 @@ class House:
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self.url, timeout=30, trust_env=False)
+
+    async def informed(self) -> None:
+        """The secrets are known."""
+        assert self.book is not None
+        await self.book.complete.wait()
 
     async def post(
         self,

@@ -9,7 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from vitrin.catalog.service_places import Places
 from vitrin.catalog.shop import metrics, outcome, repository_deliveries, repository_queues, repository_shops
-from vitrin.catalog.shop.handlers import BY_THE_APPLIER, Applying, Handlers
+from vitrin.catalog.shop.handlers import Effects
 from vitrin.catalog.shop.outcome import Ending
 from vitrin.catalog.shop.packing import unpack
 from vitrin.catalog.shop.repository_deliveries import Delivery
@@ -39,8 +39,7 @@ class Applier:
         *,
         database: WorkerDatabase,
         specs: Mapping[str, ShopSpec],
-        applying: Applying,
-        handlers: Handlers,
+        effects: Effects,
         sources: Sources,
         places: Places,
         cipher: TokenCipher,
@@ -48,8 +47,9 @@ class Applier:
     ) -> None:
         self._database = database
         self._specs = specs
-        self._applying = applying
-        self._handlers = handlers
+        self._products = effects.products
+        self._handlers = effects.handlers()
+        self._kinds = frozenset(effects.kinds())
         self._sources = sources
         self._places = places
         self._cipher = cipher
@@ -115,7 +115,7 @@ class Applier:
             return await self._mark(delivery, news.kind.value, Ending("nothing", delivery.tries, words))
         if news.kind is NewsKind.UNINSTALLED:
             return await self._mark(delivery, news.kind.value, await self._uninstalled(delivery, row))
-        if news.kind not in self._handlers and news.kind not in BY_THE_APPLIER:
+        if news.kind.value not in self._kinds:
             words = outcome.problem(
                 "no_handler",
                 f"This release does nothing with {news.kind.value} yet.",
@@ -135,15 +135,17 @@ class Applier:
             if not await repository_deliveries.hold(tx, delivery):
                 return None
             place = await self._places.of(tx, row.brand_id)
-            if news.kind is NewsKind.PRODUCT_TOUCHED and fetched is not None:
-                product, levels = fetched
-                applied = await self._applying.apply_product(
-                    tx, shop, product, levels, place=place, received_at=received_at
-                )
-            elif news.kind is NewsKind.PRODUCT_TOUCHED:
-                applied = await self._applying.delete_product(
-                    tx, shop, news.product_id, at=news.at, place=place, received_at=received_at
-                )
+            if news.kind is NewsKind.PRODUCT_TOUCHED:
+                assert self._products is not None
+                applying = self._products.applying
+                if fetched is not None:
+                    applied = await applying.apply_product(
+                        tx, shop, *fetched, place=place, received_at=received_at
+                    )
+                else:
+                    applied = await applying.delete_product(
+                        tx, shop, news.product_id, at=news.at, place=place, received_at=received_at
+                    )
             else:
                 applied = await self._handlers[news.kind](
                     tx, shop, news, place=place, received_at=received_at

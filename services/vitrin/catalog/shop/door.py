@@ -59,10 +59,13 @@ class _Address:
 
 
 class Refusal(Exception):
-    def __init__(self, outcome: str, error: VitrinError) -> None:
+    """`more_body`: the rest of the body is on its way."""
+
+    def __init__(self, outcome: str, error: VitrinError, *, more_body: bool = False) -> None:
         super().__init__(outcome)
         self.outcome = outcome
         self.error = error
+        self.more_body = more_body
 
 
 class WebhookDoor:
@@ -101,7 +104,7 @@ class WebhookDoor:
             outcome = await self._admit(address, scope, receive)
         except Refusal as refusal:
             metrics.DOOR.labels(platform, refusal.outcome).inc()
-            if refusal.outcome == "too_large":  # else the sender reads a reset, not our answer
+            if refusal.more_body:  # else the sender reads a reset, not our answer
                 await drain(receive)
             await _refuse(send, refusal.error)
             return
@@ -259,7 +262,7 @@ def _headers(scope: Scope) -> dict[str, str]:
 async def _body(headers: Mapping[str, str], receive: Receive, held: _Held) -> bytes:
     announced = headers.get("content-length", "")
     if announced.isdigit() and int(announced) > BODY_BYTES_MAX:
-        raise Refusal("too_large", _too_large())
+        raise Refusal("too_large", _too_large(), more_body="expect" not in headers)
     parts: list[bytes] = []
     size = 0
     try:
@@ -271,7 +274,7 @@ async def _body(headers: Mapping[str, str], receive: Receive, held: _Held) -> by
                 part = message.get("body", b"")
                 size += len(part)
                 if size > BODY_BYTES_MAX:
-                    raise Refusal("too_large", _too_large())
+                    raise Refusal("too_large", _too_large(), more_body=message.get("more_body", False))
                 held.add(len(part))
                 parts.append(part)
                 if not message.get("more_body", False):

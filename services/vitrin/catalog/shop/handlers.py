@@ -1,16 +1,14 @@
 """What is done with each kind of news. A kind without a handler waits in the table until a release has one."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Protocol
 
 from vitrin.catalog.service_places import Place
 from vitrin.catalog.shop.values import Applied, Shop
 from vitrin.kit.db.session import ReadSession, WriteSession
-from vitrin.platforms.shop import News, NewsKind, ShopProduct, StockLevel
-
-BY_THE_APPLIER: Final = frozenset({NewsKind.NOTHING, NewsKind.UNINSTALLED, NewsKind.PRODUCT_TOUCHED})
-"""Kinds that need no handler, or a call to the shop first."""
+from vitrin.platforms.shop import News, NewsKind, ShopLocation, ShopProduct, StockLevel
 
 
 class Applying(Protocol):
@@ -64,6 +62,36 @@ class Handler(Protocol):
 
 
 Handlers = Mapping[NewsKind, Handler]
+
+
+class SaveLocations(Protocol):
+    async def __call__(self, tx: WriteSession, shop: Shop, locations: Sequence[ShopLocation]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """Products and stock of shops: how they are applied, which are known, where stock lies."""
+
+    applying: Applying
+    known: KnownProducts
+    save_locations: SaveLocations | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """All that this release does with news of shops. Without `products` they wait, and no shop is loaded."""
+
+    products: Products | None = None
+    others: Mapping[NewsKind, Handler] = field(default_factory=dict)
+
+    def handlers(self) -> dict[NewsKind, Handler]:
+        own = product_handlers(self.products.applying) if self.products is not None else {}
+        return {**own, **self.others}
+
+    def kinds(self) -> list[str]:
+        """Those that need not wait."""
+        touched = [NewsKind.PRODUCT_TOUCHED] if self.products is not None else []
+        return sorted(kind.value for kind in (*self.handlers(), *touched))
 
 
 def product_handlers(applying: Applying) -> dict[NewsKind, Handler]:

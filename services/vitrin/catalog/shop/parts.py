@@ -12,7 +12,7 @@ from vitrin.catalog.shop import door
 from vitrin.catalog.shop.applier import Applier
 from vitrin.catalog.shop.applying_session import ApplyingSessions
 from vitrin.catalog.shop.claiming import ShopWork
-from vitrin.catalog.shop.handlers import Applying, Handlers, KnownProducts
+from vitrin.catalog.shop.handlers import Effects
 from vitrin.catalog.shop.intake import Intake
 from vitrin.catalog.shop.loading import Loading
 from vitrin.catalog.shop.mover import CONSUMER, Mover
@@ -21,7 +21,7 @@ from vitrin.catalog.shop.reconciling import Reconciling
 from vitrin.catalog.shop.secret_book import SecretBook
 from vitrin.catalog.shop.settings import ShopSettings
 from vitrin.catalog.shop.sources import Sources
-from vitrin.catalog.shop.tending import SaveLocations, Tending
+from vitrin.catalog.shop.tending import Tending
 from vitrin.catalog.shop.unverified import Unverified
 from vitrin.kit.clock import Clock
 from vitrin.kit.crypto import TokenCipher
@@ -119,21 +119,17 @@ class WorkerParts:
         specs: Mapping[str, ShopSpec],
         sources: Sources,
         book: SecretBook,
-        applying: Applying,
-        known: KnownProducts,
-        handlers: Handlers,
+        effects: Effects,
         places: Places,
         cipher: TokenCipher,
         wakes: Wakes,
         clock: Clock,
-        save_locations: SaveLocations | None = None,
     ) -> None:
-        intake = Intake(database=database, applying=applying, places=places, clock=clock)
+        loading, reconciling = _reading(effects, database=database, places=places, clock=clock)
         applier = Applier(
             database=database,
             specs=specs,
-            applying=applying,
-            handlers=handlers,
+            effects=effects,
             sources=sources,
             places=places,
             cipher=cipher,
@@ -144,15 +140,12 @@ class WorkerParts:
             specs=specs,
             sources=sources,
             book=book,
-            handlers=handlers,
+            effects=effects,
             places=places,
-            loading=Loading(database=database, intake=intake, known=known, clock=clock),
-            reconciling=Reconciling(
-                database=database, intake=intake, handlers=handlers, places=places, clock=clock
-            ),
+            loading=loading,
+            reconciling=reconciling,
             settings=settings,
             clock=clock,
-            save_locations=save_locations,
         )
         self.appliers = ShopWork(
             work="deliveries",
@@ -184,3 +177,17 @@ class WorkerParts:
     @property
     def loops(self) -> Loops:
         return [("shop_deliveries", self.appliers.run), ("shop_tending", self.tending.run)]
+
+
+def _reading(
+    effects: Effects, *, database: WorkerDatabase, places: Places, clock: Clock
+) -> tuple[Loading | None, Reconciling | None]:
+    products = effects.products
+    if products is None:
+        return None, None
+    intake = Intake(database=database, applying=products.applying, places=places, clock=clock)
+    loading = Loading(database=database, intake=intake, known=products.known, clock=clock)
+    reconciling = Reconciling(
+        database=database, intake=intake, handlers=effects.handlers(), places=places, clock=clock
+    )
+    return loading, reconciling

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -17,7 +17,7 @@ from vitrin.catalog.shop import (
     subscribing,
 )
 from vitrin.catalog.shop.claiming import Lost, NextDue
-from vitrin.catalog.shop.handlers import Handlers
+from vitrin.catalog.shop.handlers import Effects
 from vitrin.catalog.shop.loading import Loading, ShopNotReachable
 from vitrin.catalog.shop.reconciling import Reconciling
 from vitrin.catalog.shop.repository_queues import Claim
@@ -33,7 +33,7 @@ from vitrin.kit.errors import Unavailable
 from vitrin.kit.ids import ConnectionId
 from vitrin.kit.logs import get_logger
 from vitrin.platforms.base import PlatformFailure
-from vitrin.platforms.shop import ShopLocation, ShopSource, ShopSpec
+from vitrin.platforms.shop import ShopSource, ShopSpec
 
 ASK_EVERY: Final = timedelta(days=1)
 WEBHOOKS_EVERY: Final = timedelta(hours=1)
@@ -44,7 +44,6 @@ AWAY_PAUSE: Final = timedelta(seconds=5)
 FAILURE_PAUSE: Final = timedelta(seconds=10)
 FAILURE_PAUSE_MAX: Final = timedelta(minutes=10)
 SLICE_S: Final = 5.0
-SaveLocations = Callable[[WriteSession, Shop, list[ShopLocation]], Awaitable[None]]
 _log = get_logger("vitrin.catalog.tending")
 
 
@@ -58,13 +57,12 @@ class Tending:
         specs: Mapping[str, ShopSpec],
         sources: Sources,
         book: SecretBook,
-        handlers: Handlers,
+        effects: Effects,
         places: Places,
-        loading: Loading,
-        reconciling: Reconciling,
+        loading: Loading | None,
+        reconciling: Reconciling | None,
         settings: ShopSettings,
         clock: Clock,
-        save_locations: SaveLocations | None = None,
         chance: Callable[[], float] = random.random,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -72,13 +70,13 @@ class Tending:
         self._specs = specs
         self._sources = sources
         self._book = book
-        self._handlers = handlers
+        self._kinds = effects.kinds()
         self._places = places
         self._loading = loading
         self._reconciling = reconciling
         self._settings = settings
         self._clock = clock
-        self._save_locations = save_locations
+        self._save_locations = effects.products.save_locations if effects.products else None
         self._chance = chance
         self._monotonic = monotonic
         self._failures: dict[ConnectionId, int] = {}
@@ -121,6 +119,8 @@ class Tending:
             await self._stop_loads(row)
             return WRONG_EVERY
         row = await self._webhooks(row, spec, source)
+        if self._loading is None or self._reconciling is None:
+            return WRONG_EVERY
         until = self._monotonic() + SLICE_S
         while not lost:
             load = await self._load_due(row)
@@ -134,13 +134,12 @@ class Tending:
             row = await self._again(row)
             if not row.reachable:
                 raise ShopNotReachable
-        return await self._delta(row, spec, source, lost)
+        return await self._delta(self._reconciling, row, row.shop(spec), source, lost)
 
     async def _house_keeping(self, claim: Claim) -> ShopRow | None:
         now = self._clock()
-        kinds = [kind.value for kind in self._handlers]
         async with self._database.write([claim.brand]) as tx:
-            if await repository_deliveries.wake_waiting(tx, claim.key, kinds=kinds, now=now):
+            if await repository_deliveries.wake_waiting(tx, claim.key, kinds=self._kinds, now=now):
                 await repository_queues.wake(tx, [claim.key], work="deliveries", due_at=now)
             await repository_deliveries.retire(tx, claim.key, now=now)
             await repository_loads.retire(tx, claim.key, now=now)
@@ -223,7 +222,9 @@ class Tending:
                 return await repository_loads.ensure(tx, row.key, kind="reconcile", actor="vitrin", now=now)
         return None
 
-    async def _delta(self, row: ShopRow, spec: ShopSpec, source: ShopSource, lost: Lost) -> timedelta:
+    async def _delta(
+        self, reconciling: Reconciling, row: ShopRow, shop: Shop, source: ShopSource, lost: Lost
+    ) -> timedelta:
         now = self._clock()
         full_every = timedelta(hours=self._settings.reconcile_full_h)
         delta_every = timedelta(seconds=self._settings.reconcile_delta_s)
@@ -232,7 +233,7 @@ class Tending:
         full_at = row.full_at or now + self._jittered(full_every)
         delta_at = row.delta_at or now + self._jittered(delta_every)
         if delta_at <= now:
-            whole = await self._reconciling.delta(row, row.shop(spec), source, lost)
+            whole = await reconciling.delta(row, shop, source, lost)
             if lost:
                 return timedelta(0)
             if not whole:
