@@ -401,6 +401,13 @@ async def test_openapi_names_every_route(client: httpx.AsyncClient) -> None:
         "/v1/ops/dead-letters/{letter_id}/replay",
         "/v1/ops/parked",
         "/v1/ops/parked/{message_id}",
+        "/v1/shops",
+        "/v1/shops/{shop_id}",
+        "/v1/shops/{shop_id}/deliveries",
+        "/v1/shops/{shop_id}/deliveries/{delivery_id}:replay",
+        "/v1/shops/{shop_id}:load",
+        "/v1/webhooks/{platform}",
+        "/v1/webhooks/{platform}/{connection_id}",
     ]
     body = document["paths"]["/v1/items"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body["required"] == ["id", "title", "price"]

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Final
 
 from fastapi import FastAPI
 
 from vitrin import catalog
-from vitrin.catalog.api import imports_router, items_router, offers_router
+from vitrin.catalog.api import imports_router, items_router, offers_router, shops_router
 from vitrin.catalog.fetch_loop import FetchLoop, fetcher
 from vitrin.catalog.import_loop import ImportLoop
 from vitrin.catalog.rpc import CatalogServicer
@@ -17,6 +18,9 @@ from vitrin.catalog.service_items import ItemService
 from vitrin.catalog.service_places import BrandSource, BrandWords, Places
 from vitrin.catalog.service_uploads import UploadService
 from vitrin.catalog.settings import CatalogSettings
+from vitrin.catalog.shop.desk import ShopDesk
+from vitrin.catalog.shop.schemas import describe_door
+from vitrin.catalog.shop.wiring import Shops
 from vitrin.catalog.state import SOURCES
 from vitrin.kit.access import (
     ACCESS_TOPICS,
@@ -77,6 +81,7 @@ async def run(
     places = Places(brands=brands, clock=clock)
     staged = [asyncio.Event() for _ in range(IMPORTS_AT_ONCE)]
     addresses = [asyncio.Event() for _ in range(FETCHES_AT_ONCE)]
+    shops = Shops(settings.shops, runtime, accounts=accounts, places=places)
     if runtime.is_worker:
         loops = import_loops(
             settings, database=runtime.worker, places=places, brands=brands, clock=clock, staged=staged
@@ -84,17 +89,25 @@ async def run(
         for number, loop in enumerate(loops):
             runtime.loop(f"imports-{number}", loop.run)
         fetch_addresses(settings, runtime, clock=clock, addresses=addresses, staged=staged)
-    if runtime.is_api:
-        app = _app(
-            settings, runtime, access=access, directory=directory, places=places, wakes=(staged, addresses)
-        )
-        uses = KeyUses(told_to_accounts(AccessServiceStub(accounts)), clock)
-        app.state.key_uses = uses
-        runtime.loop("key_uses", uses.run)
-        runtime.http(app, settings.http)
-        servicers = [CatalogServicer(runtime.worker).add_to, runtime.snapshots.add_to]
-        runtime.grpc(GrpcServer(settings.grpc, servicers, token))
-    await runtime.run(stop)
+        shops.work(instance=settings.process.instance)
+    async with AsyncExitStack() as spools:
+        if runtime.is_api:
+            app = _app(
+                settings,
+                runtime,
+                access=access,
+                directory=directory,
+                places=places,
+                shops=shops,
+                wakes=(staged, addresses),
+            )
+            uses = KeyUses(told_to_accounts(AccessServiceStub(accounts)), clock)
+            app.state.key_uses = uses
+            runtime.loop("key_uses", uses.run)
+            runtime.http(app, settings.http, outer=await shops.door(spools))
+            servicers = [CatalogServicer(runtime.worker).add_to, runtime.snapshots.add_to]
+            runtime.grpc(GrpcServer(settings.grpc, servicers, token))
+        await runtime.run(stop)
 
 
 def _app(
@@ -104,6 +117,7 @@ def _app(
     access: Consumer | AgeWatch,
     directory: ReplicaDirectory,
     places: Places,
+    shops: Shops,
     wakes: tuple[Sequence[asyncio.Event], Sequence[asyncio.Event]],
 ) -> FastAPI:
     """`wakes`: the loops that apply what was staged, and those that fetch addresses."""
@@ -135,6 +149,7 @@ def _app(
             policy=settings.outbound.policy,
             wake=address_given,
         ),
+        shops=shops.desk(),
         desk=MessageDesk(database=runtime.worker, clock=clock),
         once=Once(runtime.app, clock),
     )
@@ -206,16 +221,17 @@ def build_app(
     imports: ImportService,
     uploads: UploadService,
     fetches: FetchService,
+    shops: ShopDesk,
     desk: MessageDesk,
     once: Once,
 ) -> FastAPI:
     limits = settings.imports
-    return create_app(
+    app = create_app(
         title="Vitrin catalog",
         description=catalog.__doc__ or "",
         version=VERSION,
         settings=settings.http,
-        routers=[items_router, offers_router, imports_router, messages_router],
+        routers=[items_router, offers_router, imports_router, shops_router, messages_router],
         readiness=readiness,
         state={
             "access": access,
@@ -224,6 +240,7 @@ def build_app(
             "imports": imports,
             "uploads": uploads,
             "fetches": fetches,
+            "shops": shops,
             "message_desk": desk,
             "once": once,
         },
@@ -233,3 +250,5 @@ def build_app(
             "/v1/imports": limits.import_bytes_max,
         },
     )
+    describe_door(app)
+    return app

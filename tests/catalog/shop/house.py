@@ -1,7 +1,6 @@
 """The way in from shops on the real PostgreSQL, sockets and a real spool folder; accounts is a gRPC server."""
 
 import asyncio
-import base64
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -18,7 +17,7 @@ from sqlalchemy import text
 from starlette.responses import PlainTextResponse
 
 from tests.catalog.shop.corner import CornerShop, corner_spec, headers
-from tests.catalog.support import admin_execute, admin_rows, migrated, new_brand, words_of_any_brand
+from tests.catalog.support import RING, admin_execute, admin_rows, migrated, new_brand, words_of_any_brand
 from vitrin.catalog.service_places import Place, Places
 from vitrin.catalog.shop.connections import connection_handler
 from vitrin.catalog.shop.handlers import Effects, Products
@@ -46,7 +45,6 @@ from vitrin.protos.accounts.v1.events_pb2 import ConnectionChanged, ConnectionMo
 TOKEN = "a-service-token-of-the-tests"
 SETTLE_S = 60.0
 SECRET = "the-secret-of-the-corner"
-RING = "k1:" + base64.b64encode(b"s" * 32).decode()
 Seen = TypeVar("Seen")
 
 
@@ -280,7 +278,7 @@ class House:
                         app, HttpSettings(service="catalog"), stop, on_listening=port.set_result
                     )
                 )
-            tasks = [asyncio.create_task(loop(stop)) for loop in loops]
+            tasks = [asyncio.ensure_future(loop(stop)) for loop in loops]
             try:
                 if door:
                     self.url = f"http://127.0.0.1:{await port}"
