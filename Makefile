@@ -79,9 +79,14 @@ proto-check: venv ## Lint proto/ and check that the generated code is what it ge
 	@deploy/bin/proto-check.sh "$(BIN)"
 
 .PHONY: docs
-docs: venv ## Write the generated documents: the catalogue of metrics
+docs: venv ## Write the generated documents: the catalogue of metrics, the OpenAPI documents
 	$(BIN)/python deploy/bin/metrics-catalogue.py > deploy/prometheus/metrics.md.new
 	mv deploy/prometheus/metrics.md.new deploy/prometheus/metrics.md
+	PYTHONPATH=services $(BIN)/python deploy/bin/openapi.py deploy/openapi
+
+.PHONY: clients
+clients: ## Generate the Python client, and with npm the TypeScript one, into build/clients
+	@deploy/bin/clients.sh build/clients
 
 .PHONY: bench
 bench: venv ## Run the benchmarks (NAME=P17 for one); results in bench/results.json

@@ -1,8 +1,10 @@
 #!/bin/sh
-# Makes the virtual environment $1 from requirements/dev.txt, unless the stamp $2 says that it is done already.
+# Makes the virtual environment $1 from the lock $3 (requirements/dev.txt, which brings Vitrin itself), unless the stamp
+# $2 says that it is done already.
 set -eu
 venv=$1
 stamp=$2
+lock=${3:-requirements/dev.txt}
 
 python=
 for candidate in "${PYTHON:-}" python3 python3.11 python3.12 python3.13 python3.14; do
@@ -18,7 +20,7 @@ if [ -z "$python" ]; then
     exit 1
 fi
 
-wanted=$("$python" - requirements/dev.txt pyproject.toml <<'PY'
+wanted=$("$python" - "$lock" pyproject.toml <<'PY'
 import hashlib, pathlib, sys
 digest = hashlib.sha256(b"".join(pathlib.Path(name).read_bytes() for name in sys.argv[1:]))
 print(f"{sys.version_info[0]}.{sys.version_info[1]} {digest.hexdigest()}")
@@ -36,6 +38,7 @@ if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import pip' 2>/dev/nu
         exit 1
     }
 fi
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+[ "$lock" != requirements/dev.txt ] ||
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 printf '%s\n' "$wanted" > "$stamp"

@@ -12,8 +12,8 @@ import pytest
 from tests.catalog.support import Service, add_key, admin_execute, admin_rows, new_brand, serving
 from tests.catalog.test_imports import count, feed, work
 from tests.support.web import Web, ok, redirect, web
-from vitrin.catalog.fetch_loop import FetchLoop, fetcher
-from vitrin.catalog.service_fetches import WAITING_MAX
+from vitrin.catalog.fetch_loop import FetchLoop, fetcher, rest
+from vitrin.catalog.service_fetches import WAITING_MAX, too_slow
 from vitrin.kit.clock import system_clock
 from vitrin.kit.embedded.postgres import EmbeddedPostgres
 from vitrin.kit.ids import BrandId
@@ -30,7 +30,12 @@ BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
 
 @pytest.fixture(scope="module")
 async def service(embedded_postgres: EmbeddedPostgres) -> AsyncIterator[Service]:
-    limits = {"import_bytes_max": 3_000_000, "import_retry_pause_s": 0.0, "import_poll_s": 60.0}
+    limits = {
+        "import_bytes_max": 3_000_000,
+        "import_retry_pause_s": 0.0,
+        "import_fetch_pause_s": 0.0,
+        "import_poll_s": 60.0,
+    }
     async with serving(embedded_postgres, **limits) as running:
         yield running
 
@@ -144,21 +149,22 @@ async def test_compressed_and_digested(
 @pytest.mark.parametrize(
     "case",
     [
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nid,title,price\n", "url_answer_truncated", 4),
-        (CHUNKED + b"f\r\nid,title,price\n\r\n", "url_answer_truncated", 4),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nid,title,price\n", "url_answer_truncated", 6),
+        (CHUNKED + b"f\r\nid,title,price\n\r\n", "url_answer_truncated", 6),
         (b"HTTP/1.1 200 OK\r\n\r\nid,title,price\na,A,1.00 EUR\n", "url_answer_refused", 1),
-        (ok(b""), "url_answer_refused", 4),
+        (ok(b""), "url_answer_refused", 6),
         (ok(b"<html>sign in", "Content-Type: text/html; charset=utf-8"), "url_answer_refused", 1),
         (b"HTTP/1.1 404 Gone\r\nContent-Length: 0\r\n\r\n", "url_answer_refused", 1),
-        (BUSY, "url_answer_refused", 4),
+        (BUSY, "url_answer_refused", 6),
         (redirect("http://10.0.0.1/feed.csv"), "url_redirect_refused", 1),
         (ok(bytes(3_000_001)), "url_answer_too_large", 1),
-        (b"hello", "url_answer_invalid", 4),
+        (b"hello", "url_answer_invalid", 6),
     ],
 )
-async def test_what_is_not_a_whole_file_is_refused_with_the_reason(
+async def test_what_is_not_a_whole_file_is_refused_with_the_reason(  # noqa: PLR0917 fixtures
     service: Service,
     client: httpx.AsyncClient,
+    brand: BrandId,
     shop: Web,
     fetching: Fetcher,
     case: tuple[bytes, str, int],
@@ -173,7 +179,7 @@ async def test_what_is_not_a_whole_file_is_refused_with_the_reason(
     assert ended["problem"]["fix"]
     assert "hush" not in str(ended)
     assert len(shop.requests) == attempts
-    assert admin_rows(service.database_settings, "select count(*) from import_chunks") == [(0,)]
+    assert count(service, "import_chunks", brand) == 0
     assert "hush" not in str(admin_rows(service.database_settings, "select imports::text from imports"))
 
 
@@ -200,6 +206,32 @@ async def test_a_server_that_comes_back(
     assert (staged["state"], staged["problem"]) == ("staged", None)
     await work(service)
     assert count(service, "items", brand) == ROWS
+
+
+async def test_a_server_is_asked_again_when_it_says_and_others_of_the_brand_meanwhile(
+    client: httpx.AsyncClient, shop: Web, fetching: Fetcher
+) -> None:
+    shop.answers["/busy.csv"] = b"HTTP/1.1 503 Busy\r\nRetry-After: 600\r\nContent-Length: 0\r\n\r\n"
+    shop.answers["/feed.csv"] = ok(feed(3).encode())
+    busy, other = [await give(client, shop.url(path)) for path in ("/busy.csv", "/feed.csv")]
+    assert await fetching.once()
+    assert await fetching.once()
+    assert not await fetching.once(), "its time has not come"
+    assert [(await look(client, one))["state"] for one in (busy, other)] == ["fetching", "staged"]
+
+
+@pytest.mark.parametrize(
+    ("attempts", "asked_s", "rests_s"),
+    [(1, None, 5), (3, None, 80), (1, 60, 60), (3, 60, 80), (9, None, 3_600)],
+)
+def test_it_rests_longer_and_longer(attempts: int, asked_s: float | None, rests_s: float) -> None:
+    assert rest(5.0, attempts, asked_s) == rests_s
+
+
+def test_a_server_that_drips_is_told_from_a_slow_beginning() -> None:
+    assert not too_slow(0, 60.0, rate_min=1_000)
+    assert not too_slow(61_000, 61.0, rate_min=1_000)
+    assert too_slow(60_999, 61.0, rate_min=1_000)
 
 
 async def test_a_fetch_that_was_killed_or_stopped_is_begun_again(

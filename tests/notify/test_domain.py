@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from vitrin.kit import webhook_signing as signing
+from vitrin.kit.retry_after import parse_retry_after
 from vitrin.notify.domain import outcome
 from vitrin.notify.domain.kinds import CONNECTION_TYPES, ITEM_TYPES, KINDS
 from vitrin.notify.domain.news import Sight, Told, look, wants
-from vitrin.notify.domain.schedule import PAUSES_S, TRY_FOR, Schedule, is_dead, parse_retry_after
+from vitrin.notify.domain.schedule import PAUSES_S, TRY_FOR, Schedule, is_dead
 from vitrin.notify.schemas_payloads import DATA, payload_model
 from vitrin.notify.service.storing import News, payload_of
 
@@ -71,13 +72,16 @@ def test_an_endpoint_rests_longer_and_longer_and_dies_of_failures_only() -> None
     ]
     days = timedelta(days=5)
 
-    def dead(failures: int, since: datetime | None) -> bool:
-        return is_dead(failures=failures, failing_since=since, now=START, disable_after=days)
+    def dead(failures: int, since: datetime | None, on_days: int = 3) -> bool:
+        return is_dead(
+            failures=failures, failing_days=on_days, failing_since=since, now=START, disable_after=days
+        )
 
     assert dead(10, START - days)
     assert not dead(9, START - days)
     assert not dead(1_000, START - days + timedelta(seconds=1))
     assert not dead(10, None)
+    assert not dead(1_000, START - 9 * days, on_days=2), "one bad day, and another one weeks later"
 
 
 @given(st.binary(max_size=300), st.integers(24, 64))

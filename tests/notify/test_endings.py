@@ -60,6 +60,11 @@ async def test_a_dead_endpoint_is_disabled_the_others_are_told_and_nothing_goes_
         await shop.hear(shop.status("mug-1"))
         await dead.until(3)
         shop.clock.ahead = timedelta(days=5, minutes=1)
+        await dead.until(len(dead.got) + 9)
+        assert (await shop.ok("GET", f"/v1/webhook_endpoints/{endpoint['id']}"))["enabled"], (
+            "two bad days only"
+        )
+        shop.clock.ahead = timedelta(days=6, minutes=1)
         (got,) = await well.until(1)
         shown = await shop.ok("GET", f"/v1/webhook_endpoints/{endpoint['id']}")
         calls = len(dead.got)

@@ -16,7 +16,7 @@ from vitrin.kit.http_client import PlatformHttp
 from vitrin.kit.settings import HttpSettings
 from vitrin.platforms.base import FailureKind, PlatformFailure
 from vitrin.platforms.oauth import AppCredentials, Authorization, Reach, challenge_of, lifetime_of, missing
-from vitrin.platforms.registry import OAUTH, PLATFORMS
+from vitrin.platforms.registry import OAUTH, PLATFORMS, SHOPS
 
 APP = AppCredentials(app_id="1", secret="s:e/c&r")
 
@@ -54,13 +54,13 @@ async def reach(platform: Platform) -> AsyncIterator[Reach]:
 
 
 def test_every_platform_has_a_flow_whose_scopes_say_what_they_are_for() -> None:
-    assert OAUTH.keys() == PLATFORMS.keys()
+    assert OAUTH.keys() == PLATFORMS.keys() | {"shopify"}
     for name, flow in OAUTH.items():
         assert flow.platform == name
         assert len({scope.name for scope in flow.scopes}) == len(flow.scopes)
         assert all(scope.purpose for scope in flow.scopes)
         required = {scope.name for scope in flow.scopes if scope.required}
-        assert required >= set(PLATFORMS[name].required_scopes)
+        assert required >= set({**PLATFORMS, **SHOPS}[name].required_scopes)
         assert [one.name for one in missing(flow, required)] == [
             one.name for one in flow.scopes if not one.required
         ]
@@ -72,7 +72,7 @@ def test_the_address_carries_the_state_and_no_secret(name: str) -> None:
     wanted = Authorization(
         app_id="1", redirect_uri="https://a.example/b?c=d", state="x&y", scopes=["p", "q"], challenge="ch"
     )
-    parts = urlsplit(flow.authorize_url(flow.consent_url, wanted))
+    parts = urlsplit(flow.authorize_url(flow.consent_url({"shop": "acme.myshopify.com"}), wanted))
     query = parse_qs(parts.query)
     assert parts.scheme == "https"
     assert (query["state"], query["scope"], query["redirect_uri"]) == (

@@ -139,7 +139,7 @@ class Consents:
             scopes=[scope.name for scope in flow.scopes],
             challenge=challenge_of(verifier) if verifier else None,
         )
-        consent_url = flow.consent_url
+        consent_url = flow.consent_url({})
         if mode == "sandbox":
             slash = "/" if consent_url.endswith("/") else ""
             consent_url = domain.sandbox_base_url(self._sandbox_url, consent_url) + slash

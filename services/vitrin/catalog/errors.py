@@ -69,14 +69,23 @@ class UploadRepeated(Conflict):
 
 
 class FetchRefused(Malformed):
-    """What an address answered cannot be imported. `again`: it may be otherwise a moment later."""
+    """What an address answered cannot be imported. `again`: it may be otherwise a moment later,
+    `retry_after_s`: not before the server says."""
 
     code, title = "url_answer_refused", "The address did not answer with a file"
     fix = "Open the address in a browser that is signed in nowhere: it has to answer with the file itself."
 
-    def __init__(self, detail: str, *, again: bool = False, fix: str | None = None) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        again: bool = False,
+        fix: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(detail, field="url", fix=fix)
         self.again = again
+        self.retry_after_s = retry_after_s
 
 
 class FetchesWaiting(TooMany):

@@ -4,6 +4,7 @@ rest with the reason."""
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,6 +22,7 @@ from vitrin.kit.errors import VitrinError
 from vitrin.kit.logs import get_logger
 from vitrin.kit.outbound import Outbound, OutboundFailure, OutboundPolicy, Timeouts
 
+REST_MAX_S: Final = 3_600.0
 _log = get_logger("vitrin.catalog.fetches")
 
 
@@ -71,6 +73,7 @@ class FetchLoop(WorkLoop):
             stop=stop,
             lease_time=self._lease_time,
             bytes_max=self._settings.import_bytes_max,
+            rate_min=self._settings.import_fetch_rate_min,
         )
         try:
             await fetch.run()
@@ -98,7 +101,13 @@ class FetchLoop(WorkLoop):
         if not again or lease.attempts >= self._settings.import_fetch_attempts_max:
             await self._give_up(lease, error)
         else:
-            await self._release(lease, {"problem": _problem(error)})
+            pause = rest(
+                self._settings.import_fetch_pause_s,
+                lease.attempts,
+                error.retry_after_s if isinstance(error, FetchRefused) else None,
+            )
+            again_at = self._clock() + timedelta(seconds=pause)
+            await self._release(lease, {"problem": _problem(error), "lease_until": again_at})
 
     async def _release(self, lease: FetchLease, values: dict[str, object]) -> None:
         now = self._clock()
@@ -121,6 +130,11 @@ class FetchLoop(WorkLoop):
                 now=self._clock(),
             )
         IMPORTS.labels("aborted").inc()
+
+
+def rest(pause_s: float, attempts: int, asked_s: float | None) -> float:
+    """Seconds until the next attempt: four times longer each, or as long as the server asked for; an hour at most."""
+    return min(max(pause_s * 4.0 ** (attempts - 1), asked_s or 0.0), REST_MAX_S)
 
 
 def _problem(error: VitrinError) -> dict[str, object]:

@@ -49,8 +49,8 @@ SERVICE: Final = "catalog"
 VERSION: Final = "0.1.0"
 IMPORTS_AT_ONCE: Final = 2
 """Of different brands: a large file of one does not hold up the brand next door."""
-FETCHES_AT_ONCE: Final = 2
-"""Of different brands, beside the imports: a slow server holds up no file that is here."""
+FETCHES_AT_ONCE: Final = 8
+"""Of different brands, beside the imports: a slow server holds up no file that is here. They mostly wait."""
 
 
 async def run(

@@ -45,7 +45,7 @@ _CLAIM: Final = text(
               select 1 from imports other
               where other.brand_id = candidate.brand_id and other.state = 'fetching'
                 and other.import_id <> candidate.import_id
-                and other.lease_until >= :now and other.lease_owner <> :owner)
+                and other.lease_until >= :now and other.lease_owner not in ('', :owner))
         order by import_id limit 1
         for update skip locked)
     returning brand_id, import_id, fetch_url, file_name, expected_sha256, attempts
@@ -94,7 +94,8 @@ async def waiting(tx: WriteSession, *, brand: BrandId) -> int:
 async def claim(
     tx: WriteSession, *, owner: str, now: datetime, lease: timedelta, pause_s: float
 ) -> FetchLease | None:
-    """The oldest address that nobody fetches, one of a brand at a time; it rests between attempts as imports do."""
+    """The oldest address that nobody fetches, one of a brand at a time. One that failed rests: its lease belongs to
+    nobody until then. One whose worker is gone rests as imports do."""
     row = await tx.one_or_none(
         _CLAIM,
         {

@@ -7,6 +7,7 @@ applied before the file is whole: its length or its last chunk has come, and its
 import asyncio
 import hashlib
 import hmac
+import time
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any, Final
@@ -22,9 +23,11 @@ from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
 from vitrin.kit.ids import BrandId, ImportId, new_uuid
 from vitrin.kit.outbound import Outbound, OutboundAnswer, OutboundPolicy, check_url, shown
+from vitrin.kit.retry_after import parse_retry_after
 
 WAITING_MAX: Final = 100
 """Addresses of a brand that are not fetched yet (a few more when they come at the same moment)."""
+SLOW_AFTER_S: Final = 60.0
 _AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ACCEPT: Final = "text/csv, text/plain;q=0.9, application/octet-stream;q=0.9, */*;q=0.1"
 _PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
@@ -101,6 +104,7 @@ class Fetch:
         stop: asyncio.Event,
         lease_time: timedelta,
         bytes_max: int,
+        rate_min: int,
     ) -> None:
         self._lease = lease
         self._database = database
@@ -109,6 +113,7 @@ class Fetch:
         self._stop = stop
         self._lease_time = lease_time
         self._bytes_max = bytes_max
+        self._rate_min = rate_min
 
     async def run(self) -> None:
         """Staged when it returns. Raises OutboundFailure, FetchRefused, UploadIncomplete, LeaseLost, Stopped, and
@@ -169,7 +174,14 @@ class Fetch:
 
     async def _store(self, answer: OutboundAnswer) -> bytes:
         digest, buffer, seq = hashlib.sha256(), bytearray(), 0
+        begun = time.monotonic()
         async for part in answer.chunks():
+            if too_slow(answer.bytes_read, time.monotonic() - begun, rate_min=self._rate_min):
+                raise FetchRefused(
+                    f"the file comes with less than {self._rate_min:,} bytes a second",
+                    again=True,
+                    fix="Let its server send faster, or compress the file (gzip).",
+                )
             digest.update(part)
             buffer += part
             while len(buffer) >= CHUNK_BYTES:
@@ -196,13 +208,20 @@ class Fetch:
                 raise LeaseLost
 
 
+def too_slow(bytes_read: int, elapsed_s: float, *, rate_min: int) -> bool:
+    """Whether a server drips: it would hold one of a few places for an hour."""
+    return elapsed_s > SLOW_AFTER_S and bytes_read < rate_min * elapsed_s
+
+
 def _check(answer: OutboundAnswer, *, proven: bool) -> None:
     """Raises FetchRefused where the answer is not a file whose end can be told."""
     if answer.status != 200:
+        asked = parse_retry_after(answer.headers.get("retry-after"))
         raise FetchRefused(
             f"the address answered with status {answer.status}",
             again=answer.status in _AGAIN,
             fix=_FIXES.get(answer.status),
+            retry_after_s=asked.total_seconds() if asked else None,
         )
     kind = answer.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind in _PAGES:

@@ -48,7 +48,17 @@ class ImportSettings(BaseSettings):
         300, ge=1, description="An upload without a byte for so long is aborted."
     )
     import_fetch_attempts_max: int = Field(
-        4, ge=1, description="Times an address is tried before the import is given up."
+        6, ge=1, description="Times an address is tried before the import is given up."
+    )
+    import_fetch_pause_s: float = Field(
+        5.0,
+        ge=0,
+        description="Rest after the first failed try of an address; four times longer each time, at most an hour.",
+    )
+    import_fetch_rate_min: int = Field(
+        16 * 1024,
+        ge=0,
+        description="Bytes a second that a fetch must bring after its first minute, on average.",
     )
     import_fetch_connect_s: float = Field(10.0, gt=0, description="Time to connect to an address.")
     import_fetch_silence_s: float = Field(

@@ -170,10 +170,10 @@ async def get_event(principal: Reader, use: UseEvents, event_id: EventPath) -> s
 
 @router.post("/webhook_events/{event_id}:replay", status_code=202, summary="Deliver an event again")
 async def replay_event(
-    principal: Writer, use: UseEvents, event_id: EventPath, body: schemas.Replay | None = None
+    principal: Writer, use: UseEvents, event_id: EventPath, body: schemas.EventReplay | None = None
 ) -> schemas.Event:
     """With the same id and body, at once and beside every order, with all tries of a new delivery."""
-    wanted = body or schemas.Replay(endpoint_id=None)
+    wanted = body or schemas.EventReplay(endpoint_id=None)
     return schemas.Event.of(await use.replay(principal, event_id, endpoint_id=wanted.endpoint_id))
 
 

@@ -214,7 +214,7 @@ class EventPage(BaseModel):
     next_cursor: str | None
 
 
-class Replay(BaseModel):
+class EventReplay(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {}})
     endpoint_id: UUID | None = Field(
         None, description="Only there; else every enabled one that takes the type."

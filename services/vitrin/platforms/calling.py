@@ -25,11 +25,12 @@ class _Reading:
     def __init__(self, classify: Classify, usage: ReadUsage | None) -> None:
         self._classify = classify
         self._usage = usage
+        self.reply: Reply | None = None
         self.body: Any = None
         self.failure: PlatformFailure | None = None
 
     def __call__(self, reply: Reply) -> Signal:
-        self.body = reply.json()
+        self.reply, self.body = reply, reply.json()
         self.failure = self._classify(reply.status, reply.headers, self.body)
         kind = self.failure.kind if self.failure else None
         return Signal(
@@ -44,6 +45,17 @@ async def answered(
     http: PlatformHttp, call: Call, *, classify: Classify, usage: ReadUsage | None = None
 ) -> Any:
     """The decoded JSON of a successful answer. A read whose outcome is unknown has simply failed for now."""
+    return (await _read(http, call, classify, usage)).body
+
+
+async def replied(http: PlatformHttp, call: Call, *, classify: Classify) -> Reply:
+    """The same for who needs the bytes or headers of a successful answer."""
+    reply = (await _read(http, call, classify, None)).reply
+    assert reply is not None
+    return reply
+
+
+async def _read(http: PlatformHttp, call: Call, classify: Classify, usage: ReadUsage | None) -> _Reading:
     reading = _Reading(classify, usage)
     try:
         await http.request(call, read=reading)
@@ -65,7 +77,7 @@ async def answered(
     except UnknownOutcome as error:
         raise _unanswered(call, str(error)) from error
     if reading.failure is None:
-        return reading.body
+        return reading
     if reading.failure.kind is FailureKind.UNKNOWN_OUTCOME:
         raise _unanswered(call, reading.failure.message)
     raise reading.failure

@@ -28,7 +28,7 @@ ASSET_PAGES_MAX: Final = 10
 LIFETIME_S_MAX: Final = 10 * 365 * 24 * 3600
 """What a platform names beyond is nonsense, or for ever; it must stay a date."""
 SECRET_FIELDS: Final = ("client_secret", "code", "code_verifier", "fb_exchange_token", "refresh_token")
-_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
+VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +138,27 @@ class OAuthFlow(Protocol):
         ...
 
     @property
-    def consent_url(self) -> str:
-        """The platform's own dialog, without parameters."""
+    def needs(self) -> tuple[str, ...]:
+        """External ids that must be known before somebody can be asked: those that lead to the dialog. None for
+        platforms with one dialog for all."""
+        ...
+
+    def consent_url(self, external_ids: Mapping[str, str]) -> str:
+        """The platform's own dialog, without parameters. Raises ChannelMisconfigured for `needs` that are missing or
+        wrong. Pure."""
         ...
 
     def authorize_url(self, consent_url: str, wanted: Authorization) -> str:
         """Where to send the person who consents. Pure."""
+        ...
+
+    def callback_problem(
+        self, answer: Mapping[str, str], external_ids: Mapping[str, str], secret: str
+    ) -> str | None:
+        """Why the callback is not what the platform sent for this consent, in words; None: nothing speaks against it.
+
+        `answer` is the whole query, decoded; `external_ids` those of the attempt; `secret` that of the app. Platforms
+        that sign nothing here have only the state to show for it. Pure, in constant time where a secret is involved."""
         ...
 
     async def exchange(
@@ -219,7 +234,7 @@ def secrets_of(form: Mapping[str, str]) -> list[str]:
 def token_of(answer: Mapping[str, Any], name: str) -> str:
     """A token of an answer, "" where there is none. PlatformFailure for one that no header could carry."""
     token = text_of(answer, name)
-    if token and not _TOKEN.fullmatch(token):
+    if token and not VISIBLE.fullmatch(token):
         raise PlatformFailure(
             FailureKind.UNKNOWN_OUTCOME,
             code="unreadable_answer",

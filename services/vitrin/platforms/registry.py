@@ -10,11 +10,14 @@ from vitrin.platforms.oauth import OAuthFlow
 from vitrin.platforms.pinterest.channel import SPEC as PINTEREST
 from vitrin.platforms.pinterest.oauth import FLOW as PINTEREST_OAUTH
 from vitrin.platforms.shop import ShopSpec
+from vitrin.platforms.shopify.oauth import FLOW as SHOPIFY_OAUTH
+from vitrin.platforms.shopify.spec import SPEC as SHOPIFY
+from vitrin.platforms.woocommerce.spec import SPEC as WOOCOMMERCE
 
 PLATFORMS: Mapping[str, PlatformSpec] = MappingProxyType({spec.name: spec for spec in (META, PINTEREST)})
 OAUTH: Mapping[str, OAuthFlow] = MappingProxyType(
-    {flow.platform: flow for flow in (META_OAUTH, PINTEREST_OAUTH)}
+    {flow.platform: flow for flow in (META_OAUTH, PINTEREST_OAUTH, SHOPIFY_OAUTH)}
 )
-"""The platforms that a person connects by consent."""
-SHOPS: Mapping[str, ShopSpec] = MappingProxyType({})
+"""The platforms and shops that a person connects by consent."""
+SHOPS: Mapping[str, ShopSpec] = MappingProxyType({spec.name: spec for spec in (SHOPIFY, WOOCOMMERCE)})
 """Where products come from. A name is never both a platform and a shop."""

@@ -278,6 +278,8 @@ class LoadPage:
     levels: tuple[StockLevel, ...]
     cursor: str | None
     at: datetime
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Products that are there and not as documented, by id: where. They are not gone: what is known of them stays."""
 
 
 class ShopSource(Protocol):

@@ -189,7 +189,7 @@ async def run(
         uses = KeyUses(told_to_accounts(AccessServiceStub(accounts)), clock)
         runtime.loop("key_uses", uses.run)
         state = {"access": directory, "key_uses": uses, **_use_cases(settings, runtime, waker)}
-        runtime.http(_app(settings, readiness, state), settings.http)
+        runtime.http(build_app(settings, readiness, state), settings.http)
         runtime.grpc(GrpcServer(settings.grpc, [runtime.snapshots.add_to], token))
     await runtime.run(stop)
 
@@ -206,7 +206,9 @@ def _use_cases(settings: ShopSyncSettings, runtime: Runtime, waker: Waker) -> di
     }
 
 
-def _app(settings: ShopSyncSettings, readiness: dict[str, Readiness], state: Mapping[str, object]) -> FastAPI:
+def build_app(
+    settings: ShopSyncSettings, readiness: dict[str, Readiness], state: Mapping[str, object]
+) -> FastAPI:
     return create_app(
         title="Vitrin shop sync",
         description=shop_sync.__doc__ or "",

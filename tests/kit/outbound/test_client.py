@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import threading
 import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -31,6 +32,7 @@ from vitrin.kit.outbound import (
     UrlRefused,
 )
 from vitrin.kit.outbound.addresses import Address
+from vitrin.kit.outbound.network import LOOKUPS_MAX, SystemResolver, parent_of
 
 LOCAL = OutboundPolicy.parse("127.0.0.0/8,shop.test,other.test")
 QUICK = Timeouts(connect_s=5, read_s=5, total_s=10)
@@ -363,6 +365,40 @@ async def test_a_name_server_that_never_answers() -> None:
     async with out(resolver=Silent()) as client:
         with pytest.raises(TimedOut):
             await client.request("GET", "https://shop.example/", timeouts=Timeouts(connect_s=0.1))
+
+
+async def test_names_of_a_dead_name_server_hold_up_no_other() -> None:
+    """However many calls ask for them, over and over: a name has one thread, the names of an owner have four."""
+    asked, silent = [], threading.Event()
+
+    def look_up(host: str, port: int) -> list[Address]:
+        asked.append(host)
+        if host.endswith("dead.example"):
+            silent.wait(10)
+            raise OSError
+        return [ip_address("192.0.2.1")]
+
+    resolver = SystemResolver(look_up)
+    try:
+        hosts = [f"h{number}.dead.example" for number in range(LOOKUPS_MAX)] * 3
+        waiting = [asyncio.create_task(resolver.addresses(host, 443)) for host in hosts]
+        assert await resolver.addresses("alive.example", 443) == [ip_address("192.0.2.1")]
+        assert sorted(asked) == ["alive.example", *(f"h{number}.dead.example" for number in range(4))]
+        silent.set()
+        refused = await asyncio.gather(*waiting, return_exceptions=True)
+        assert all(isinstance(one, NameUnresolved) for one in refused)
+        assert len(asked) == LOOKUPS_MAX + 1
+    finally:
+        silent.set()
+        resolver.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "parent"),
+    [("a.b.shop.example", "shop.example"), ("x.shop.co.uk", "shop.co.uk"), ("shop", "shop")],
+)
+def test_whose_name_it_is(host: str, parent: str) -> None:
+    assert parent_of(host) == parent
 
 
 async def test_no_more_connections_than_allowed() -> None:

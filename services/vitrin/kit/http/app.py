@@ -168,10 +168,15 @@ def _describe_problems(app: FastAPI) -> None:
         }
         for operations in document.get("paths", {}).values():
             for operation in operations.values():
+                # The function's name, without the path that FastAPI appends: generated clients are named by it.
+                operation["operationId"] = operation["operationId"].partition("_v1_")[0]
                 operation["responses"].pop("422", None)
                 operation["responses"]["default"] = answer
                 if {"ApiKey": []} in operation.get("security", []):
                     operation["responses"]["429"] = RATE_LIMITED_ANSWER
+        for told in document.get("webhooks", {}).values():
+            for operation in told.values():
+                operation["responses"].pop("422", None)
         app.openapi_schema = document
         return document
 

@@ -4,10 +4,11 @@ connection, here, and what connects gets the address. Host header and certificat
 
 import asyncio
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from typing import Final, Protocol
+from weakref import WeakValueDictionary
 
 import httpcore
 
@@ -18,12 +19,18 @@ from vitrin.kit.outbound.policy import OutboundPolicy
 
 _log = get_logger("vitrin.outbound")
 
-LOOKUPS_MAX: Final = 8
+LOOKUPS_MAX: Final = 64
 """Names looked up at once: the system's resolver blocks a thread, and a brand's name server may never answer."""
+LOOKUPS_OF_ONE_MAX: Final = 4
+"""Of them below one parent name, so that a brand whose name servers are dead holds up nobody else."""
 ADDRESSES_TRIED_MAX: Final = 4
 SocketOptions = Iterable[
     tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
 ]
+
+
+LookUp = Callable[[str, int], list[Address]]
+"""Blocks. Raises OSError, UnicodeError."""
 
 
 class Resolver(Protocol):
@@ -34,26 +41,59 @@ class Resolver(Protocol):
 
 
 class SystemResolver:
-    """getaddrinfo on threads of its own, so that slow name servers hold up nobody else's threads."""
+    """getaddrinfo on threads of its own. Whoever asks for a name that is looked up already waits with the first: a name
+    holds one thread, however many calls wait for it, and holds it until the system gives up, not until they do."""
 
-    def __init__(self) -> None:
+    def __init__(self, look_up: LookUp | None = None) -> None:
+        self._look_up = look_up or _look_up
         self._threads = ThreadPoolExecutor(LOOKUPS_MAX, thread_name_prefix="outbound-names")
+        self._running: dict[tuple[str, int], asyncio.Task[list[Address]]] = {}
+        self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def addresses(self, host: str, port: int) -> Sequence[Address]:
+        running = self._running.get((host, port))
+        if running is None:
+            running = asyncio.create_task(self._one(host, port), name=f"look-up of {host}")
+            self._running[host, port] = running
+            running.add_done_callback(lambda ended: self._ended(host, port, ended))
         try:
-            found = await asyncio.get_running_loop().run_in_executor(self._threads, _look_up, host, port)
+            found = await asyncio.shield(running)
         except (OSError, UnicodeError):
             raise NameUnresolved(f"{host} has no address") from None
         return list(dict.fromkeys(found))
 
+    async def _one(self, host: str, port: int) -> list[Address]:
+        parent = parent_of(host)
+        places = self._places.get(parent) or asyncio.Semaphore(LOOKUPS_OF_ONE_MAX)
+        self._places[parent] = places
+        async with places:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._look_up, host, port)
+
+    def _ended(self, host: str, port: int, task: asyncio.Task[list[Address]]) -> None:
+        del self._running[host, port]
+        if not task.cancelled():
+            task.exception()  # read, also where nobody waits any more
+
     def close(self) -> None:
+        for running in list(self._running.values()):
+            running.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
+def parent_of(host: str) -> str:
+    """The name under which its owner can make others: shop.example, shop.co.uk. A guess without the list of public
+    suffixes, good enough for sharing places."""
+    labels = host.rsplit(".", 3)[-3:]
+    return ".".join(labels if len(labels) == 3 and len(labels[1]) <= 3 else labels[-2:])
+
+
 def _look_up(host: str, port: int) -> list[Address]:
-    """`AI_ADDRCONFIG`: no IPv6 address where this machine has no IPv6."""
-    flags = socket.AI_ADDRCONFIG if address_in(host) is None else 0
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    """The name as it stands, below no search domain of this machine. `AI_ADDRCONFIG`: no IPv6 address where this
+    machine has no IPv6."""
+    literal = address_in(host) is not None
+    whole = host if literal or "." not in host else f"{host}."
+    flags = 0 if literal else socket.AI_ADDRCONFIG
+    found = socket.getaddrinfo(whole, port, type=socket.SOCK_STREAM, flags=flags)
     return [ip_address(str(where[0])) for _, _, _, _, where in found]
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from vitrin.notify.domain.schedule import parse_retry_after
+from vitrin.kit.retry_after import parse_retry_after
 
 EXCERPT_CHARS: Final = 1_000
 SLOW_AFTER: Final = timedelta(seconds=2)

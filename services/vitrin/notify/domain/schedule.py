@@ -4,8 +4,8 @@ A delivery gets twelve tries within 24 hours: the pauses below, each up to a fif
 failed together does not come back together. A receiver may ask for more time (`Retry-After`, up to an hour).
 
 An endpoint that fails again and again rests between tries, whatever its deliveries' own times are: its backlog does not
-knock a thousand times at a closed door, and costs nobody a try. After `disable_after` of nothing but failures it is
-disabled.
+knock a thousand times at a closed door, and costs nobody a try. After `disable_after` of nothing but failures, on
+several days of it, it is disabled.
 """
 
 from dataclasses import dataclass
@@ -25,6 +25,8 @@ REST_FROM: Final = 5
 REST_FIRST: Final = timedelta(seconds=2)
 REST_MAX: Final = timedelta(minutes=5)
 DISABLE_FAILURES_MIN: Final = 10
+DISABLE_DAYS_MIN: Final = 3
+"""Days (UTC) on which it failed: one bad day of an endpoint that hears little is none of them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +60,17 @@ class Schedule:
 
 
 def is_dead(
-    *, failures: int, failing_since: datetime | None, now: datetime, disable_after: timedelta
+    *,
+    failures: int,
+    failing_days: int,
+    failing_since: datetime | None,
+    now: datetime,
+    disable_after: timedelta,
 ) -> bool:
-    """Nothing but failures for so long, and not just one old failure and a new one."""
+    """Nothing but failures for so long, and not just one old day of them and a new one."""
     return (
         failing_since is not None
         and failures >= DISABLE_FAILURES_MIN
+        and failing_days >= max(1, min(DISABLE_DAYS_MIN, disable_after.days))
         and now - failing_since >= disable_after
     )
-
-
-def parse_retry_after(value: str | None) -> timedelta | None:
-    """Seconds only: a date would trust the receiver's clock."""
-    if value is None or not value.isascii() or not value.isdigit() or len(value) > 9:
-        return None
-    return timedelta(seconds=int(value))

@@ -46,8 +46,8 @@ _DELETE: Final = text(
     "delete from webhook_endpoints where brand_id = :brand_id and endpoint_id = :endpoint_id"
 )
 _WELL: Final = text(
-    "update webhook_queues set failures = 0, failing_since = null, rest_until = null, slow = false"
-    " where brand_id = :brand_id and endpoint_id = :endpoint_id"
+    "update webhook_queues set failures = 0, failing_since = null, failing_days = 0, failed_on = null,"
+    " rest_until = null, slow = false where brand_id = :brand_id and endpoint_id = :endpoint_id"
 )
 _DISABLE: Final = text(
     "update webhook_endpoints set enabled = false, disabled_code = :code, disabled_reason = :reason,"

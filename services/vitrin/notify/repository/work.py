@@ -1,7 +1,7 @@
 """The work queue over all brands: which endpoints have deliveries due, who works on them, and what became of each."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -11,9 +11,18 @@ from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.ids import BrandId
 
 CANDIDATES: Final = 1_000
+
+
+def _waiting(which: str) -> str:
+    """The slow ones are looked for apart: a thousand of them that are overdue must not hide one that is well."""
+    return (
+        f"(select endpoint_id, brand_id, slow, due_at from webhook_queues where due_at <= :now and {which}"
+        f" and (claimed_until is null or claimed_until < :now) order by due_at limit {CANDIDATES})"
+    )
+
+
 _CLAIM: Final = text(
-    "with waiting as (select endpoint_id, brand_id, slow, due_at from webhook_queues where due_at <= :now"
-    f" and (claimed_until is null or claimed_until < :now) order by due_at limit {CANDIDATES}),"
+    f"with waiting as ({_waiting('not slow')} union all {_waiting('slow')}),"
     " held as (select count(*) as places from webhook_queues where claimed_by = :worker and claim_id is not null"
     " and claimed_until >= :now and slow),"
     " turns as (select waiting.*, row_number() over (partition by brand_id order by due_at, endpoint_id) as turn,"
@@ -59,7 +68,7 @@ _DUE: Final = (
     "d.due_at <= :now and d.delivery_id <> all(cast(:busy as uuid[])) order by d.due_at, d.seq limit :limit"
 )
 _WITH_PAYLOAD: Final = (
-    " select due.*, e.type, e.payload from due join webhook_events e"
+    " select due.*, coalesce(e.type, '') as type, e.payload from due left join webhook_events e"
     " on e.created_at = due.event_created_at and e.event_id = due.event_id order by due.seq"
 )
 _TAKE_ANY: Final = text(f"with due as (select {_TAKEN} {_PENDING} and {_DUE}) {_WITH_PAYLOAD}")
@@ -78,12 +87,14 @@ _LOG: Final = text(
     " :delivery_id, :event_id, :event_type, :number, :outcome, :detail, :status, :latency_ms, :excerpt, :next_try_at)"
 )
 _WELL: Final = text(
-    "update webhook_queues set failures = 0, failing_since = null where brand_id = :brand_id"
+    "update webhook_queues set failures = 0, failing_since = null, failing_days = 0, failed_on = null"
+    " where brand_id = :brand_id"
     " and endpoint_id = :endpoint_id and failures > 0"
 )
 _UNWELL: Final = text(
-    "update webhook_queues set failures = failures + 1, failing_since = coalesce(failing_since, :at)"
-    " where brand_id = :brand_id and endpoint_id = :endpoint_id returning failures, failing_since"
+    "update webhook_queues set failures = failures + 1, failing_since = coalesce(failing_since, :at),"
+    " failing_days = failing_days + (failed_on is distinct from :day)::int, failed_on = :day"
+    " where brand_id = :brand_id and endpoint_id = :endpoint_id returning failures, failing_days, failing_since"
 )
 _STANDING: Final = text(
     "select coalesce(extract(epoch from cast(:now as timestamptz) - min(due_at) filter (where claimed_until is null"
@@ -150,7 +161,8 @@ async def take(
     busy: Sequence[UUID],
     limit: int,
 ) -> Sequence[Row[Any]]:
-    """Deliveries that are due, with their payload. `ordered`: of each object the earliest alone. `busy`: under way."""
+    """Deliveries that are due, with their payload (None: its event had its age and is gone). `ordered`: of each object
+    the earliest alone. `busy`: under way."""
     params = {
         "brand_id": claim.brand_id,
         "endpoint_id": claim.endpoint_id,
@@ -181,12 +193,24 @@ async def well(tx: WriteSession, claim: Claim) -> None:
     await tx.execute(_WELL, {"brand_id": claim.brand_id, "endpoint_id": claim.endpoint_id})
 
 
-async def unwell(tx: WriteSession, claim: Claim, at: datetime) -> tuple[int, datetime]:
-    """One more failure: how many in a row, and since when."""
-    row = await tx.one_or_none(
-        _UNWELL, {"brand_id": claim.brand_id, "endpoint_id": claim.endpoint_id, "at": at}
-    )
-    return (1, at) if row is None else (row.failures, row.failing_since)
+class Unwell(NamedTuple):
+    """Failures in a row, the days (UTC) on which there were any, and the moment of the first."""
+
+    failures: int
+    days: int
+    since: datetime
+
+
+async def unwell(tx: WriteSession, claim: Claim, at: datetime) -> Unwell:
+    """One more failure."""
+    params = {
+        "brand_id": claim.brand_id,
+        "endpoint_id": claim.endpoint_id,
+        "at": at,
+        "day": at.astimezone(UTC).date(),
+    }
+    row = await tx.one_or_none(_UNWELL, params)
+    return Unwell(1, 1, at) if row is None else Unwell(row.failures, row.failing_days, row.failing_since)
 
 
 async def standing(tx: ReadSession, *, now: datetime, failures: int) -> tuple[float, int]:

@@ -13,9 +13,13 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
 from vitrin.kit import webhook_signing
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import WorkerDatabase
+from vitrin.kit.logs import get_logger
 from vitrin.notify.domain.outcome import SLOW_AFTER, Outcome
 from vitrin.notify.domain.schedule import WAIT_MAX, Schedule
 from vitrin.notify.repository import endpoints, work
@@ -25,6 +29,12 @@ from vitrin.notify.service.calling import Caller
 from vitrin.notify.service.outcomes import Outcomes, Tried
 from vitrin.notify.service.secrets import Secrets
 
+_log = get_logger("vitrin.notify.deliveries")
+
+AWAY: Final = (DBAPIError, PoolTimeout, OSError)
+"""How a database that is away looks."""
+SAVED_WITHIN_S: Final = 300.0
+SAVE_PAUSE_S: Final = 1.0
 TAKE_MAX: Final = 50
 TAKEN_FOR_S: Final = 1.0
 """What was taken and not begun by then is taken again: the endpoint may be disabled, or have another address."""
@@ -83,8 +93,8 @@ class Session:
             while not (stop.is_set() or self.yields or self._tired):
                 if self.monotonic() - self._taken_at > TAKEN_FOR_S:
                     self._waiting.clear()
-                if not self._waiting:
-                    await self._take()
+                if not self._waiting and not await self._taken():
+                    break
                 while self._waiting and len(self._calls) < self._places():
                     row = self._waiting.popleft()
                     self._calls[asyncio.create_task(self._deliver(row))] = row.delivery_id
@@ -102,6 +112,18 @@ class Session:
     def _places(self) -> int:
         """An endpoint that fails is asked by one call at a time."""
         return 1 if self._failures else self.calls_max
+
+    async def _taken(self) -> bool:
+        """False when the database is away: what is under way goes on, and the claim is left to run out."""
+        try:
+            await self._take()
+        except AWAY as error:
+            if not self._calls:
+                raise
+            said = str(error).splitlines()[0]
+            _log.warning("database_away", endpoint=str(self.claim.endpoint_id), reason=said)
+            return False
+        return True
 
     async def _take(self) -> None:
         now, self._taken_at = self.clock(), self.monotonic()
@@ -126,7 +148,18 @@ class Session:
 
     async def _deliver(self, row: Any) -> Told:
         tried = await self._try(row)
-        return Told(await self.outcomes.save(self.claim, tried), tried.latency_ms)
+        return Told(await self._saved(tried), tried.latency_ms)
+
+    async def _saved(self, tried: Tried) -> int:
+        """A receiver is not called again because the database was away for a while: what it answered is held here."""
+        begun = self.monotonic()
+        while True:
+            try:
+                return await self.outcomes.save(self.claim, tried)
+            except AWAY:
+                if self.monotonic() - begun > SAVED_WITHIN_S:
+                    raise
+            await asyncio.sleep(SAVE_PAUSE_S)
 
     async def _try(self, row: Any) -> Tried:
         target = self._target
@@ -134,6 +167,10 @@ class Session:
         began, at = self.monotonic(), self.clock()
         if at - row.created_at > WAIT_MAX:
             return Tried(row, at, 0, Outcome(code="too_old", detail="It could not be tried for a week."))
+        if row.payload is None:
+            return Tried(
+                row, at, 0, Outcome(code="too_old", detail="Its event is older than events are kept.")
+            )
         body = row.payload.encode()
         headers = webhook_signing.headers(target.secrets, str(row.event_id), int(at.timestamp()), body)
         found = await self.caller.call(target.url, headers=headers, body=body)

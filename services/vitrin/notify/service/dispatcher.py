@@ -11,9 +11,6 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.session import WriteSession
@@ -21,7 +18,7 @@ from vitrin.kit.logs import get_logger
 from vitrin.notify.repository import work
 from vitrin.notify.repository.work import Claim
 from vitrin.notify.service import metrics
-from vitrin.notify.service.delivering import Session
+from vitrin.notify.service.delivering import AWAY, Session
 
 IDLE_POLL_S: Final = 1.0
 CLAIM_TIME: Final = timedelta(seconds=30)
@@ -31,7 +28,6 @@ CROWDED_POLL_S: Final = 0.2
 SLICE: Final = timedelta(seconds=2)
 DRAIN_S: Final = 10.0
 MakeSession = Callable[[Claim], Session]
-AWAY: Final = (DBAPIError, PoolTimeout, OSError)
 _log = get_logger("vitrin.notify.dispatcher")
 
 

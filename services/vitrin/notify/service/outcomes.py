@@ -55,22 +55,27 @@ class Outcomes:
     async def _save(self, claim: Claim, tried: Tried) -> int:
         """Locks the queue before the delivery, as everybody does who locks both: several are saved at once, and whoever
         disables the endpoint takes all of its deliveries."""
-        now, failures, since = self._clock(), 0, None
+        now, unwell = self._clock(), None
         async with self._database.write([claim.brand_id]) as tx:
             if tried.outcome.delivered:
                 await work.well(tx, claim)
             elif tried.outcome.code != "too_old":
-                failures, since = await work.unwell(tx, claim, tried.at)
+                unwell = await work.unwell(tx, claim, tried.at)
             await self._move(tx, claim, tried, now)
             if tried.outcome.code == "gone":
                 await self._disable(tx, claim, code="gone", reason=tried.outcome.detail, now=now)
-            elif is_dead(failures=failures, failing_since=since, now=now, disable_after=self._disable_after):
-                assert since is not None
-                said = f"{since.astimezone(UTC):%Y-%m-%d %H:%M} UTC; the last: {tried.outcome.detail}"
+            elif unwell is not None and is_dead(
+                failures=unwell.failures,
+                failing_days=unwell.days,
+                failing_since=unwell.since,
+                now=now,
+                disable_after=self._disable_after,
+            ):
+                said = f"{unwell.since.astimezone(UTC):%Y-%m-%d %H:%M} UTC; the last: {tried.outcome.detail}"
                 await self._disable(
                     tx, claim, code="failing", reason=f"Nothing but failures since {said}", now=now
                 )
-        return failures
+        return 0 if unwell is None else unwell.failures
 
     async def _move(self, tx: WriteSession, claim: Claim, tried: Tried, now: datetime) -> None:
         row, outcome = tried.row, tried.outcome

@@ -48,7 +48,10 @@ class MetaOAuth:
     platform: str = "meta"
     scopes: tuple[Scope, ...] = SCOPES
     pkce: bool = True
-    consent_url: str = CONSENT_URL
+    needs: tuple[str, ...] = ()
+
+    def consent_url(self, external_ids: Mapping[str, str]) -> str:
+        return CONSENT_URL
 
     def authorize_url(self, consent_url: str, wanted: Authorization) -> str:
         query = {
@@ -61,6 +64,11 @@ class MetaOAuth:
         if wanted.challenge is not None:
             query |= {"code_challenge": wanted.challenge, "code_challenge_method": "S256"}
         return f"{consent_url}?{urlencode(query)}"
+
+    def callback_problem(
+        self, answer: Mapping[str, str], external_ids: Mapping[str, str], secret: str
+    ) -> str | None:
+        return None
 
     async def exchange(
         self, reach: Reach, app: AppCredentials, *, code: str, redirect_uri: str, verifier: str | None

@@ -46,7 +46,10 @@ class PinterestOAuth:
     platform: str = "pinterest"
     scopes: tuple[Scope, ...] = SCOPES
     pkce: bool = False
-    consent_url: str = CONSENT_URL
+    needs: tuple[str, ...] = ()
+
+    def consent_url(self, external_ids: Mapping[str, str]) -> str:
+        return CONSENT_URL
 
     def authorize_url(self, consent_url: str, wanted: Authorization) -> str:
         query = {
@@ -57,6 +60,11 @@ class PinterestOAuth:
             "state": wanted.state,
         }
         return f"{consent_url}?{urlencode(query)}"
+
+    def callback_problem(
+        self, answer: Mapping[str, str], external_ids: Mapping[str, str], secret: str
+    ) -> str | None:
+        return None
 
     async def exchange(
         self, reach: Reach, app: AppCredentials, *, code: str, redirect_uri: str, verifier: str | None
