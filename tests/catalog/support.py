@@ -20,6 +20,7 @@ from vitrin.catalog.service_places import Places
 from vitrin.catalog.service_uploads import UploadService
 from vitrin.catalog.settings import CatalogSettings, ImportSettings
 from vitrin.catalog.shop.desk import ShopDesk
+from vitrin.catalog.shop.locations import LocationService
 from vitrin.catalog.shop.settings import ShopSettings
 from vitrin.events.registry import EVENT_TYPES
 from vitrin.kit.access import ReplicaDirectory
@@ -216,6 +217,7 @@ async def serving(postgres: EmbeddedPostgres, **limits: object) -> AsyncIterator
         shops=ShopDesk(database=app_database, clock=system_clock, moved=lambda: None, tend=lambda: None),
         desk=MessageDesk(database=worker_database, clock=system_clock),
         once=Once(app_database, system_clock),
+        shop_locations=LocationService(database=app_database, places=places, clock=system_clock),
     )
     stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
     task = asyncio.create_task(serve(app, settings.http, stop, on_listening=port.set_result))

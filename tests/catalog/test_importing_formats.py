@@ -301,6 +301,20 @@ def test_new_column_names_mean_the_same() -> None:
     )
 
 
+def test_generations_of_columns_mix_in_any_order() -> None:
+    found = records(
+        b"Variant Price,Google Shopping / Manufacturer part number (MPN),Tax code,Inventory quantity,URL handle,"
+        b"Variant SKU,Title,Inventory tracker\n"
+        b"8.00,M-7,T1,3,cup,C-1,Cup,shopify\n"
+    )
+    made = applied(found[0])
+    assert made.problems == ()
+    assert made.content is not None
+    assert made.offer is not None
+    assert (made.content.sku, made.content.mpn, made.content.attributes) == ("C-1", "M-7", {})
+    assert (made.offer.price, made.offer.quantity) == (Money(800, "EUR"), 3)
+
+
 FEED = (
     "id,title,description,link,image_link,additional_image_link,price,sale_price,availability,quantity,gtin,"
     "g:condition,Custom Label 0,margin class\n"

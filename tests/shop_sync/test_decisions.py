@@ -48,9 +48,17 @@ def test_an_exclusion_says_what_the_shop_says() -> None:
 
 
 def test_id_templates() -> None:
-    assert decide.raw_id("{id}", item_id="7", sku="A-1") == "7"
-    assert decide.raw_id("{sku}", item_id="7", sku="A-1") == "A-1"
-    assert decide.raw_id("{sku}", item_id="7", sku="") is None
+    known = {"id": "7", "sku": "A-1", "product": "123", "variant": "456", "country": "US"}
+    assert decide.raw_id("{id}", known) == "7"
+    assert decide.raw_id("{sku}", known) == "A-1"
+    assert decide.raw_id("{sku}", {"id": "7", "sku": ""}) == decide.MISSING_SKU
+    shopify = "shopify_{country}_{product}_{variant}"
+    assert decide.raw_id(shopify, known) == "shopify_US_123_456"
+    reason = decide.raw_id(shopify, {**known, "product": "", "variant": ""})
+    assert isinstance(reason, Reason)
+    assert reason.code == "id_incomplete"
+    assert "{product} (the shop's id of the product), {variant}" in reason.message
+    assert "Connect the shop" in reason.fix
 
 
 def test_the_digest_is_the_one_that_is_stored() -> None:

@@ -163,6 +163,21 @@ async def test_a_refused_item_says_why_and_recovers(shop: Shop) -> None:
         await meta.until({"1": "live", "2": "live"})
 
 
+async def test_ids_that_only_a_shop_knows(shop: Shop) -> None:
+    known = {"shop_product_id": "123", "shop_variant_id": "456"}
+    await shop.hear(shop.content("1", **known), shop.offer("1"))
+    await shop.hear(shop.content("2"), shop.offer("2"))
+    meta = await shop.connect(id_template="shopify_{country}_{product}_{variant}")
+    async with shop.dispatching():
+        await meta.until({"1": "live", "2": "invalid"})
+        assert await meta.codes("2") == ["id_incomplete"]
+        await shop.hear(shop.content("2", shop_product_id="123", shop_variant_id="457"))
+        await meta.until({"1": "live", "2": "live"})
+        await shop.hear(shop.content("1", shop_product_id="124", shop_variant_id="458"))
+        await meta.until({"1": "live", "2": "live"})
+    assert sorted(await meta.shows()) == ["shopify_US_123_456", "shopify_US_123_457"]
+
+
 async def test_throttled_items_wait_and_arrive(shop: Shop) -> None:
     await seed(shop, "1")
     await shop.fault(kind="refuse", platform="meta", method="POST", error="transient", count=2)

@@ -25,7 +25,6 @@ ROLE_SCOPES: Final[Mapping[str, frozenset[str]]] = {
     "billing": frozenset({"accounts:read"}),
     "viewer": frozenset({"accounts:read", "catalog:read", "sync:read", "webhooks:read"}),
 }
-ID_TEMPLATES: Final = ("{id}", "{sku}")
 OWNER_SCOPE: Final = "accounts:write"
 """With the role owner: may create and revoke keys."""
 REPORTABLE_STATES: Final = ("active", "token_expired", "refused")

@@ -28,6 +28,7 @@ from vitrin.kit.db.session import WriteSession
 from vitrin.kit.errors import FieldError, VitrinError
 from vitrin.kit.ids import BrandId, ConnectionId, new_uuid
 from vitrin.platforms.base import PlatformSpec
+from vitrin.platforms.id_templates import template_problem
 from vitrin.platforms.registry import PLATFORMS
 
 SYSTEM = "service:accounts"
@@ -268,11 +269,10 @@ def place_errors(wanted: Mapping[str, Any]) -> list[FieldError]:
     ):
         if wanted.get(field) is not None:
             found.append(check(field, wanted[field]))
-    if wanted["id_template"] not in domain.ID_TEMPLATES:
-        choices = " or ".join(domain.ID_TEMPLATES)
-        found.append(
-            FieldError("id_template", "id_template_unknown", f"It is {choices}.", "Choose one of them.")
-        )
+    wrong = template_problem(wanted["id_template"])
+    if wrong is not None:
+        fix = "Write for example {id}, {sku} or shopify_{country}_{product}_{variant}."
+        found.append(FieldError("id_template", "id_template_unknown", wrong, fix))
     return [error for error in found if error is not None]
 
 

@@ -126,11 +126,13 @@ def decide(
 
 
 def _changed(change: Change, stored: Stored, content: ItemContent | None, offer: Offer | None) -> Decision:
-    given = stored.refs if change.refs is None else change.refs
+    given = _given_refs(change, stored)
     refs = given
     if content is not None and (given.sku, given.gtin) != (content.sku, content.gtin):
         refs = replace(given, sku=content.sku, gtin=content.gtin)
-    content_changed, offer_changed = content != stored.content, offer != stored.offer
+    # Channels name items by what the shop calls them, so a change of that is news of the content.
+    content_changed = content != stored.content or _told(refs) != _told(stored.refs)
+    offer_changed = offer != stored.offer
     if stored.content is None:
         outcome = Outcome.CREATED
     elif content_changed or offer_changed or (given is not stored.refs and refs != stored.refs):
@@ -149,6 +151,18 @@ def _changed(change: Change, stored: Stored, content: ItemContent | None, offer:
         offer_changed=offer_changed,
         refs_changed=given is not stored.refs and refs != stored.refs,
     )
+
+
+def _told(refs: ExternalRefs) -> tuple[str, str, str]:
+    """What is published of them."""
+    return refs.product_id, refs.variant_id, refs.handle
+
+
+def _given_refs(change: Change, stored: Stored) -> ExternalRefs:
+    """A shop that has told which variant the item is has the last word; files know less."""
+    if change.refs is None or (stored.refs.variant_id and not change.refs.variant_id):
+        return stored.refs
+    return change.refs
 
 
 def _delete(change: Change, stored: Stored) -> Decision:

@@ -1,10 +1,10 @@
 """Errors of the catalog's doors.
 
 Conflict   ItemExists
-NotFound   ItemUnknown, ImportUnknown
+NotFound   ItemUnknown, ImportUnknown, ShopUnknown
 Malformed  BodyMalformed, ItemInvalid, UploadIncomplete, FetchRefused (what an address answered)
 TooMany    FetchesWaiting
-Refused    BatchTooLarge, FormatUnknown, BrandUnprepared (503)
+Refused    BatchTooLarge, LocationUnknown, FormatUnknown, BrandUnprepared (503)
 """
 
 from collections.abc import Sequence
@@ -28,6 +28,16 @@ class ItemUnknown(NotFound):
 
 class ImportUnknown(NotFound):
     code, title = "import_unknown", "There is no import with this id"
+
+
+class ShopUnknown(NotFound):
+    code, title = "shop_unknown", "No shop with locations is connected under this id"
+    fix = "Connect the shop, and wait until its first load has told its locations."
+
+
+class LocationUnknown(Refused):
+    code, title = "location_unknown", "The shop has no such location"
+    fix = "GET /v1/shops/{connection_id}/locations lists them."
 
 
 class BodyMalformed(Malformed):

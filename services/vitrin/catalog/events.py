@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from vitrin.catalog.changes import Decision, Outcome
-from vitrin.catalog.domain import ItemContent, Offer, effective_availability
+from vitrin.catalog.domain import ExternalRefs, ItemContent, Offer, effective_availability
 from vitrin.catalog.repository_read import ItemRow
 from vitrin.events import topics
 from vitrin.events.envelope import Event, to_us
@@ -37,7 +37,7 @@ def events_of(
     if decision.content_changed and decision.content is not None:
         changed = pb.ItemChanged(
             content_version=decision.content_version,
-            content=content_message(decision.content),
+            content=content_message(decision.content, decision.refs),
             actor=actor,
         )
         yield Event.of(
@@ -76,7 +76,9 @@ def item_state(row: ItemRow) -> Iterator[Event]:
         )
     else:
         kind = "catalog.item_changed"
-        message = pb.ItemChanged(content_version=row.content_version, content=content_message(row.content))
+        message = pb.ItemChanged(
+            content_version=row.content_version, content=content_message(row.content, row.refs)
+        )
     yield Event.of(
         topic=topics.ITEM,
         key=f"{row.brand}/{row.item_id}",
@@ -106,7 +108,7 @@ def offer_state(row: ItemRow) -> Iterator[Event]:
     )
 
 
-def content_message(content: ItemContent) -> pb.ItemContent:
+def content_message(content: ItemContent, refs: ExternalRefs) -> pb.ItemContent:
     return pb.ItemContent(
         item_id=content.id,
         item_group_id=content.item_group_id,
@@ -138,6 +140,9 @@ def content_message(content: ItemContent) -> pb.ItemContent:
         custom_label_4=content.custom_label_4,
         sku=content.sku,
         attributes=content.attributes,
+        shop_product_id=refs.product_id,
+        shop_variant_id=refs.variant_id,
+        shop_handle=refs.handle,
     )
 
 

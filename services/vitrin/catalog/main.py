@@ -8,7 +8,13 @@ from typing import Final
 from fastapi import FastAPI
 
 from vitrin import catalog
-from vitrin.catalog.api import imports_router, items_router, offers_router, shops_router
+from vitrin.catalog.api import (
+    imports_router,
+    items_router,
+    offers_router,
+    shop_locations_router,
+    shops_router,
+)
 from vitrin.catalog.fetch_loop import FetchLoop, fetcher
 from vitrin.catalog.import_loop import ImportLoop
 from vitrin.catalog.rpc import CatalogServicer
@@ -19,6 +25,8 @@ from vitrin.catalog.service_places import BrandSource, BrandWords, Places
 from vitrin.catalog.service_uploads import UploadService
 from vitrin.catalog.settings import CatalogSettings
 from vitrin.catalog.shop.desk import ShopDesk
+from vitrin.catalog.shop.keeping import ShopKeeping
+from vitrin.catalog.shop.locations import LocationService
 from vitrin.catalog.shop.schemas import describe_door
 from vitrin.catalog.shop.wiring import Shops
 from vitrin.catalog.state import SOURCES
@@ -89,6 +97,7 @@ async def run(
         for number, loop in enumerate(loops):
             runtime.loop(f"imports-{number}", loop.run)
         fetch_addresses(settings, runtime, clock=clock, addresses=addresses, staged=staged)
+        runtime.loop("shop_keeping", ShopKeeping(database=runtime.worker, clock=clock).run)
         shops.work(instance=settings.process.instance)
     async with AsyncExitStack() as spools:
         if runtime.is_api:
@@ -152,6 +161,7 @@ def _app(
         shops=shops.desk(),
         desk=MessageDesk(database=runtime.worker, clock=clock),
         once=Once(runtime.app, clock),
+        shop_locations=LocationService(database=runtime.app, places=places, clock=clock),
     )
 
 
@@ -224,6 +234,7 @@ def build_app(
     shops: ShopDesk,
     desk: MessageDesk,
     once: Once,
+    shop_locations: LocationService,
 ) -> FastAPI:
     limits = settings.imports
     app = create_app(
@@ -231,7 +242,14 @@ def build_app(
         description=catalog.__doc__ or "",
         version=VERSION,
         settings=settings.http,
-        routers=[items_router, offers_router, imports_router, shops_router, messages_router],
+        routers=[
+            items_router,
+            offers_router,
+            imports_router,
+            shop_locations_router,
+            shops_router,
+            messages_router,
+        ],
         readiness=readiness,
         state={
             "access": access,
@@ -243,6 +261,7 @@ def build_app(
             "shops": shops,
             "message_desk": desk,
             "once": once,
+            "shop_locations": shop_locations,
         },
         body_limits={
             "/v1/items:batch": limits.batch_bytes_max,

@@ -84,7 +84,7 @@ def _snapshot(row: ItemRow) -> pb.ItemSnapshot:
         deleted=row.content is None,
         content_version=row.content_version,
         offer_version=row.offer_version,
-        content=None if row.content is None else content_message(row.content),
+        content=None if row.content is None else content_message(row.content, row.refs),
         offers=offers,
     )
 

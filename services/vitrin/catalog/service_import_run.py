@@ -22,6 +22,7 @@ from vitrin.catalog.schemas import problem_documents
 from vitrin.catalog.service_places import BrandSource, Place, Places
 from vitrin.catalog.service_uploads import AUTO
 from vitrin.catalog.service_write import CHANGES_PER_TRANSACTION_MAX, write_changes
+from vitrin.catalog.shop.files import meet
 from vitrin.kit import metrics
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import WorkerDatabase
@@ -209,6 +210,7 @@ class ImportRun:
 
     async def _write(self, tx: WriteSession, batch: Sequence[ImportRecord], place: Place) -> list[_Outcome]:
         """One outcome per record, in order. Of rows with the same id only the first of the file counts."""
+        batch = await meet(tx, place.brand, batch)
         ids = {record.item_id for record in batch if record.item_id}
         first_rows = await repository.seen(tx, self._lease, ids) if ids else {}
         outcomes: list[_Outcome | None] = []

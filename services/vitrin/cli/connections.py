@@ -47,7 +47,10 @@ def create(
     base_url: Annotated[
         str | None, typer.Option("--base-url", help="Of a sandbox that is not the local one.")
     ] = None,
-    id_template: Annotated[str | None, typer.Option("--id-template", help="{id} or {sku}.")] = None,
+    id_template: Annotated[
+        str | None,
+        typer.Option("--id-template", help="{id}, {sku}, shopify_{country}_{product}_{variant}, ..."),
+    ] = None,
     new_account: Annotated[
         bool,
         typer.Option("--new-account", help="A sandbox account of its own: for every brand after the first."),

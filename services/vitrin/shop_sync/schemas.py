@@ -87,7 +87,11 @@ class Channel(BaseModel):
 
 class ChannelChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    id_template: str = Field(description="{id} or {sku}; only before anything was sent.", examples=["{sku}"])
+    id_template: str = Field(
+        description="{id}, {sku}, or made of {product}, {variant}, {handle}, {country}, {language};"
+        " only before anything was sent.",
+        examples=["{sku}"],
+    )
 
 
 class ChannelTurn(BaseModel):

@@ -130,6 +130,8 @@ class CornerShop:
     subscribed: dict[str, Subscription] = field(default_factory=dict)
     installed: bool = True
     asked: list[str] = field(default_factory=list)
+    left_out: set[str] = field(default_factory=set)
+    """Products that a whole load does not show although they are there."""
     at_page: Any = None
     """Called before each page of a load with its number."""
 
@@ -174,7 +176,7 @@ class CornerSource:
         self._call(f"load_page {begin}")
         if self._shop.at_page is not None:
             await self._shop.at_page(begin // PAGE)
-        return self._page(sorted(self._shop.products), begin)
+        return self._page(sorted(set(self._shop.products) - self._shop.left_out), begin)
 
     def _page(self, ids: Sequence[str], begin: int) -> LoadPage:
         part = ids[begin : begin + PAGE]

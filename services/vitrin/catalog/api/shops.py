@@ -55,40 +55,40 @@ async def list_shops(
 
 
 @router.get(
-    "/shops/{shop_id}",
+    "/shops/{connection_id}",
     summary="A shop, its latest loads, and how many deliveries are in which state",
     responses={200: answer_of(schemas.SHOP, "The shop")},
 )
-async def get_shop(request: Request, principal: Reader, shop_id: ShopPath) -> Response:
+async def get_shop(request: Request, principal: Reader, connection_id: ShopPath) -> Response:
     """`state`: `new` until the shop was asked who it is; `ready`; `refused`, it cannot be used (its currency is not the
     brand's); `needs_attention`, its token or settings do not work; `uninstalled`, the app was removed there (its items
     stay as they are); `closed`, the connection was deleted. `problem` says why and what to do.
 
     `webhooks.state` `needs_public_url`: the server has no address that the shop can reach, so it is only reconciled."""
-    return answer(await _desk(request).get(principal, ConnectionId(shop_id)))
+    return answer(await _desk(request).get(principal, ConnectionId(connection_id)))
 
 
 @router.post(
-    "/shops/{shop_id}:load",
+    "/shops/{connection_id}:load",
     status_code=202,
     summary="Read the whole shop anew",
     responses={202: answer_of(schemas.LOAD, "The load; where one was open already, that one")},
 )
-async def load_shop(request: Request, principal: Writer, shop_id: ShopPath) -> Response:
-    """Follow it by `GET /v1/shops/{shop_id}`. Products that the load did not show are asked for one by one and deleted
-    only where the shop says that they are gone."""
-    return answer(await _desk(request).load(principal, ConnectionId(shop_id)), 202)
+async def load_shop(request: Request, principal: Writer, connection_id: ShopPath) -> Response:
+    """Follow it by `GET /v1/shops/{connection_id}`. Products that the load did not show are asked for one by one and
+    deleted only where the shop says that they are gone."""
+    return answer(await _desk(request).load(principal, ConnectionId(connection_id)), 202)
 
 
 @router.get(
-    "/shops/{shop_id}/deliveries",
+    "/shops/{connection_id}/deliveries",
     summary="Webhooks that came from the shop, the newest first",
     responses={200: answer_of(schemas.DELIVERY_PAGE, "A page of deliveries")},
 )
 async def list_deliveries(
     request: Request,
     principal: Reader,
-    shop_id: ShopPath,
+    connection_id: ShopPath,
     *,
     state: DeliveryState | None = None,
     limit: Limit = None,
@@ -101,7 +101,7 @@ async def list_deliveries(
         raise CursorInvalid("The cursor is not one of ours.", field="cursor")
     documents, more = await _desk(request).deliveries(
         principal,
-        ConnectionId(shop_id),
+        ConnectionId(connection_id),
         state=None if state is None else str(state),
         before=before,
         limit=page_limit(request, limit),
@@ -110,7 +110,7 @@ async def list_deliveries(
 
 
 @router.post(
-    "/shops/{shop_id}/deliveries/{delivery_id}:replay",
+    "/shops/{connection_id}/deliveries/{delivery_id}:replay",
     status_code=202,
     summary="Apply a failed, dead or waiting delivery again",
     responses={202: answer_of(schemas.DELIVERY, "The delivery")},
@@ -118,8 +118,8 @@ async def list_deliveries(
 async def replay_delivery(
     request: Request,
     principal: Writer,
-    shop_id: ShopPath,
+    connection_id: ShopPath,
     delivery_id: Annotated[str, Path(max_length=200, description="The shop's own id of the webhook.")],
 ) -> Response:
     filter_text("delivery_id", delivery_id)
-    return answer(await _desk(request).replay(principal, ConnectionId(shop_id), delivery_id), 202)
+    return answer(await _desk(request).replay(principal, ConnectionId(connection_id), delivery_id), 202)

@@ -23,6 +23,9 @@ _NEW_NAMES: Final = {
     "fulfillment service": "variant fulfillment service",
     "charge tax": "variant taxable",
     "weight unit for display": "variant weight unit",
+    "tax code": "variant tax code",
+    "google shopping / manufacturer part number (mpn)": "google shopping / mpn",
+    "google shopping / product category": "google shopping / google product category",
 }
 
 VARIANT_MARKS: Final = (

@@ -1,13 +1,21 @@
 """One product of a Shopify export and the items that its variants become."""
 
-import re
-from hashlib import blake2b
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from vitrin.catalog.domain.entities import ExternalRefs
-from vitrin.catalog.domain.limits import ATTRIBUTE_NAME_CHARS_MAX, ITEM_ID_CHARS_MAX
+from vitrin.catalog.domain.limits import ATTRIBUTE_NAME_CHARS_MAX
 from vitrin.catalog.domain.problems import FieldProblem
+from vitrin.catalog.domain.products import (
+    field_of_option,
+    fitted,
+    meaningful,
+    pictures_of,
+    read_barcode,
+    status_of,
+    variant_ids,
+    variant_title,
+)
 from vitrin.catalog.importing.reader import Row
 from vitrin.catalog.importing.records import ImportDefaults, text_cell
 from vitrin.catalog.importing.shopify_columns import (
@@ -19,30 +27,6 @@ from vitrin.catalog.importing.shopify_columns import (
 from vitrin.kit.money import MoneyInvalid, parse_price
 
 SOURCE: Final = "shopify"
-ID_HASH_HEX: Final = 10
-GTIN_DIGITS: Final = frozenset({8, 12, 13, 14})
-
-_OPTION_FIELDS: Final = {
-    "color": (
-        "color",
-        "colour",
-        "farbe",
-        "couleur",
-        "colore",
-        "kleur",
-        "cor",
-        "renk",
-        "färg",
-        "farve",
-        "kolor",
-    ),
-    "size": ("size", "größe", "grösse", "taille", "talla", "taglia", "maat", "tamanho", "beden", "storlek"),
-    "material": ("material", "matière", "materiale", "materiaal", "malzeme", "stoff", "fabric"),
-    "pattern": ("pattern", "muster", "motif", "patrón", "motivo", "patroon", "desen"),
-}
-_FIELD_OF_OPTION: Final = {name: field for field, names in _OPTION_FIELDS.items() for name in names}
-_NOT_IN_ID = re.compile(r"[^\w.+&%#*~=-]+")
-_HYPHENS = re.compile(r"-{2,}")
 
 
 class Picture(NamedTuple):
@@ -56,22 +40,6 @@ class Item(NamedTuple):
     values: dict[str, object]
     refs: ExternalRefs
     problems: tuple[FieldProblem, ...]
-
-
-def slug(text: str) -> str:
-    """Lower case, blanks and separators as single hyphens; letters and digits of any script stay."""
-    return _HYPHENS.sub("-", _NOT_IN_ID.sub("-", text.strip().lower())).strip("-")
-
-
-def _digest(text: str) -> str:
-    return blake2b(text.encode(), digest_size=ID_HASH_HEX // 2).hexdigest()
-
-
-def fitted(text: str) -> str:
-    """At most 100 characters: longer ones keep their beginning and end in a hash of the whole."""
-    if len(text) <= ITEM_ID_CHARS_MAX:
-        return text
-    return f"{text[: ITEM_ID_CHARS_MAX - ID_HASH_HEX - 1]}-{_digest(text)}"
 
 
 class Product:
@@ -98,24 +66,14 @@ class Product:
 
     def options(self, row: Row) -> tuple[tuple[str, str], ...]:
         """Name and value of each option; none for the one variant of a product without options."""
-        options = []
-        for number, name in enumerate(self._names, start=1):
-            value = self._columns.cell(row, f"Option{number} Value")
-            if value and not (value == "Default Title" and name in {"", "Title"}):
-                options.append((name or f"Option{number}", value))
-        return tuple(options)
+        named = enumerate(self._names, start=1)
+        options = [(name, self._columns.cell(row, f"Option{number} Value"), number) for number, name in named]
+        kept = ((name, value, number) for name, value, number in options if meaningful(((name, value),)))
+        return tuple((name or f"Option{number}", value) for name, value, number in kept)
 
     def _assign_ids(self, variants: list[Row]) -> dict[int, str]:
-        """Handle and option values. Options that differ only in what a slug drops get a hash of their own."""
-        ids: dict[int, str] = {}
-        owners: dict[str, tuple[str, ...]] = {}
-        for row in variants:
-            values = tuple(value for _name, value in self.options(row))
-            plain = "-".join(part for part in (self.handle, *map(slug, values)) if part)
-            if owners.setdefault(plain, values) != values:
-                plain = f"{plain}-{_digest('/'.join(values))}"
-            ids[row.number] = fitted(plain)
-        return ids
+        ids = variant_ids(self.handle, [self.options(row) for row in variants])
+        return {row.number: item_id for row, item_id in zip(variants, ids, strict=True)}
 
     def _shared_values(self, head: Row) -> dict[str, object]:
         columns = self._columns
@@ -137,12 +95,8 @@ class Product:
         return values
 
     def _status(self, head: Row) -> str:
-        """A product that is active but not published in the shop must not be shown elsewhere either."""
-        status = self._columns.cell(head, "Status").lower()
-        unpublished = self._columns.cell(head, "Published").lower() == "false"
-        if status == "unlisted" or (unpublished and status in {"", "active"}):
-            return "draft"
-        return status
+        published = self._columns.cell(head, "Published").lower() != "false"
+        return status_of(self._columns.cell(head, "Status").lower(), published=published)
 
     def _product_attributes(self, head: Row) -> dict[str, str | None]:
         columns = self._columns
@@ -162,13 +116,13 @@ class Product:
         options = self.options(row)
         item_id = self._ids[row.number]
         values: dict[str, object] = {"id": item_id, **self._shared}
-        values["title"] = " - ".join((self._title, *([" / ".join(v for _, v in options)] if options else ())))
+        values["title"] = variant_title(self._title, options)
         attributes = dict(self._shared_attributes)
         for name, cell in self._columns.extras(row):
             if cell:
                 attributes[name[:ATTRIBUTE_NAME_CHARS_MAX]] = cell
         for name, value in options:
-            field = _FIELD_OF_OPTION.get(name.strip().lower())
+            field = field_of_option(name)
             if field is None:
                 attributes[name[:ATTRIBUTE_NAME_CHARS_MAX]] = value
             else:
@@ -185,22 +139,17 @@ class Product:
         return Item(item_id, values, refs, problems)
 
     def _barcode(self, row: Row, values: dict[str, object], attributes: dict[str, str | None]) -> str:
-        """Digits in a GTIN's length are a GTIN, right or wrong; any other barcode is the shop's own."""
         if "Variant Barcode" not in self._columns:
             return ""
-        barcode = text_cell(self._columns.cell(row, "Variant Barcode"))
-        digits = barcode.replace(" ", "").replace("-", "")
-        is_gtin = digits.isascii() and digits.isdigit() and len(digits) in GTIN_DIGITS
-        values["gtin"] = digits if is_gtin else None
-        attributes["barcode"] = None if is_gtin else barcode or None
-        return digits if is_gtin else ""
+        barcode = read_barcode(text_cell(self._columns.cell(row, "Variant Barcode")))
+        values["gtin"] = barcode.gtin or None
+        attributes["barcode"] = barcode.own or None
+        return barcode.gtin
 
     def _images(self, row: Row, values: dict[str, object]) -> None:
         if "Image Src" not in self._columns:
             return
-        own = self._columns.cell(row, "Variant Image") or (self._pictures[0] if self._pictures else "")
-        values["image_link"] = own or None
-        values["additional_image_link"] = [picture for picture in self._pictures if picture != own]
+        values.update(pictures_of(self._columns.cell(row, "Variant Image"), self._pictures))
 
     def _stock(self, row: Row, values: dict[str, object]) -> None:
         """Without a tracker Shopify sells on whatever the quantity says: it is not passed on, if it is one."""

@@ -2,7 +2,12 @@
 
 from typing import Final
 
-from vitrin.catalog.shop.handlers import Effects
+from vitrin.catalog.shop import applying
+from vitrin.catalog.shop.handlers import Effects, Products
 
-EFFECTS: Final = Effects()
-"""Products and stock come with the matching of shops (ADR 21), orders with theirs; until then their news waits."""
+EFFECTS: Final = Effects(
+    products=Products(
+        applying=applying, known=applying.known_products, save_locations=applying.save_locations
+    )
+)
+"""Orders and the privacy topics come with a handler each in `others`; until then their news waits in the table."""

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from vitrin.platforms.id_templates import ID_PLACEHOLDERS, filled
 from vitrin.shop_sync.domain.sync import Hashes, Reason
 
-ID_TEMPLATES: Final = frozenset({"{id}", "{sku}"})
 HASH_BYTES: Final = 16
 ACTIVE: Final = "active"
 
@@ -65,9 +65,21 @@ def exclusion(*, exists: bool, status: str, gift_card: bool, offered: bool, mark
     return None
 
 
-def raw_id(template: str, *, item_id: str, sku: str) -> str | None:
-    """The id that the channel's template makes; None when the item has nothing to fill it with."""
-    return item_id if template == "{id}" else sku or None
+def raw_id(template: str, values: Mapping[str, str]) -> str | Reason:
+    """The id that the channel's template makes, or what the item lacks for it."""
+    made, missing = filled(template, values)
+    if not missing:
+        return made
+    if missing == ("sku",):
+        return MISSING_SKU
+    lacks = ", ".join(f"{{{name}}} ({ID_PLACEHOLDERS[name]})" for name in missing)
+    return Reason(
+        "id_incomplete",
+        "id",
+        f"The channel names items by {template}, and this item lacks {lacks}.",
+        "Connect the shop that the item comes from, so that it tells these values; the item follows by itself."
+        " Or choose another id template before the first sync.",
+    )
 
 
 MISSING_SKU: Final = Reason(

@@ -9,8 +9,9 @@ from vitrin.kit.clock import Clock
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.ids import BrandId, ChannelId, ConnectionId, new_uuid
 from vitrin.platforms.base import ChannelMisconfigured
+from vitrin.platforms.id_templates import template_problem
 from vitrin.protos.accounts.v1.events_pb2 import ConnectionChanged, ConnectionMode
-from vitrin.shop_sync.domain import decide, sync
+from vitrin.shop_sync.domain import sync
 from vitrin.shop_sync.domain.sync import Reason, State
 from vitrin.shop_sync.domain.values import Channel, ChannelState
 from vitrin.shop_sync.repository import channels, hunts, items, removals, replica, work
@@ -89,7 +90,7 @@ class Connections:
     def _configured(self, news: ConnectionNews, held: Channel | None, now: datetime) -> Channel:
         """The channel as the connection wants it. Other settings than before start the first sync again."""
         message = news.message
-        template = message.id_template if message.id_template in decide.ID_TEMPLATES else "{id}"
+        template = "{id}" if template_problem(message.id_template) else message.id_template
         fresh = Channel(
             brand_id=news.brand_id,
             channel_id=held.channel_id if held else ChannelId(new_uuid()),

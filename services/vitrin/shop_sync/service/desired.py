@@ -14,12 +14,13 @@ from vitrin.protos.catalog.v1.events_pb2 import ItemContent
 from vitrin.shop_sync.domain import decide, sync
 from vitrin.shop_sync.domain.decide import Excluded, Invalid, Wanted
 from vitrin.shop_sync.domain.replica import ItemReplica
-from vitrin.shop_sync.domain.sync import State
+from vitrin.shop_sync.domain.sync import Reason, State
 from vitrin.shop_sync.domain.values import Channel, ChannelItem, Times
 from vitrin.shop_sync.repository import items, replica
 from vitrin.shop_sync.repository.replica import Key
 from vitrin.shop_sync.service.catalogs import Catalogs
 from vitrin.shop_sync.service.guarding import Guarding
+from vitrin.shop_sync.service.mapping import id_values
 from vitrin.shop_sync.service.recording import Recorder
 from vitrin.shop_sync.service.subject import Subject, decided
 
@@ -124,9 +125,9 @@ class Desires:
             if not isinstance(subject.desired, Wanted) or subject.row.platform_item_id is not None:
                 continue
             channel = subject.channel
-            raw = decide.raw_id(channel.id_template, item_id=subject.row.item_id, sku=subject.content.sku)
-            if raw is None:
-                subject.desired = Invalid((decide.MISSING_SKU,))
+            raw = decide.raw_id(channel.id_template, id_values(subject.row.item_id, subject.content, channel))
+            if isinstance(raw, Reason):
+                subject.desired = Invalid((raw,))
                 continue
             wish = subject.catalog.platform_item_id(raw)
             wishes[(channel.channel_id, subject.row.item_id)] = (wish, subject)

@@ -9,6 +9,7 @@ from vitrin.platforms.base import Problem
 from vitrin.protos.catalog.v1.events_pb2 import ItemContent, OfferChanged
 from vitrin.protos.catalog.v1.events_pb2 import Money as MoneyMessage
 from vitrin.shop_sync.domain.sync import Reason
+from vitrin.shop_sync.domain.values import Channel
 
 
 def reasons_of(problems: Iterable[Problem]) -> tuple[Reason, ...]:
@@ -17,6 +18,19 @@ def reasons_of(problems: Iterable[Problem]) -> tuple[Reason, ...]:
 
 def is_gift_card(content: ItemContent) -> bool:
     return content.attributes.get("gift_card", "").strip().lower() in {"true", "1", "yes"}
+
+
+def id_values(item_id: str, content: ItemContent, channel: Channel) -> dict[str, str]:
+    """What the placeholders of the channel's id template stand for."""
+    return {
+        "id": item_id,
+        "sku": content.sku,
+        "product": content.shop_product_id,
+        "variant": content.shop_variant_id,
+        "handle": content.shop_handle,
+        "country": channel.market.upper(),
+        "language": channel.language,
+    }
 
 
 def _money(message: MoneyMessage) -> Money:

@@ -15,7 +15,7 @@ from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.ids import BrandId, ChannelId
 from vitrin.kit.logs import get_logger
-from vitrin.shop_sync.domain import decide
+from vitrin.platforms.id_templates import template_problem
 from vitrin.shop_sync.domain import stuck as domain_stuck
 from vitrin.shop_sync.domain.values import Channel
 from vitrin.shop_sync.errors import (
@@ -150,8 +150,9 @@ class Reading:
         self, brand: BrandId, channel_id: UUID, template: str, *, sandbox_only: bool
     ) -> tuple[Channel, View]:
         """Other ids than the platform's pixels and catalogs know would break them, so only before the first send."""
-        if template not in decide.ID_TEMPLATES:
-            raise IdTemplateUnknown(f"{template!r} is not an id template.", field="id_template")
+        wrong = template_problem(template)
+        if wrong is not None:
+            raise IdTemplateUnknown(wrong, field="id_template")
         async with self._database.write(brand) as tx:
             await replica.hold_brands(tx, [brand])
             held = _visible(await channels.lock(tx, brand, ChannelId(channel_id)), sandbox_only)

@@ -1,0 +1,270 @@
+"""News of shops on the real PostgreSQL: matched, late, repeated, reordered, parked, at once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+
+import pytest
+
+from tests.catalog.shop_support import at, items_of, level, place_of, product, shop_of, variant
+from tests.catalog.support import ACTOR, NOW, migrated, new_brand, published
+from vitrin.catalog.changes import Change, Verb
+from vitrin.catalog.domain import ExternalRefs
+from vitrin.catalog.service_write import write_changes
+from vitrin.catalog.shop import applying
+from vitrin.catalog.shop.values import Applied, Shop
+from vitrin.kit.db.database import WorkerDatabase
+from vitrin.kit.embedded.postgres import EmbeddedPostgres
+from vitrin.kit.ids import BrandId
+from vitrin.kit.settings import DatabaseSettings
+from vitrin.platforms.shop import ShopProduct, StockLevel
+
+
+@pytest.fixture(scope="module")
+def settings(embedded_postgres: EmbeddedPostgres) -> DatabaseSettings:
+    return migrated(embedded_postgres)
+
+
+@pytest.fixture(scope="module")
+async def database(settings: DatabaseSettings) -> AsyncIterator[WorkerDatabase]:
+    database = WorkerDatabase(settings=settings, service="catalog", clock=lambda: NOW)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def brand() -> BrandId:
+    return new_brand()
+
+
+async def applied(database: WorkerDatabase, shop: Shop, news: ShopProduct, *levels: StockLevel) -> Applied:
+    async with database.write([shop.brand]) as tx:
+        return await applying.apply_product(
+            tx, shop, news, levels, place=place_of(shop.brand), received_at=NOW
+        )
+
+
+async def stocked(database: WorkerDatabase, shop: Shop, *levels: StockLevel) -> Applied:
+    async with database.write([shop.brand]) as tx:
+        return await applying.apply_stock(tx, shop, levels, place=place_of(shop.brand), received_at=NOW)
+
+
+async def deleted(database: WorkerDatabase, shop: Shop, minute: int) -> Applied:
+    async with database.write([shop.brand]) as tx:
+        return await applying.delete_product(
+            tx, shop, "1", at=at(minute), place=place_of(shop.brand), received_at=NOW
+        )
+
+
+async def item(
+    database: WorkerDatabase,
+    brand: BrandId,
+    item_id: str,
+    refs: ExternalRefs | None = None,
+    **values: object,
+) -> None:
+    patch: Mapping[str, object] = {"id": item_id, "title": item_id, "price": "10.00 EUR", **values}
+    async with database.write([brand]) as tx:
+        change = Change(Verb.UPSERT, item_id, patch, NOW, refs)
+        await write_changes(tx, [change], place=place_of(brand), actor=ACTOR, received_at=NOW)
+
+
+async def test_product_becomes_items_of_the_file_rule(
+    database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
+) -> None:
+    shop = shop_of(brand)
+    done = await applied(database, shop, product(variant("11", "Green"), variant("12", "Red", quantity=None)))
+    assert (done.created, done.refused) == (2, {})
+    found = items_of(settings, brand)
+    assert list(found) == ["gloves-green", "gloves-red"]
+    green = found["gloves-green"]
+    assert (green.quantity, found["gloves-red"].quantity) == (5, None)
+    assert green.content["title"] == "Gloves - Green"
+    assert green.content["color"] == "Green"
+    assert green.content["link"] == "https://shop.example/products/gloves?variant=11"
+    assert green.refs == {
+        "source": "shopify:acme.myshopify.com",
+        "product_id": "1",
+        "variant_id": "11",
+        "handle": "gloves",
+    }
+    again = await applied(
+        database, shop, product(variant("11", "Green"), variant("12", "Red", quantity=None))
+    )
+    assert (again.created, again.updated, again.unchanged) == (0, 0, 2)
+
+
+async def test_old_news_and_deletions(
+    database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
+) -> None:
+    shop = shop_of(brand)
+    await applied(database, shop, product(variant("11"), minute=5, title="New"))
+    events = len(published(settings, brand))
+    assert (await applied(database, shop, product(variant("11"), minute=4, title="Old"))).stale
+    assert (await deleted(database, shop, 4)).stale
+    assert len(published(settings, brand)) == events
+    assert (await deleted(database, shop, 5)).deleted == 1
+    assert (await applied(database, shop, product(variant("11"), minute=5))).stale
+    assert items_of(settings, brand) == {}
+    assert (await applied(database, shop, product(variant("11"), minute=6))).created == 1
+
+
+async def test_what_only_others_knew_stays_and_what_was_emptied_goes(
+    database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
+) -> None:
+    shop = shop_of(brand)
+    await applied(database, shop, product(variant("11", sku="S"), vendor="Acme", description_html="<p>a</p>"))
+    await item(database, brand, "gloves", mpn="M", custom_label_0="x", google_product_category="173")
+    await applied(database, shop, product(variant("11"), minute=2))
+    content = items_of(settings, brand)["gloves"].content
+    assert {name: content.get(name) for name in ("mpn", "custom_label_0", "google_product_category")} == {
+        "mpn": "M",
+        "custom_label_0": "x",
+        "google_product_category": "173",
+    }
+    assert not {"brand", "description", "sku"} & set(content)
+    refs = items_of(settings, brand)["gloves"].refs
+    assert refs["variant_id"] == "11"
+
+
+async def test_renamed_handle_keeps_the_item(
+    database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
+) -> None:
+    shop = shop_of(brand)
+    await applied(database, shop, product(variant("11", "Green")))
+    await applied(
+        database, shop, product(variant("11", "Green"), variant("12", "Red"), handle="mitts", minute=2)
+    )
+    found = items_of(settings, brand)
+    assert list(found) == ["gloves-green", "mitts-red"]
+    assert {one.refs["handle"] for one in found.values()} == {"mitts"}
+    assert {one.content["item_group_id"] for one in found.values()} == {"gloves"}
+
+
+async def test_variant_that_is_gone_and_one_that_was_made_again(
+    database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
+) -> None:
+    shop = shop_of(brand)
+    await applied(database, shop, product(variant("11", "Green"), variant("12", "Red")))
+    done = await applied(database, shop, product(variant("13", "Green"), minute=2))
+    assert (done.updated, done.deleted) == (1, 1)
+    found = items_of(settings, brand)
+    assert {item_id: one.refs["variant_id"] for item_id, one in found.items()} == {"gloves-green": "13"}
+
+
+async def test_match_by_sku_and_gtin_of_a_feed(
+    database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
+) -> None:
+    shop = shop_of(brand)
+    await item(database, brand, "A-1", sku="S1")
+    await item(database, brand, "A-2", gtin="4006381333931")
+    news = product(variant("11", "Green", sku="S1"), variant("12", "Red", barcode="4006381333931"))
+    done = await applied(database, shop, news)
+    assert (done.created, done.updated) == (0, 2)
+    assert {one: found.refs["variant_id"] for one, found in items_of(settings, brand).items()} == {
+        "A-1": "11",
+        "A-2": "12",
+    }
+
+
+async def test_ambiguity_never_guesses(
+    database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
+) -> None:
+    shop = shop_of(brand)
+    await item(database, brand, "A-1", sku="S1")
+    await item(database, brand, "A-2", sku="S2")
+    await item(database, brand, "A-3", sku="S2")
+    news = product(
+        variant("11", "Green", sku="S1"), variant("12", "Red", sku="S1"), variant("13", "Blue", sku="S2")
+    )
+    assert (await applied(database, shop, news)).created == 3
+    assert list(items_of(settings, brand)) == [
+        "A-1",
+        "A-2",
+        "A-3",
+        "gloves-blue",
+        "gloves-green",
+        "gloves-red",
+    ]
+
+
+async def test_two_shops_of_a_brand_keep_their_own_items(
+    database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
+) -> None:
+    one, other = shop_of(brand), shop_of(brand, "other.myshopify.com")
+    await applied(database, one, product(variant("11", sku="S")))
+    await applied(database, other, product(variant("11", sku="S")))
+    found = items_of(settings, brand)
+    assert len(found) == 2
+    assert {item.refs["source"] for item in found.values()} == {
+        "shopify:acme.myshopify.com",
+        "shopify:other.myshopify.com",
+    }
+
+
+async def test_stock_that_comes_first_waits_for_its_product(
+    database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
+) -> None:
+    shop = shop_of(brand)
+    parked = await stocked(database, shop, level("11", 3), level("11", 4, location="L2"))
+    assert (parked.parked, parked.updated) == (1, 0)
+    await applied(database, shop, product(variant("11", quantity=99), minute=2))
+    assert items_of(settings, brand)["gloves"].quantity == 7
+    assert (await stocked(database, shop, level("11", 1, minute=0))).stale
+    assert (await stocked(database, shop, level("11", -2, minute=3))).updated == 1
+    assert items_of(settings, brand)["gloves"].quantity == 2
+    await stocked(database, shop, level("11", None, minute=4, location="L2"))
+    assert items_of(settings, brand)["gloves"].quantity == 0
+
+
+async def test_refused_variant_says_why_and_is_bound_to_nothing(
+    database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
+) -> None:
+    shop = shop_of(brand)
+    bad = product(variant("11", "Green"), variant("12", "Red", barcode="4006381333932"))
+    done = await applied(database, shop, bad)
+    assert done.created == 1
+    assert list(done.refused) == ["gloves-red"]
+    assert "check digit" in done.refused["gloves-red"][0]
+    assert (await stocked(database, shop, level("12", 3))).parked == 1
+    good = replace(bad, variants=(bad.variants[0], replace(bad.variants[1], barcode="")), updated_at=at(2))
+    await applied(database, shop, good)
+    assert items_of(settings, brand)["gloves-red"].quantity == 5
+
+
+async def test_same_new_product_delivered_many_times_at_once(
+    database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
+) -> None:
+    shop = shop_of(brand)
+    await item(database, brand, "A-1", sku="S1")
+    news = product(variant("11", "Green", sku="S1"), variant("12", "Red"))
+    done = await asyncio.gather(
+        *(applied(database, shop, news) for _ in range(4)),
+        *(stocked(database, shop, level("12", 8)) for _ in range(4)),
+    )
+    assert sum(one.created for one in done) == 1
+    assert list(items_of(settings, brand)) == ["A-1", "gloves-red"]
+    await stocked(database, shop, level("12", 9, minute=2))
+    assert items_of(settings, brand)["gloves-red"].quantity == 9
+
+
+async def test_what_the_shop_calls_an_item_is_published(
+    database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
+) -> None:
+    shop = shop_of(brand)
+    await item(database, brand, "gloves", refs=ExternalRefs(source="shopify", handle="gloves"), sku="S")
+    await item(database, brand, "gloves", refs=ExternalRefs(source="shopify", handle="gloves"), sku="S")
+    news = product(variant("11", sku="S"), title="gloves")
+    await applied(database, shop, news)
+    await applied(database, shop, replace(news, handle="mitts", link="https://x.example/a", updated_at=at(2)))
+    contents = [one.message for one in published(settings, brand) if one.type == "catalog.item_changed"]
+    told = [
+        (
+            one.content_version,
+            one.content.shop_product_id,
+            one.content.shop_variant_id,
+            one.content.shop_handle,
+        )  # type: ignore[attr-defined]
+        for one in contents
+    ]
+    assert told == [(1, "", "", "gloves"), (2, "1", "11", "gloves"), (3, "1", "11", "mitts")]
