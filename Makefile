@@ -79,9 +79,11 @@ proto-check: venv ## Lint proto/ and check that the generated code is what it ge
 	@deploy/bin/proto-check.sh "$(BIN)"
 
 .PHONY: docs
-docs: venv ## Write the generated documents: the catalogue of metrics, the OpenAPI documents
+docs: venv ## Write the generated documents: metrics, how long every table is kept, the OpenAPI documents
 	$(BIN)/python deploy/bin/metrics-catalogue.py > deploy/prometheus/metrics.md.new
 	mv deploy/prometheus/metrics.md.new deploy/prometheus/metrics.md
+	$(BIN)/python deploy/bin/retention.py > deploy/retention.md.new
+	mv deploy/retention.md.new deploy/retention.md
 	PYTHONPATH=services $(BIN)/python deploy/bin/openapi.py deploy/openapi
 
 .PHONY: clients

@@ -282,7 +282,7 @@ async def test_days_have_keys_around_today_and_lose_them_after_their_time(
 ) -> None:
     brand, today = brand_of(shop), system_clock().date()
     sealed = await sealed_of(sealer, shop, Day(today))
-    for far in (today - timedelta(days=2), today + timedelta(days=2)):
+    for far in (today - timedelta(days=3), today + timedelta(days=3)):
         with pytest.raises(SealRefused, match="is not the day of today"):
             await sealer.seal(brand, Day(far), EMAIL, context=TOPIC)
     (receipt,) = await sealer.destroy(brand, [ANNA], actor="service")

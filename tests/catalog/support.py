@@ -22,9 +22,11 @@ from vitrin.catalog.settings import CatalogSettings, ImportSettings
 from vitrin.catalog.shop.desk import ShopDesk
 from vitrin.catalog.shop.locations import LocationService
 from vitrin.catalog.shop.settings import ShopSettings
+from vitrin.catalog.tables import TABLES
 from vitrin.events.registry import EVENT_TYPES
 from vitrin.kit.access import ReplicaDirectory
 from vitrin.kit.access.tokens import KeyMode, new_token
+from vitrin.kit.brand_data import BrandExport
 from vitrin.kit.clock import system_clock
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
 from vitrin.kit.db.migrate import migrate
@@ -217,6 +219,7 @@ async def serving(postgres: EmbeddedPostgres, **limits: object) -> AsyncIterator
         shops=ShopDesk(database=app_database, clock=system_clock, moved=lambda: None, tend=lambda: None),
         desk=MessageDesk(database=worker_database, clock=system_clock),
         once=Once(app_database, system_clock),
+        export=BrandExport("catalog", app_database, TABLES),
         shop_locations=LocationService(database=app_database, places=places, clock=system_clock),
     )
     stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()

@@ -1,5 +1,6 @@
 """`vitrin` beside the running system: what programs read, and exit codes that mean something."""
 
+import hashlib
 import json
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -137,3 +138,25 @@ def parsed_failure(text: str) -> str:
     """The code of a failure with --json."""
 
     return str(json.loads(text)["code"])
+
+
+def test_an_export_has_every_service_once(system: System, brand: Brand, tmp_path: Path) -> None:
+    out = tmp_path / "export"
+    ran = system.vitrin("export", "--out", str(out), "--key", brand.key, "--json")
+    assert ran.returncode == 0, ran.stderr
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest == {**parsed(ran), "complete": True}
+    assert [one["service"] for one in manifest["services"]] == ["accounts", "catalog", "shop_sync", "notify"]
+    for one in manifest["services"]:
+        content = (out / one["file"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == one["sha256"]
+        lines = [json.loads(line) for line in content.splitlines()]
+        assert lines[-1] == {"end": True, "rows": one["rows"]}
+        assert {line["row"]["brand_id"] for line in lines if "row" in line} == {brand.id}
+        assert oct((out / one["file"]).stat().st_mode)[-3:] == "600"
+    assert manifest["services"][1]["tables"]["items"] >= 1
+    (out / "catalog.ndjson").write_bytes(b"changed")
+    before = (out / "accounts.ndjson").stat().st_mtime_ns
+    assert system.vitrin("export", "--out", str(out), "--key", brand.key).returncode == 0
+    assert (out / "accounts.ndjson").stat().st_mtime_ns == before
+    assert (out / "catalog.ndjson").read_bytes().startswith(b'{"service":"catalog"')

@@ -29,6 +29,7 @@ def brand_message(row: Any) -> events_pb2.BrandChanged:
         time_zone=row.time_zone,
         has_live_connection=row.has_live_connection,
         approval_needs_other_person=row.approval_needs_other_person,
+        deleted=row.deleted_at is not None,
     )
 
 

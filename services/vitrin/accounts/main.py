@@ -10,17 +10,21 @@ from vitrin.accounts.api import ROUTERS
 from vitrin.accounts.connecting import Connecting, connecting, platform_http
 from vitrin.accounts.rpc import AccessServicer, ConnectionServicer
 from vitrin.accounts.rpc_seal import SealServicer
-from vitrin.accounts.sealing import seal_keys, seal_loop
+from vitrin.accounts.sealing import offboarding, seal_keys, seal_loop
 from vitrin.accounts.service_audit import AuditLog
 from vitrin.accounts.service_brands import Brands
 from vitrin.accounts.service_keys import Keys
 from vitrin.accounts.service_leases import OwnDirectory
+from vitrin.accounts.service_offboarding import OffboardingLoop
 from vitrin.accounts.service_outgoing import Switches
 from vitrin.accounts.service_people import People
 from vitrin.accounts.service_uses import UseBook
 from vitrin.accounts.settings import AccountsSettings
 from vitrin.accounts.state import SOURCES
+from vitrin.accounts.tables import TABLES
+from vitrin.accounts.tidying import Tidying
 from vitrin.kit.access.uses import KeyUses
+from vitrin.kit.brand_data import BrandExport, export_router
 from vitrin.kit.clock import Clock, system_clock
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
 from vitrin.kit.grpc import GrpcServer
@@ -31,6 +35,8 @@ from vitrin.kit.state.snapshots import SnapshotServicer
 from vitrin.protos.accounts.v1 import access_pb2_grpc, connection_pb2_grpc, seal_pb2_grpc
 
 SERVICE = "accounts"
+LONG_GONE = "select brand_id from brands where deleted_at <= cast(:now as timestamptz) - interval '8 days'"
+"""The last events of a brand that has left are sent again for seven days, from its rows here."""
 DESCRIPTION = "Brands, API keys and platform connections. Every change records its actor."
 
 
@@ -49,7 +55,7 @@ def build_app(
         description=DESCRIPTION,
         version=version("vitrin"),
         settings=settings.http,
-        routers=ROUTERS,
+        routers=[*ROUTERS, export_router()],
         readiness={"database": database.ping, **(readiness or {})},
         state={
             "access": OwnDirectory(database, clock),
@@ -57,7 +63,9 @@ def build_app(
             "bootstrap_token": settings.secrets.bootstrap,
             "clock": clock,
             "once": Once(database, clock),
+            "export": BrandExport(SERVICE, database, TABLES),
             "brands": Brands(database, clock),
+            "offboarding": offboarding(settings, database, clock),
             "keys": Keys(database, clock),
             "audit": AuditLog(database),
             "people": People(database, clock),
@@ -106,12 +114,16 @@ async def run(settings: AccountsSettings, *, role: Role = "all", stop: asyncio.E
         kafka=settings.kafka,
     )
     runtime.owns(*SOURCES)
+    runtime.purges(TABLES, due=LONG_GONE)
     http = platform_http()
     runtime.closing(http.close)
     parts = connecting(settings, runtime.app, system_clock, http)
     if runtime.is_worker:
         runtime.loop("token renewal", parts.loop(runtime.worker, settings, system_clock).run)
         runtime.loop("seal keys", seal_loop(settings, runtime.app, runtime.worker, system_clock).run)
+        leaving = offboarding(settings, runtime.app, system_clock)
+        runtime.loop("off-boarding", OffboardingLoop(runtime.worker, leaving, system_clock).run)
+        runtime.loop("tidying", Tidying(runtime.worker, runtime.app, system_clock).run)
     if runtime.is_api:
         app = build_app(settings, runtime.app, readiness={"topics": runtime.topics_ready()}, parts=parts)
         uses = KeyUses(UseBook(runtime.worker).save, runtime.clock)

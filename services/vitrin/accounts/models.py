@@ -22,6 +22,7 @@ brands = Table(
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("organisation_id", Uuid, nullable=False),
     Column("approval_needs_other_person", Boolean, nullable=False),
+    Column("deleted_at", DateTime(timezone=True)),
 )
 
 organisations = Table(

@@ -136,6 +136,11 @@ async def forget_invitations(session: WriteSession, brand_id: BrandId, *, before
     await session.execute(delete(invitations).where(invitations.c.brand_id == brand_id, ended < before))
 
 
+async def open_invitations(session: WriteSession, brand_id: BrandId) -> Sequence[Any]:
+    statement = select(invitations).where(invitations.c.brand_id == brand_id, invitations.c.outcome == "open")
+    return await session.all(statement.order_by(invitations.c.invitation_id).with_for_update())
+
+
 async def invitations_page(
     session: ReadSession, brand_id: BrandId, *, after: UUID | None, limit: int
 ) -> list[Any]:

@@ -102,6 +102,14 @@ async def living_days_before(session: ReadSession, brand_id: BrandId, before: da
     return [row[0] for row in await session.all(statement)]
 
 
+async def living(session: ReadSession, brand_id: BrandId, limit: int) -> list[UUID]:
+    """Of any kind."""
+    statement = select(seal_keys.c.seal_key_id).where(
+        seal_keys.c.brand_id == brand_id, seal_keys.c.wrap_key_id.is_not(None)
+    )
+    return [row[0] for row in await session.all(statement.limit(limit))]
+
+
 async def under_other_ring_keys(
     session: WriteSession, brand_id: BrandId, current: str, limit: int
 ) -> Sequence[Any]:

@@ -1,9 +1,10 @@
-"""The parts that keep the keys of personal data, from the settings."""
+"""The parts that keep and end the keys of personal data, from the settings."""
 
 from datetime import timedelta
 
 from vitrin.accounts.domain_seal import SealRules
 from vitrin.accounts.seal_loop import SealLoop
+from vitrin.accounts.service_offboarding import Offboarding
 from vitrin.accounts.service_seal import SealKeys
 from vitrin.accounts.settings import AccountsSettings
 from vitrin.kit.clock import Clock
@@ -21,6 +22,12 @@ def seal_loop(
 ) -> SealLoop:
     """Raises KeyRingInvalid."""
     return SealLoop(worker, seal_keys(settings, database, clock), _ring(settings).current, clock)
+
+
+def offboarding(settings: AccountsSettings, database: AppDatabase, clock: Clock) -> Offboarding:
+    """Raises KeyRingInvalid."""
+    grace = timedelta(days=settings.secrets.offboard_grace_days)
+    return Offboarding(database, clock, grace=grace, seal=seal_keys(settings, database, clock))
 
 
 def _ring(settings: AccountsSettings) -> TokenCipher:

@@ -83,8 +83,7 @@ class SealKeys:
         _check(len(subjects) + len(days) + len(key_ids), (one.subject for one in subjects))
         now = self._clock()
         async with self._database.read(brand_id) as session:
-            if await repository.brand(session, brand_id) is None:
-                raise BrandNotFound
+            await _lives(session, brand_id)
             index = await self._index_of(session, brand_id)
             found = await self._found(session, brand_id, index, subjects=subjects, days=days, key_ids=key_ids)
         missing_subjects = [one for one in subjects if _wants_key(one, found.person(one.subject))]
@@ -112,9 +111,8 @@ class SealKeys:
         _check(len(subjects), subjects)
         now = self._clock()
         async with self._database.write(brand_id) as tx:
-            if await repository.brand(tx, brand_id) is None:
-                raise BrandNotFound
             await repository_seal.lock(tx, brand_id)
+            await _lives(tx, brand_id)
             index = await self._index_of(tx, brand_id) or await self._make_index(tx, brand_id, now)
             macs = {subject: _mac(index, subject) for subject in subjects}
             there = await _people(tx, brand_id, macs.values())
@@ -155,6 +153,17 @@ class SealKeys:
         DESTROYED.labels("day").inc(len(over))
         return len(over)
 
+    async def destroy_of_brand(self, brand_id: BrandId, *, at_most: int) -> int:
+        """Of a brand that has left, whoever they are of; how many."""
+        now = self._clock()
+        async with self._database.write(brand_id) as tx:
+            await repository_seal.lock(tx, brand_id)
+            some = await repository_seal.living(tx, brand_id, at_most)
+            last = now + max(self.rules.backup_kept, self.rules.lease)
+            await repository_seal.destroy(tx, brand_id, some, at=now, last_at=last)
+        DESTROYED.labels("brand").inc(len(some))
+        return len(some)
+
     async def rewrap(self, brand_id: BrandId, *, at_most: int) -> int:
         """Keys under another key of the ring than the current one come under that; how many. CannotOpen."""
         async with self._database.write(brand_id) as tx:
@@ -176,6 +185,7 @@ class SealKeys:
     ) -> "tuple[_Found, frozenset[UUID]]":
         """Looked at again under the lock: another may have made the key, or erased the person, meanwhile."""
         await repository_seal.lock(tx, brand_id)
+        await _lives(tx, brand_id)
         index = await self._index_of(tx, brand_id) or await self._make_index(tx, brand_id, now)
         there = await self._found(tx, brand_id, index, subjects=subjects, days=days)
         rows = []
@@ -337,6 +347,12 @@ def _tombstone(brand_id: BrandId, mac: bytes, now: datetime, ends: Ends) -> dict
         "destroyed_at": now,
         "last_at": ends.last,
     }
+
+
+async def _lives(session: ReadSession, brand_id: BrandId) -> None:
+    brand = await repository.brand(session, brand_id)
+    if brand is None or brand.deleted_at is not None:
+        raise BrandNotFound
 
 
 def _check(asked: int, subjects: Iterable[str]) -> None:

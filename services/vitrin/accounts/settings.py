@@ -86,6 +86,10 @@ class SecretsSettings(BaseSettings):
         "name the date that follows from it; nothing here makes or removes backups.",
     )
 
+    offboard_grace_days: int = Field(
+        7, ge=0, le=90, description="How long the end of a brand can be taken back, in days."
+    )
+
     @property
     def bootstrap(self) -> str | None:
         """The token itself; None where none is configured."""

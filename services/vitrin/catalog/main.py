@@ -17,6 +17,7 @@ from vitrin.catalog.api import (
 )
 from vitrin.catalog.fetch_loop import FetchLoop, fetcher
 from vitrin.catalog.import_loop import ImportLoop
+from vitrin.catalog.leaving import Leaving
 from vitrin.catalog.rpc import CatalogServicer
 from vitrin.catalog.service_fetches import FetchService
 from vitrin.catalog.service_imports import ImportService
@@ -30,6 +31,7 @@ from vitrin.catalog.shop.locations import LocationService
 from vitrin.catalog.shop.schemas import describe_door
 from vitrin.catalog.shop.wiring import Shops
 from vitrin.catalog.state import SOURCES
+from vitrin.catalog.tables import TABLES
 from vitrin.kit.access import (
     ACCESS_TOPICS,
     KeyDirectory,
@@ -38,6 +40,7 @@ from vitrin.kit.access import (
     brand_defaults,
 )
 from vitrin.kit.access.uses import KeyUses, told_to_accounts
+from vitrin.kit.brand_data import BrandExport, export_router
 from vitrin.kit.clock import Clock, system_clock
 from vitrin.kit.consumer.age import AgeWatch
 from vitrin.kit.consumer.loop import Consumer
@@ -99,6 +102,8 @@ async def run(
         fetch_addresses(settings, runtime, clock=clock, addresses=addresses, staged=staged)
         runtime.loop("shop_keeping", ShopKeeping(database=runtime.worker, clock=clock).run)
         shops.work(instance=settings.process.instance)
+    items = ItemService(database=runtime.app, places=places, clock=clock)
+    runtime.purges(TABLES, first=Leaving(items).delete_items)
     async with AsyncExitStack() as spools:
         if runtime.is_api:
             app = _app(
@@ -161,6 +166,7 @@ def _app(
         shops=shops.desk(),
         desk=MessageDesk(database=runtime.worker, clock=clock),
         once=Once(runtime.app, clock),
+        export=BrandExport(SERVICE, runtime.app, TABLES),
         shop_locations=LocationService(database=runtime.app, places=places, clock=clock),
     )
 
@@ -234,6 +240,7 @@ def build_app(
     shops: ShopDesk,
     desk: MessageDesk,
     once: Once,
+    export: BrandExport,
     shop_locations: LocationService,
 ) -> FastAPI:
     limits = settings.imports
@@ -248,6 +255,7 @@ def build_app(
             imports_router,
             shop_locations_router,
             shops_router,
+            export_router(),
             messages_router,
         ],
         readiness=readiness,
@@ -261,6 +269,7 @@ def build_app(
             "shops": shops,
             "message_desk": desk,
             "once": once,
+            "export": export,
             "shop_locations": shop_locations,
         },
         body_limits={

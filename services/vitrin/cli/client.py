@@ -49,6 +49,17 @@ class ServiceClient:
             raise self._unreachable(str(failure)) from failure
         return _document(answer)
 
+    def stream(self, path: str) -> Iterator[bytes]:
+        """The body in pieces as they come. Raises ProblemAnswer or Unreachable, also in its middle."""
+        try:
+            with self._http.stream("GET", path) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    _document(answer)
+                yield from answer.iter_bytes()
+        except httpx.TransportError as failure:
+            raise self._unreachable(str(failure) or type(failure).__name__) from failure
+
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         chosen = {key: value for key, value in (params or {}).items() if value is not None}
         return self.call("GET", path, params=chosen)

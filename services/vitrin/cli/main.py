@@ -10,8 +10,10 @@ from vitrin.cli import (
     brands,
     connecting,
     connections,
+    exporting,
     imports,
     keys,
+    leaving,
     messages,
     people,
     removals,
@@ -35,11 +37,13 @@ app = typer.Typer(
     add_completion=False,
 )
 running.register(app)
+leaving.register(brands.app)
 app.add_typer(brands.app, name="brand")
 app.add_typer(keys.app, name="key")
 app.add_typer(connections.app, name="connection")
 people.register(app)
 audit.register(app)
+exporting.register(app)
 connecting.register(app, connections.app)
 imports.register(app)
 republish.register(app)

@@ -15,19 +15,23 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp
 
+from vitrin.kit.brand_data.declared import Table
+from vitrin.kit.brand_data.purge import OF_REPLICA, Purger
 from vitrin.kit.clock import Clock
 from vitrin.kit.consumer.age import AgeWatch
 from vitrin.kit.consumer.bootstrap import Bootstrap
 from vitrin.kit.consumer.loop import Consumer, Handler
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
+from vitrin.kit.db.sweeping import sweep
 from vitrin.kit.errors import CatchingUp, Unavailable
 from vitrin.kit.grpc.server import GrpcServer
 from vitrin.kit.http.server import serve
+from vitrin.kit.ids import BrandId
 from vitrin.kit.kafka.admin import check_topics, load_topics
 from vitrin.kit.kafka.client import Probe
 from vitrin.kit.kafka.hints import HintListener
 from vitrin.kit.logs import configure_logging, get_logger
-from vitrin.kit.ops import republish, spine
+from vitrin.kit.ops import purges, republish, spine
 from vitrin.kit.outbox.relay import Relay
 from vitrin.kit.outbox.wake import Wake
 from vitrin.kit.settings import DatabaseSettings, HttpSettings, KafkaSettings, ProcessSettings
@@ -75,6 +79,7 @@ class Runtime:
         self.sources: dict[str, StateSource] = {}
         self.snapshots = SnapshotServicer(self.worker, self.sources)
         self._republish_asked = asyncio.Event()
+        self._purger: Purger | None = None
         self._loops: list[tuple[str, Loop]] = []
         self._closers: list[Callable[[], Awaitable[None]]] = []
         if self.is_worker:
@@ -141,6 +146,19 @@ class Runtime:
         """Something that runs until `stop`. A loop that ends earlier ends the process."""
         self._loops.append((name, loop))
 
+    def purges(
+        self,
+        tables: Sequence[Table],
+        *,
+        due: str = OF_REPLICA,
+        first: Callable[[BrandId], Awaitable[None]] | None = None,
+    ) -> None:
+        """The rows of brands that have left are removed from the tables of this service (see `kit.brand_data.purge`).
+        Before `http`."""
+        self._purger = Purger(self.worker, tables, self.clock, due=due, first=first)
+        if self.is_worker:
+            self._loops.append(("purges", self._purger.run))
+
     def http(
         self, app: FastAPI, settings: HttpSettings, *, outer: Callable[[ASGIApp], ASGIApp] | None = None
     ) -> None:
@@ -152,6 +170,8 @@ class Runtime:
         )
         spine.install(app, look)
         republish.install(app, asked)
+        if self._purger is not None:
+            purges.install(app, self._purger)
         served: ASGIApp = app if outer is None else outer(app)
         self.loop("http", lambda stop: serve(served, settings, stop))
 
@@ -230,11 +250,13 @@ class Runtime:
             raise RuntimeError(f"{name} ended by itself")
 
     async def _keep_partitions(self, stop: asyncio.Event) -> None:
-        """Days of the day-partitioned tables are made ahead and dropped after their time, at start and hourly."""
+        """At start and hourly: days of the day-partitioned tables are made ahead and dropped after their time, and
+        what the plumbing left behind is removed."""
         while not stop.is_set():
             with suppress(SQLAlchemyError):
                 async with self.worker.write() as tx:
                     changed = await tx.scalar(_PARTITIONS, {"moment": self.clock()})
+                    await sweep(tx, self.clock())
                 if changed:
                     log.info("partitions_changed", service=self.service, changed=changed)
             with suppress(TimeoutError):

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from vitrin import notify
 from vitrin.kit.access import ACCESS_TOPICS, KeyDirectory, ReplicaDirectory, access_handler
 from vitrin.kit.access.uses import KeyUses, told_to_accounts
+from vitrin.kit.brand_data import BrandExport, export_router
 from vitrin.kit.clock import Clock, system_clock
 from vitrin.kit.crypto import TokenCipher
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
@@ -40,6 +41,7 @@ from vitrin.notify.service.storing import Storing
 from vitrin.notify.service.waking import Waker
 from vitrin.notify.service.watching import Watching
 from vitrin.notify.settings import SERVICE, NotifySettings
+from vitrin.notify.tables import TABLES
 from vitrin.protos.accounts.v1.access_pb2_grpc import AccessServiceStub
 
 VERSION: Final = "0.1.0"
@@ -145,6 +147,7 @@ async def run(
         readiness["events"] = runtime.caught_up(news)
         runtime.loop("dispatcher", worker.dispatcher.run)
         runtime.loop("watching", worker.watching.run)
+    runtime.purges(TABLES)
     if runtime.is_api:
         directory = ReplicaDirectory(runtime.app, access, AccessServiceStub(accounts), clock)
         uses = KeyUses(told_to_accounts(AccessServiceStub(accounts)), clock)
@@ -182,7 +185,7 @@ def build_app(
         description=notify.__doc__ or "",
         version=VERSION,
         settings=settings.http,
-        routers=[api.router, messages_router],
+        routers=[api.router, export_router(), messages_router],
         readiness=readiness,
         state={
             "operator_token": settings.process.operator,
@@ -193,6 +196,7 @@ def build_app(
             ),
             "events": Events(database=app, storing=Storing(waker=waker, clock=clock), clock=clock),
             "once": Once(app, clock),
+            "export": BrandExport(SERVICE, app, TABLES),
             "message_desk": MessageDesk(database=worker, clock=clock),
         },
     )

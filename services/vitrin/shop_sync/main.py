@@ -13,6 +13,7 @@ from vitrin.events import topics
 from vitrin.kit.access import ACCESS_TOPICS, ReplicaDirectory
 from vitrin.kit.access.outgoing import Outgoing
 from vitrin.kit.access.uses import KeyUses, told_to_accounts
+from vitrin.kit.brand_data import BrandExport, export_router
 from vitrin.kit.clock import Clock, system_clock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.grpc.client import channel as grpc_channel
@@ -45,6 +46,7 @@ from vitrin.shop_sync.service.waking import Waker
 from vitrin.shop_sync.service.watchdog import Watchdog
 from vitrin.shop_sync.settings import SERVICE, ShopSyncSettings
 from vitrin.shop_sync.state import SOURCES
+from vitrin.shop_sync.tables import TABLES
 
 VERSION: Final = "0.1.0"
 
@@ -184,6 +186,7 @@ async def run(
         runtime.loop("dispatcher", worker.dispatcher.run)
         runtime.loop("watchdog", worker.watchdog.run)
         runtime.loop("removals", worker.releasing.run)
+    runtime.purges(TABLES)
     if runtime.is_api:
         directory = ReplicaDirectory(runtime.app, access, AccessServiceStub(accounts), clock)
         uses = KeyUses(told_to_accounts(AccessServiceStub(accounts)), clock)
@@ -203,6 +206,7 @@ def _use_cases(settings: ShopSyncSettings, runtime: Runtime, waker: Waker) -> di
         "removals": Removals(database=runtime.app, clock=clock),
         "message_desk": MessageDesk(database=runtime.worker, clock=clock),
         "once": Once(runtime.app, clock),
+        "export": BrandExport(SERVICE, runtime.app, TABLES),
     }
 
 
@@ -214,7 +218,7 @@ def build_app(
         description=shop_sync.__doc__ or "",
         version=VERSION,
         settings=settings.http,
-        routers=[api.router, api_removals.router, messages_router],
+        routers=[api.router, api_removals.router, export_router(), messages_router],
         readiness=readiness,
         state={"operator_token": settings.process.operator, **state},
     )

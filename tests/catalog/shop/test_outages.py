@@ -121,6 +121,11 @@ async def burst(house: House, door: Door, names: list[str]) -> set[str]:
 
 async def test_kill_9_between_spool_and_table_loses_none_and_doubles_none(house: House) -> None:
     house.connect_secrets()
+    async with house.running():
+        await ready(house)
+        await until(
+            house.loads, lambda seen: seen == [("first", "done")]
+        )  # later it would ask for what the shop has not
     taken: set[str] = set()
     for turn in range(KILLS):
         door = Door(house)
@@ -131,7 +136,6 @@ async def test_kill_9_between_spool_and_table_loses_none_and_doubles_none(house:
             door.close()
     assert len(taken) >= KILLS * BURST // 2
     async with house.running():
-        await ready(house)
         await until(
             house.states, lambda seen: taken <= {name for name, state in seen.items() if state == "applied"}
         )

@@ -1,15 +1,17 @@
 """Files of a shop meet what its webhooks have made: the match order of ADR 21 the other way round."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Final
 
+from vitrin.catalog.domain.products import Options
 from vitrin.catalog.importing import ImportRecord
 from vitrin.catalog.shop import repository_products as products
 from vitrin.catalog.shop.matching import kind_of
-from vitrin.catalog.shop.repository_products import Bound
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.ids import BrandId
+
+_Words = tuple[str, str, Options]
 
 SHOP_KNOWS_BETTER: Final = frozenset({"quantity", "link", "item_group_id"})
 """Of items that a connected shop reports: stock moves after the export, the link names the variant, and a group keeps
@@ -27,25 +29,21 @@ async def meet(tx: WriteSession, brand: BrandId, batch: Sequence[ImportRecord]) 
     handles = {record.refs.handle for record in batch if record.refs.handle}
     ids = {record.item_id for record in batch if record.item_id and record.refs.source}
     bound = await products.bound_items(tx, brand, handles=handles, ids=ids)
-    return [_met(record, bound) for record in batch]
+    ids_bound = {one.item_id for one in bound}
+    by_words: dict[_Words, list[str]] = {}
+    for one in bound:
+        by_words.setdefault((kind_of(one.source), one.handle, one.options), []).append(one.item_id)
+    return [_met(record, by_words, ids_bound) for record in batch]
 
 
-def _met(record: ImportRecord, bound: Sequence[Bound]) -> ImportRecord:
-    if not record.refs.source or record.item_id is None:
+def _met(record: ImportRecord, by_words: Mapping[_Words, list[str]], bound: Set[str]) -> ImportRecord:
+    """Two shops of a brand may both have it: then the file does not say which, and the plain id has the word."""
+    refs = record.refs
+    if not refs.source or record.item_id is None:
         return record
-    fits = [one.item_id for one in bound if _fits(record, one)]
+    fits = by_words.get((refs.source, refs.handle, refs.options), []) if refs.handle else []
     item_id = fits[0] if len(fits) == 1 else record.item_id
-    if all(one.item_id != item_id for one in bound):
+    if item_id not in bound:
         return record
     values = {name: value for name, value in record.values.items() if name not in SHOP_KNOWS_BETTER}
     return replace(record, item_id=item_id, values={**values, "id": item_id})
-
-
-def _fits(record: ImportRecord, one: Bound) -> bool:
-    """Two shops of a brand may both have it: then the file does not say which, and the plain id has the word."""
-    refs = record.refs
-    return bool(refs.handle) and (kind_of(one.source), one.handle, one.options) == (
-        refs.source,
-        refs.handle,
-        refs.options,
-    )

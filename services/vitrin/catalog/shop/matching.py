@@ -70,14 +70,20 @@ def match(
         if one.variant.variant_id in bound
     }
     taken = set(bound.values())
+    if not variants:
+        return found
     unclear: set[str] = set()
     for step in (Step.HANDLE, Step.SKU, Step.GTIN):
+        live: dict[object, list[Candidate]] = {}
+        for item in candidates:
+            if item.live and (word := _word(step, item, variants[0].refs)) is not None:
+                live.setdefault(word, []).append(item)
         carried = Counter(key for one in variants if (key := _key(step, one)) is not None)
         for one in variants:
             variant_id, key = one.variant.variant_id, _key(step, one)
             if variant_id in found or key is None:
                 continue
-            fits = [item for item in candidates if item.live and _fits(step, one, item)]
+            fits = live.get(key, [])
             free = [item for item in fits if not item.bound and item.item_id not in taken]
             # A handle is the shop's own; an SKU or GTIN that anything else carries too says nothing.
             sole = len(free) == 1 and carried[key] == 1 and (step is Step.HANDLE or len(fits) == 1)
@@ -102,10 +108,9 @@ def _key(step: Step, one: Mapped) -> object | None:
     return (one.refs.sku if step is Step.SKU else one.refs.gtin) or None
 
 
-def _fits(step: Step, one: Mapped, item: Candidate) -> bool:
+def _word(step: Step, item: Candidate, refs: ExternalRefs) -> object | None:
+    """What the item has to say in this step, to be compared with `_key`; `refs` of any variant of the product."""
     if step is Step.HANDLE:
-        same_shop = item.source in {one.refs.source, kind_of(one.refs.source)}
-        return same_shop and (item.handle, item.options) == (one.refs.handle, one.options)
-    if step is Step.SKU:
-        return item.sku == one.refs.sku
-    return item.gtin == one.refs.gtin
+        same_shop = item.source in {refs.source, kind_of(refs.source)}
+        return item.options if same_shop and item.handle == refs.handle else None
+    return (item.sku if step is Step.SKU else item.gtin) or None

@@ -38,6 +38,7 @@ def brand_table(
     """
     op.execute(f"alter table {table} enable row level security")
     op.execute(f"alter table {table} force row level security")
+    _may_be_purged(op, table)
     if app == "brand":
         _policy(op, table, role(op, "app"), _APP_RULE, app_privileges)
     if worker == "brands":
@@ -49,6 +50,67 @@ def brand_table(
 def _policy(op: Operations, table: str, role_name: str, rule: str, privileges: str) -> None:
     op.execute(f"create policy {role_name}_rows on {table} to {role_name} using ({rule}) with check ({rule})")
     op.execute(f"grant {privileges} on {table} to {role_name}")
+
+
+def _may_be_purged(op: Operations, table: str) -> None:
+    """For `vitrin_purge` alone (`install_purges`), which names the brand: the owner sees no other row."""
+    op.execute(
+        f"create policy purge on {table} to current_user"
+        " using (brand_id = nullif(current_setting('app.purge', true), '')::uuid)"
+    )
+
+
+def install_purges(op: Operations) -> None:
+    """What removes the rows of a brand that has left (`kit.brand_data.purge`). Tables made before `brand_table` knew of
+    it may be purged from now on too."""
+    op.execute(
+        """
+        create table brand_purges (
+            brand_id uuid primary key,
+            begun_at timestamptz not null,
+            due_at timestamptz not null,
+            passes integer not null default 0,
+            counts jsonb not null,
+            finished_at timestamptz
+        )
+        """
+    )
+    brand_table(op, "brand_purges", app="none", worker="all", worker_privileges="select, insert, update")
+    unmarked = (
+        "select t.relname from pg_class t join pg_attribute a on a.attrelid = t.oid and a.attname = 'brand_id'"
+        " where t.relnamespace = 'public'::regnamespace and t.relkind in ('r', 'p') and not t.relispartition"
+        " and not exists (select from pg_policy p where p.polrelid = t.oid and p.polname = 'purge')"
+    )
+    for (table,) in op.get_bind().exec_driver_sql(unmarked).fetchall():
+        _may_be_purged(op, table)
+    op.execute(_PURGE_FUNCTION)
+    op.execute("revoke execute on function vitrin_purge from public")
+    worker = role(op, "worker")
+    op.execute(f"grant execute on function vitrin_purge to {worker}")
+    replica = "select to_regclass('public.access_brands') is not null"
+    if op.get_bind().exec_driver_sql(replica).scalar_one():
+        op.execute(f"create policy {worker}_left on access_brands for select to {worker} using (deleted)")
+
+
+_PURGE_FUNCTION: Final = """
+create function vitrin_purge(target text, brand uuid, at_most integer) returns bigint
+language plpgsql security definer set search_path = pg_catalog, public as $$
+declare
+    gone bigint;
+begin
+    perform set_config('app.purge', brand::text, true);
+    if not exists (select from public.brand_purges where brand_id = brand and finished_at is null) then
+        raise exception 'brand % has not left', brand;
+    end if;
+    -- A row of another partition may stand at the same place: it is the brand's too, and goes as well.
+    execute format(
+        'delete from public.%I where brand_id = $1 and ctid = any (array(select ctid from public.%I'
+        ' where brand_id = $1 limit $2))', target, target) using brand, at_most;
+    get diagnostics gone = row_count;
+    perform set_config('app.purge', '', true);
+    return gone;
+end $$
+"""
 
 
 def plain_table(
