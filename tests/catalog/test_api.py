@@ -388,6 +388,7 @@ async def test_scopes_and_modes(service: Service) -> None:
 async def test_openapi_names_every_route(client: httpx.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
     assert sorted(document["paths"]) == [
+        "/v1/export",
         "/v1/imports",
         "/v1/imports/{import_id}",
         "/v1/imports/{import_id}/rows",

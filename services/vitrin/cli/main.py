@@ -20,6 +20,7 @@ from vitrin.cli import (
     republish,
     running,
     sandbox,
+    shops,
     switching,
     watching,
     webhooks,
@@ -50,6 +51,7 @@ republish.register(app)
 watching.register(app)
 switching.register(app)
 app.add_typer(removals.app, name="removals")
+app.add_typer(shops.app, name="shops")
 messages.register(app)
 webhooks.register(app)
 app.add_typer(sandbox.app, name="sandbox")

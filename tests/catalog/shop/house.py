@@ -112,7 +112,7 @@ class CornerApplying:
     ) -> Applied:
         row = await tx.one_or_none(
             text(
-                "select updated_at, title from corner_effects where brand_id = :b and product_id = :p for update"
+                "select updated_at, title from corner.effects where brand_id = :b and product_id = :p for update"
             ),
             {"b": shop.brand, "p": product.product_id},
         )
@@ -120,8 +120,8 @@ class CornerApplying:
             return Applied(unchanged=1) if row.updated_at == product.updated_at else Applied(stale=True)
         await tx.execute(
             text(
-                "insert into corner_effects values (:b, :p, :t, :u, 1) on conflict (brand_id, product_id) do update"
-                " set title = :t, updated_at = :u, times = corner_effects.times + 1"
+                "insert into corner.effects values (:b, :p, :t, :u, 1) on conflict (brand_id, product_id) do update"
+                " set title = :t, updated_at = :u, times = effects.times + 1"
             ),
             {"b": shop.brand, "p": product.product_id, "t": product.title, "u": product.updated_at},
         )
@@ -138,7 +138,7 @@ class CornerApplying:
         received_at: datetime,
     ) -> Applied:
         done = await tx.execute(
-            text("delete from corner_effects where brand_id = :b and product_id = :p"),
+            text("delete from corner.effects where brand_id = :b and product_id = :p"),
             {"b": shop.brand, "p": product_id},
         )
         return Applied(deleted=done.rowcount)
@@ -158,7 +158,7 @@ class CornerApplying:
 async def known(tx: ReadSession, shop: Shop, *, after: str, limit: int) -> list[str]:
     rows = await tx.all(
         text(
-            "select product_id from corner_effects where brand_id = :b and product_id > :a"
+            "select product_id from corner.effects where brand_id = :b and product_id > :a"
             " order by product_id limit :l"
         ),
         {"b": shop.brand, "a": after, "l": limit},
@@ -169,11 +169,15 @@ async def known(tx: ReadSession, shop: Shop, *, after: str, limit: int) -> list[
 def prepared(postgres: EmbeddedPostgres) -> DatabaseSettings:
     settings = migrated(postgres)
     admin_execute(
+        settings, "create schema if not exists corner"
+    )  # the service's own tables are declared, all of them
+    admin_execute(
         settings,
-        'create table if not exists corner_effects (brand_id uuid, product_id text collate "C", title text,'
+        'create table if not exists corner.effects (brand_id uuid, product_id text collate "C", title text,'
         " updated_at timestamptz, times integer, primary key (brand_id, product_id))",
     )
-    admin_execute(settings, "grant all on corner_effects to public")
+    admin_execute(settings, "grant usage on schema corner to public")
+    admin_execute(settings, "grant all on corner.effects to public")
     return settings
 
 
@@ -356,7 +360,7 @@ class House:
 
     async def effects(self) -> dict[str, tuple[str, int]]:
         found = await asyncio.to_thread(
-            self.rows, "select product_id, title, times from corner_effects where brand_id = %s", self.brand
+            self.rows, "select product_id, title, times from corner.effects where brand_id = %s", self.brand
         )
         return {name: (title, times) for name, title, times in found}
 
