@@ -21,11 +21,13 @@ from vitrin.accounts.errors_oauth import AssetsNotChosen, RenewalUnderWay
 from vitrin.accounts.models_oauth import oauth_apps, oauth_attempts, oauth_tokens
 from vitrin.accounts.service_refresh import Renewal, RenewalLoop
 from vitrin.accounts.settings import AccountsSettings
+from vitrin.kit.clock import system_clock
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
 from vitrin.kit.ids import BrandId, ConnectionId
 from vitrin.kit.metrics import exposition
 from vitrin.platforms.oauth import Tokens
 from vitrin.protos.accounts.v1 import events_pb2
+from vitrin.protos.kit.v1.attention_pb2 import Attention, AttentionState
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,7 @@ async def house(
 
 @pytest.fixture(scope="module")
 async def loop(house: House, clock: MovingClock) -> AsyncIterator[RenewalLoop]:
-    worker = WorkerDatabase(settings=house.settings.database, service="accounts", clock=clock)
+    worker = WorkerDatabase(settings=house.settings.database, service="accounts", clock=system_clock)
     yield house.parts.loop(worker, house.settings, clock)
     await worker.close()
 
@@ -135,6 +137,32 @@ async def test_an_end_is_reported_even_if_nobody_asks(
     await everything_due(loop)
     assert states(meta) == ["active", "token_expired"]
     assert (await meta.read(made.json()["id"]))["state"] == "token_expired"
+
+
+async def test_a_token_that_nobody_renews_is_said_once_a_day_until_its_end(
+    meta: Person, loop: RenewalLoop, clock: MovingClock
+) -> None:
+    made = await meta.shop.connect(expires_at=(clock() + timedelta(days=4)).isoformat())
+    path = f"/v1/connections/{made.json()['id']}"
+
+    def said() -> list[tuple[str, str, int]]:
+        found = events_of(meta.house.settings, meta.shop.id)
+        return [(one.kind, one.look_at, one.state) for one in found if isinstance(one, Attention)]
+
+    await everything_due(loop)
+    assert said() == []
+    opened = ("connection.token_ending", path, AttentionState.ATTENTION_STATE_OPEN)
+    clock.ahead = timedelta(days=1, hours=1)
+    for _ in range(2):
+        await everything_due(loop)
+        assert said() == [opened]
+    clock.ahead = timedelta(days=2, hours=2)
+    await everything_due(loop)
+    assert said() == [opened, opened]
+    clock.ahead = timedelta(days=5)
+    await everything_due(loop)
+    assert [state for *_, state in said()] == [1, 1, AttentionState.ATTENTION_STATE_RESOLVED]
+    assert (await meta.read(made.json()["id"]))["state"] == "token_expired", "connection.failed says that"
 
 
 async def test_a_token_that_the_platform_refuses_is_renewed(

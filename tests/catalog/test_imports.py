@@ -193,8 +193,24 @@ async def test_a_file_that_is_not_what_it_claims_is_refused_as_a_whole(
     assert done["problem"]["code"] == code
     assert done["problem"]["message"]
     assert done["problem"]["fix"]
-    for table in ("items", "import_rows", "import_chunks", "outbox"):
+    for table in ("items", "import_rows", "import_chunks"):
         assert count(service, table, brand) == 0
+    (said,) = published(service.database_settings, brand)
+    assert (said.type, said.message.cause, said.message.state) == ("catalog.attention_changed", "upload", 1)
+    assert said.message.detail.startswith(f"{code}: ")
+    assert said.message.look_at == f"/v1/imports/{done['id']}"
+
+
+async def test_a_failed_import_is_said_once_and_is_over_with_the_next_good_one(
+    service: Service, client: httpx.AsyncClient, brand: BrandId
+) -> None:
+    for content in (HEADER, HEADER, feed(1), feed(1)):
+        await imported(service, client, content)
+    said = [one.message for one in published(service.database_settings, brand) if "attention" in one.type]
+    assert [(one.kind, one.cause, one.state) for one in said] == [
+        ("import.failed", "upload", 1),
+        ("import.failed", "upload", 2),
+    ]
 
 
 CUT: bytes = (feed(2) + "last,Cut off,1.00 EUR,12").encode()

@@ -15,8 +15,9 @@ from tests.notify.conftest import (  # noqa: F401 - fixtures
     notify_settings,
     outbound,
     parts,
+    post_office,
     shop,
-    waker,
+    wakers,
 )
 from tests.notify.receiver import Answer, Receiver, receiving
 from vitrin.kit import webhook_signing
@@ -35,6 +36,7 @@ async def start(shop: Shop, directory: Path, *arguments: str) -> asyncio.subproc
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "vitrin.cli", *arguments),
         env=environment,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -45,6 +45,13 @@ def ids(brand_a: Brand) -> dict[str, str]:
     endpoint = {"url": "https://holm.example/hooks", "enabled": False}
     brand_a.ok("notify", "POST", "/v1/webhook_endpoints", json=endpoint)
     until(lambda: len(brand_a.ok("notify", "GET", "/v1/webhook_events")["data"]), lambda count: count > 0)
+    until(
+        lambda: [one["kind"] for one in brand_a.ok("notify", "GET", "/v1/notifications")["data"]],
+        lambda kinds: set(kinds) == {"removal.held"},
+    )
+    channel = {"type": "slack", "slack_url": "https://hooks.slack.com/services/T0/B0/x"}
+    made = brand_a.ok("notify", "POST", "/v1/notification_channels", json=channel)
+    brand_a.ok("notify", "PATCH", f"/v1/notification_channels/{made['id']}", json={"enabled": False})
     return ids_of(brand_a, item_id="a-mug", import_id=imported["id"])
 
 
@@ -110,6 +117,8 @@ def test_lists_and_batches_reach_only_the_own_brand(
         ("shop_sync", "/v1/removals"),
         ("notify", "/v1/webhook_endpoints"),
         ("notify", "/v1/webhook_events"),
+        ("notify", "/v1/notifications"),
+        ("notify", "/v1/notification_channels"),
         ("accounts", "/v1/connections"),
     ):
         assert stranger.ok(service, "GET", path) == {"data": [], "next_cursor": None}

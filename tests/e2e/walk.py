@@ -120,4 +120,6 @@ def ids_of(brand: Brand, *, item_id: str, import_id: str) -> dict[str, str]:
         "request_id": brand.ok("shop_sync", "GET", "/v1/removals")["data"][0]["id"],
         "endpoint_id": brand.ok("notify", "GET", "/v1/webhook_endpoints")["data"][0]["id"],
         "event_id": brand.ok("notify", "GET", "/v1/webhook_events")["data"][0]["id"],
+        "notification_id": brand.ok("notify", "GET", "/v1/notifications")["data"][0]["id"],
+        "notification_channel_id": brand.ok("notify", "GET", "/v1/notification_channels")["data"][0]["id"],
     }

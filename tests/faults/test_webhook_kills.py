@@ -25,9 +25,10 @@ from tests.notify.conftest import (  # noqa: F401 - fixtures
     notify_settings,
     outbound,
     parts,
+    post_office,
     shop,
     until,
-    waker,
+    wakers,
 )
 from tests.notify.receiver import Answer, Got, receiving
 from tests.support.apache import ROOT

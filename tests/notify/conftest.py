@@ -2,9 +2,9 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from tests.kit.serving import serving
+from tests.notify.post_office import PostOffice, opened
 from vitrin.events import topics
 from vitrin.events.envelope import Message
 from vitrin.events.registry import EVENT_TYPES
@@ -29,10 +30,17 @@ from vitrin.kit.outbound import Outbound
 from vitrin.kit.outbound.settings import OutboundSettings
 from vitrin.kit.settings import DatabaseSettings, GrpcSettings, HttpSettings, KafkaSettings, ProcessSettings
 from vitrin.notify.consumers import news_handler
+from vitrin.notify.consumers_attention import attention_handler
 from vitrin.notify.domain.schedule import Schedule
-from vitrin.notify.main import Worker, build_app, build_worker
+from vitrin.notify.main import Wakers, Worker, build_app, build_worker
 from vitrin.notify.service.waking import Waker
-from vitrin.notify.settings import SERVICE, NotifySettings, WebhookSettings
+from vitrin.notify.settings import (
+    SERVICE,
+    NotificationSettings,
+    NotifySettings,
+    SmtpSettings,
+    WebhookSettings,
+)
 from vitrin.protos.accounts.v1.access_pb2_grpc import AccessServiceStub
 from vitrin.protos.accounts.v1.events_pb2 import (
     ApiKeyChanged,
@@ -46,7 +54,8 @@ from vitrin.protos.shop_sync.v1.events_pb2 import ItemStatusChanged, Reason, Rem
 
 SERVICE_TOKEN = "a-service-token-of-the-tests"
 SETTLE_S = 30.0
-SCOPES = ("webhooks:read", "webhooks:write")
+SCOPES = ("webhooks:read", "webhooks:write", "notifications:read", "notifications:write")
+ADDRESS = "ops@shop.example"
 QUICK = Schedule(
     pauses_s=(0.05, 0.05, 0.1, 0.1),
     try_for=timedelta(seconds=60),
@@ -70,7 +79,13 @@ class FreshReplica:
 
 
 @pytest.fixture(scope="session")
-def notify_settings(embedded_postgres: EmbeddedPostgres) -> NotifySettings:
+def post_office() -> Iterator[PostOffice]:
+    with opened() as office:
+        yield office
+
+
+@pytest.fixture(scope="session")
+def notify_settings(embedded_postgres: EmbeddedPostgres, post_office: PostOffice) -> NotifySettings:
     settings = NotifySettings(
         process=ProcessSettings(instance="notify-test"),
         database=DatabaseSettings(url=SecretStr(embedded_postgres.url)),
@@ -81,6 +96,14 @@ def notify_settings(embedded_postgres: EmbeddedPostgres) -> NotifySettings:
             secret_keys=SecretStr("n1:" + base64.b64encode(b"n" * 32).decode()), timeout_s=2
         ),
         outbound=OutboundSettings(allow="127.0.0.1"),
+        smtp=SmtpSettings(
+            host="127.0.0.1",
+            port=post_office.port,
+            tls="none",
+            sender="Vitrin <vitrin@house.example>",
+            timeout_s=5,
+        ),
+        notifications=NotificationSettings(slack_hosts="127.0.0.1"),
     )
     assert migrate(settings.database, SERVICE).startswith("notify_")
     return settings
@@ -105,7 +128,7 @@ class Shop:
     database: WorkerDatabase
     http: httpx.AsyncClient
     outbound: Outbound
-    waker: Waker
+    wakers: Wakers
     clock: MovingClock
     schedule: Schedule = QUICK
     brand: BrandId = field(default_factory=lambda: BrandId(new_uuid()))
@@ -123,7 +146,7 @@ class Shop:
             settings=settings,
             database=self.database,
             outbound=self.outbound,
-            waker=self.waker,
+            wakers=self.wakers,
             clock=self.clock,
             schedule=self.schedule,
         )
@@ -138,9 +161,27 @@ class Shop:
             stop.set()
             await task
 
-    def message(self, topic: str, key: str, payload: Any, *, event_id: Any = None) -> Message:
+    @asynccontextmanager
+    async def posting(self, **notifications: Any) -> AsyncIterator[None]:
+        """A poster at work."""
+        chosen = self.settings.notifications.model_copy(update=notifications)
+        stop = asyncio.Event()
+        poster = self.with_settings(notifications=chosen).worker().poster
+        task = asyncio.create_task(poster.run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            await task
+
+    def with_settings(self, **groups: Any) -> "Shop":
+        return replace(self, settings=self.settings.model_copy(update=groups))
+
+    def message(
+        self, topic: str, key: str, payload: Any, *, event_id: Any = None, type_: str = ""
+    ) -> Message:
         now = system_clock()
-        name = next(name for name, kind in EVENT_TYPES.items() if isinstance(payload, kind.message))
+        name = type_ or next(name for name, kind in EVENT_TYPES.items() if isinstance(payload, kind.message))
         return Message(
             topic=topic,
             partition=0,
@@ -204,6 +245,11 @@ class Shop:
         """One micro-batch, in one transaction as the consumer opens it."""
         async with self.database.write([self.brand]) as tx:
             await news_handler(self.worker().intake)(tx, messages)
+
+    async def heed(self, *messages: Message) -> None:
+        """The same for what needs a person."""
+        async with self.database.write([self.brand]) as tx:
+            await attention_handler(self.worker().attending)(tx, messages)
 
     async def call(self, method: str, path: str, body: object = None, **more: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {more.pop('key', self.key)}", **more.pop("headers", {})}
@@ -286,8 +332,8 @@ async def until(look: Callable[[], Awaitable[Any]], expected: Any, *, within_s: 
 
 
 @pytest.fixture(scope="session")
-def waker() -> Waker:
-    return Waker()
+def wakers() -> Wakers:
+    return Wakers(Waker(), Waker())
 
 
 @pytest.fixture(scope="session")
@@ -304,7 +350,8 @@ def clock_stands_right(clock: MovingClock) -> None:
 async def http(
     notify_settings: NotifySettings,
     databases: tuple[AppDatabase, WorkerDatabase],
-    waker: Waker,
+    outbound: Outbound,
+    wakers: Wakers,
     clock: MovingClock,
 ) -> AsyncIterator[httpx.AsyncClient]:
     channel = grpc_channel("127.0.0.1:1", SERVICE_TOKEN)  # nobody there: the replica is fresh, so nobody asks
@@ -314,7 +361,8 @@ async def http(
         app=databases[0],
         worker=databases[1],
         access=directory,
-        waker=waker,
+        outbound=outbound,
+        wakers=wakers,
         clock=clock,
         readiness={},
     )
@@ -348,11 +396,14 @@ async def parts(
 
 @pytest.fixture
 async def make_shop(
-    parts: Parts, http: httpx.AsyncClient, waker: Waker, clock: MovingClock
+    parts: Parts, http: httpx.AsyncClient, wakers: Wakers, clock: MovingClock
 ) -> Callable[[], Awaitable[Shop]]:
     async with parts.database.write() as tx:
         await tx.execute(
             text("update webhook_queues set due_at = null, claim_id = null, claimed_until = null")
+        )
+        await tx.execute(
+            text("update notification_queues set due_at = null, claim_id = null, claimed_until = null")
         )
 
     async def make() -> Shop:
@@ -362,7 +413,7 @@ async def make_shop(
             database=parts.database,
             http=http,
             outbound=parts.outbound,
-            waker=waker,
+            wakers=wakers,
             clock=clock,
         )
         shop.key = await shop.new_key()

@@ -18,6 +18,7 @@ from vitrin.platforms.base import (
     ChannelMisconfigured,
     Endpoint,
     FailureKind,
+    ListedItem,
     Operation,
     OperationKind,
     Outcome,
@@ -446,3 +447,27 @@ async def test_metas_throttle_says_when_to_come_back() -> None:
             assert channel.ready_in_s() > 50
     assert (raised.value.kind, raised.value.platform_code) == (FailureKind.THROTTLED, "80014")
     assert raised.value.retry_after_s == 60.0
+
+
+async def test_a_catalog_lists_what_it_holds_whoever_put_it_there(place: Place) -> None:
+    """Two pages of Meta's; Pinterest says that it cannot."""
+    if not place.channel.capabilities.lists_items:
+        with pytest.raises(PlatformFailure) as failed:
+            await place.channel.list_items(None)
+        assert (failed.value.kind, failed.value.code) == (FailureKind.INVALID_REQUEST, "cannot_list")
+        return
+    held = {f"held-{number:03}": {"gtin": "96385074", "title": f"Held {number}"} for number in range(600)}
+    items = [{"item_id": name, "fields": fields} for name, fields in held.items()]
+    path = f"/_sandbox/state/{place.platform}/{place.external_ids['catalog_id']}"
+    (await place.sandbox.post(path, json={"items": items})).raise_for_status()
+    first = await place.channel.list_items(None)
+    assert len(first.items) == 500
+    assert first.next_cursor is not None
+    last = await place.channel.list_items(first.next_cursor)
+    assert last.next_cursor is None
+    listed = {one.platform_item_id: one for one in (*first.items, *last.items)}
+    assert listed.keys() == held.keys()
+    assert listed["held-007"] == ListedItem("held-007", "Held 7", "96385074", "https://before.example/")
+    with pytest.raises(PlatformFailure) as failed:
+        await place.channel.list_items("no cursor")
+    assert failed.value.kind is FailureKind.INVALID_REQUEST

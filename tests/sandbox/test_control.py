@@ -179,3 +179,16 @@ def _sample(sandbox: httpx.Client, name: str) -> float:
         if line.startswith(f"{name} "):
             return float(line.rpartition(" ")[2])
     return 0.0
+
+
+def test_a_seeded_catalog_held_its_items_before(sandbox: httpx.Client, meta: PlatformAccount) -> None:
+    calls = len(sandbox.get("/_sandbox/log").json()["entries"])
+    path = f"/_sandbox/state/meta/{meta.catalog_id}"
+    items = [{"item_id": "old-1", "fields": {"gtin": "96385074"}}, {"item_id": "old-2"}]
+    assert sandbox.post(path, json={"items": items}).json() == {"total": 2}
+    shown = {one["item_id"]: one["fields"] for one in sandbox.get(path).json()["items"]}
+    assert (shown["old-1"]["gtin"], shown["old-2"]["title"]) == ("96385074", "Held before")
+    assert len(sandbox.get("/_sandbox/log").json()["entries"]) == calls
+    refused = sandbox.post(path, json={"items": []})
+    assert (refused.status_code, refused.json()["error"]["field"]) == (400, "items")
+    assert sandbox.post("/_sandbox/state/meta/1", json={"items": items}).status_code == 404

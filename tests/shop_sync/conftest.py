@@ -58,7 +58,8 @@ SETTLE_S = 12.0
 CATALOG_TOPICS = (topics.ITEM, topics.OFFER)
 TABLES = (
     "replica_items, replica_offers, replica_connections, channels, channel_ids, channel_items, channel_work,"
-    " attempts, hunts, timeline, lag_samples, outbox"
+    " attempts, hunts, timeline, lag_samples, outbox, stocks, platform_items, adoption_keys, removal_requests,"
+    " removal_items, removal_work, attentions"
 )
 
 
@@ -342,6 +343,18 @@ class Connected:
     async def channel(self) -> Any:
         channel, _ = await self.shop.reading.channel(self.shop.brand, self.channel_id, sandbox_only=True)
         return channel
+
+    async def stock(self) -> str:
+        """What the channel knows of the items that its catalog held before."""
+        return str((await self.channel()).stock)
+
+    async def named(self) -> set[str]:
+        """Items that go by an id on the platform."""
+        rows = await self.shop.rows(
+            "select item_id from channel_ids where brand_id = :brand and channel_id = :channel",
+            channel=self.channel_id,
+        )
+        return {row.item_id for row in rows}
 
 
 async def until(look: Callable[[], Awaitable[Any]], expected: Any) -> None:

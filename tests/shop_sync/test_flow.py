@@ -283,7 +283,7 @@ async def test_a_deleted_item_gives_up_its_id(shop: Shop) -> None:
 async def test_an_id_is_free_when_an_item_goes_that_never_was_there(shop: Shop) -> None:
     await shop.hear(shop.content("1", sku="A-1"), shop.offer("1"))
     meta = await shop.connect(id_template="{sku}")
-    await shop.fault(kind="refuse", platform="meta", error="throttle", count=None)
+    await shop.fault(kind="refuse", platform="meta", method="POST", error="throttle", count=None)
     async with shop.dispatching():
         await until(meta.states, {"1": "pending"})
     await shop.hear(shop.content("2", sku="A-1"), shop.offer("2"))
@@ -294,8 +294,10 @@ async def test_an_id_is_free_when_an_item_goes_that_never_was_there(shop: Shop) 
 
 async def test_going_back_to_what_was_accepted_is_looked_at_again(shop: Shop) -> None:
     """Accepted but not yet seen, then a change that is refused, then back: nothing is sent, but somebody looks."""
-    await seed(shop, "1")
     meta = await shop.connect()
+    async with shop.dispatching():
+        await until(meta.stock, "none")
+    await seed(shop, "1")
     await shop.fault(kind="refuse", platform="meta", method="GET", path="/products", status=500, count=None)
     async with shop.dispatching():
         await meta.until({"1": "accepted"})

@@ -9,6 +9,8 @@ from sqlalchemy import text
 from tests.shop_sync.conftest import Connected, Shop, until
 from vitrin.kit.clock import system_clock
 from vitrin.kit.ids import BrandId, ChannelId
+from vitrin.protos.kit.v1.attention_pb2 import Attention, AttentionState
+from vitrin.protos.kit.v1.outbox_pb2 import OutboxBatch
 from vitrin.shop_sync.domain.stuck import Cause, Finding, Kind, Standing, findings, stuck
 from vitrin.shop_sync.service.desired import Desires
 from vitrin.shop_sync.service.outcomes import Outcomes
@@ -122,6 +124,39 @@ async def test_a_due_time_that_got_lost(shop: Shop) -> None:
     async with shop.dispatching():
         await meta.until({"1": "live"})
     assert await mine(shop, meta) == []
+
+
+async def test_a_channel_that_nobody_works_on_is_said_to_its_brand_once(shop: Shop) -> None:
+    meta = await live(shop, "1")
+    await shop.hear(shop.offer("1", 1999))
+    stand_still = (
+        "update channel_items set pending_at = now() - interval '20 min' where channel_id = :channel",
+        "update channel_work set due_at = now() - interval '20 min', send_after = null where channel_id = :channel",
+        "update attempts set created_at = now() - interval '30 min' where channel_id = :channel",
+    )
+    for statement in stand_still:
+        await break_it(shop, statement, meta)
+
+    async def said() -> list[Attention]:
+        rows = await shop.rows(
+            "select payload from outbox where brand_id = :brand and topic = 'shop_sync.attention.v1' order by id"
+        )
+        batches = [OutboxBatch.FromString(bytes(row.payload)) for row in rows]
+        return [Attention.FromString(event.payload) for batch in batches for event in batch.events]
+
+    assert await said() == []
+    for _ in range(2):
+        assert (Kind.ITEM, Cause.UNCLAIMED, 1) in await mine(shop, meta)
+        (opened,) = await said()
+    assert (opened.kind, opened.cause) == ("channel.stuck", str(meta.channel_id))
+    assert opened.title == "Changes for Meta have not moved for more than 15 minutes"
+    async with shop.dispatching():
+        await meta.until({"1": "live"})
+    await watchdog(shop).sweep()
+    assert [one.state for one in await said()] == [
+        AttentionState.ATTENTION_STATE_OPEN,
+        AttentionState.ATTENTION_STATE_RESOLVED,
+    ]
 
 
 async def test_a_claim_that_nobody_took_again(shop: Shop) -> None:

@@ -20,10 +20,15 @@ ROLE_SCOPES: Final[Mapping[str, frozenset[str]]] = {
     "owner": SCOPES,
     "editor": SCOPES - {"accounts:write", "sync:approve"},
     "approver": frozenset(
-        {"accounts:read", "catalog:read", "sync:read", "sync:write", "sync:approve", "webhooks:read"}
+        {
+            *("accounts:read", "catalog:read", "sync:read", "sync:write", "sync:approve", "webhooks:read"),
+            *("notifications:read", "notifications:write"),
+        }
     ),
     "billing": frozenset({"accounts:read"}),
-    "viewer": frozenset({"accounts:read", "catalog:read", "sync:read", "webhooks:read"}),
+    "viewer": frozenset(
+        {"accounts:read", "catalog:read", "sync:read", "webhooks:read", "notifications:read"}
+    ),
 }
 OWNER_SCOPE: Final = "accounts:write"
 """With the role owner: may create and revoke keys."""

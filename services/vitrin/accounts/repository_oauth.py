@@ -165,18 +165,23 @@ async def abandoned(session: ReadSession, before: datetime, limit: int) -> Seque
 
 
 async def ending(session: ReadSession, before: datetime) -> Sequence[Any]:
-    """Of every brand, for the worker role: how many active connections end before then, per platform and renewal;
+    """Of every brand, for the worker role: active connections that end before then, with their platform and renewal;
     `failing` where FAILING_AFTER renewals in a row went wrong."""
     failing = oauth_tokens.c.failures >= FAILING_AFTER
     renewal = case((failing, "failing"), else_=func.coalesce(oauth_tokens.c.renewal, "by_hand")).label(
         "renewal"
     )
     joined = connections.outerjoin(oauth_tokens, oauth_tokens.c.connection_id == connections.c.connection_id)
+    columns = (
+        connections.c.brand_id,
+        connections.c.connection_id,
+        connections.c.platform,
+        connections.c.expires_at,
+    )
     statement = (
-        select(connections.c.platform, renewal, func.count().label("count"))
+        select(*columns, renewal)
         .select_from(joined)
         .where(connections.c.expires_at < before, connections.c.state == "active")
-        .group_by(connections.c.platform, renewal)
     )
     return await session.all(statement)
 

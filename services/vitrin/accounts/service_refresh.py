@@ -6,6 +6,7 @@ refresh token stays good for another try; that is unverified for the real platfo
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any, Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from vitrin.accounts import audit, domain, domain_oauth, events, repository, repository_oauth
+from vitrin.accounts import attention, audit, domain, domain_oauth, events, repository, repository_oauth
 from vitrin.accounts.domain_oauth import CHOOSE_ASSETS, CHOOSE_WITHIN, CLAIM, ENDING_WITHIN
 from vitrin.accounts.errors import ConnectionNotFound
 from vitrin.accounts.metrics_oauth import ENDING, REFRESHES
@@ -30,6 +31,7 @@ from vitrin.accounts.service_grants import (
     told,
 )
 from vitrin.accounts.service_leases import ALL_MODES, Leases
+from vitrin.kit.attention import Attentions
 from vitrin.kit.clock import Clock
 from vitrin.kit.crypto import CannotOpen, Sealed, TokenCipher
 from vitrin.kit.db.database import AppDatabase, WorkerDatabase
@@ -280,6 +282,7 @@ class RenewalLoop:
         self._drop = drop
         self._clock = clock
         self._every_s = every_s
+        self._attentions = Attentions(attention.TYPE, clock)
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -310,6 +313,9 @@ class RenewalLoop:
         for row in abandoned:
             await self._drop(*_ids(row))
         _show(ending)
+        nobody_renews = [row for row in ending if row.renewal != attention.AUTOMATIC and row.expires_at > now]
+        concerns = [(row.brand_id, attention.token_ending(row)) for row in nobody_renews]
+        await self._attentions.settle(self._worker, attention.TOKEN_ENDING, concerns)
         return max(len(due), len(ended), len(abandoned)) == AT_ONCE
 
     async def _renew_all(self, due: Sequence[Any]) -> None:
@@ -332,7 +338,7 @@ def _ids(row: Any) -> tuple[BrandId, ConnectionId]:
 
 
 def _show(ending: Sequence[Any]) -> None:
-    counts = {(row.platform, row.renewal): row.count for row in ending}
+    counts = Counter((row.platform, row.renewal) for row in ending)
     for platform in OAUTH:
         for renewal in RENEWALS:
-            ENDING.labels(platform, renewal).set(counts.get((platform, renewal), 0))
+            ENDING.labels(platform, renewal).set(counts[platform, renewal])

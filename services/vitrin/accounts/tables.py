@@ -1,6 +1,6 @@
 """Every table of accounts: how long its rows live, and what of them the brand's export has."""
 
-from vitrin.kit.brand_data.declared import ANSWERS, OUTBOX, State, Swept, Table
+from vitrin.kit.brand_data.declared import ANSWERS, OUTBOX, WORK, State, Swept, Table
 
 TIDYING = "vitrin.accounts.tidying:Tidying"
 BRAND = State("as long as the brand")
@@ -47,6 +47,7 @@ TABLES = (
     ),
     Table("organisations", State("as long as its brands"), brand=False),
     Table("first_brand", State("one row"), brand=False),
+    Table("attentions", State("until it is over"), left_out=WORK),
     ANSWERS,
     *OUTBOX,
 )

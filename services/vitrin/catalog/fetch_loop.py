@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from vitrin.catalog import repository_fetches, repository_imports
+from vitrin.catalog import attention, repository_fetches, repository_imports
 from vitrin.catalog.errors import FetchRefused
 from vitrin.catalog.import_loop import IMPORTS
 from vitrin.catalog.repository_fetches import FetchLease
@@ -129,6 +129,8 @@ class FetchLoop(WorkLoop):
                 problem=_problem(error),
                 now=self._clock(),
             )
+            row = await repository_imports.get(tx, brand=lease.brand, import_id=lease.import_id)
+            await attention.import_ended(tx, row, problem=_problem(error), clock=self._clock)
         IMPORTS.labels("aborted").inc()
 
 

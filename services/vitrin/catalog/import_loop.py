@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from vitrin.catalog import attention
 from vitrin.catalog import repository_imports as repository
 from vitrin.catalog.repository_imports import Lease
 from vitrin.catalog.service_import_run import ImportRun, LeaseLost, Stopped
@@ -127,19 +128,22 @@ class ImportLoop(WorkLoop):
                 await repository.advance(tx, lease, {"lease_until": self._clock(), "attempts": 0})
 
     async def _fail(self, lease: Lease) -> None:
+        problem = {
+            "code": "import_failed",
+            "message": f"it broke {self._settings.import_attempts_max} times at the same place",
+            "fix": "What was applied stays. Tell us the import's id, or send the file again.",
+        }
         async with self._database.write([lease.brand]) as tx:
             await repository.finish(
                 tx,
                 brand=lease.brand,
                 import_id=lease.import_id,
                 state="failed",
-                problem={
-                    "code": "import_failed",
-                    "message": f"it broke {self._settings.import_attempts_max} times at the same place",
-                    "fix": "What was applied stays. Tell us the import's id, or send the file again.",
-                },
+                problem=problem,
                 now=self._clock(),
             )
+            row = await repository.get(tx, brand=lease.brand, import_id=lease.import_id)
+            await attention.import_ended(tx, row, problem=problem, clock=self._clock)
         IMPORTS.labels("failed").inc()
         _log.error("import_failed", import_id=str(lease.import_id))
 

@@ -13,6 +13,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import Final
 
+from vitrin.catalog import attention
 from vitrin.catalog import repository_imports as repository
 from vitrin.catalog.changes import Change, Outcome, Verb
 from vitrin.catalog.domain import FieldProblem, check_item_id
@@ -97,7 +98,8 @@ class ImportRun:
 
     async def _end(self, state: str, problem: dict[str, object] | None) -> None:
         async with self._database.write([self._lease.brand]) as tx:
-            if await repository.hold(tx, self._lease) is None:
+            row = await repository.hold(tx, self._lease)
+            if row is None:
                 raise LeaseLost
             await repository.finish(
                 tx,
@@ -107,6 +109,7 @@ class ImportRun:
                 problem=problem,
                 now=self._clock(),
             )
+            await attention.import_ended(tx, row, problem=problem, clock=self._clock)
 
     def _chunks(self) -> Iterator[bytes]:
         """Runs in the parser's thread; each chunk is fetched by the loop when the parser wants it."""

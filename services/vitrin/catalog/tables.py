@@ -37,6 +37,7 @@ TABLES = (
     ),
     Table("shop_loads", Swept("90 days", TENDING)),
     Table("shop_load_products", State("until the load ends"), left_out=WORK),
+    Table("attentions", State("until it is over"), left_out=WORK),
     ANSWERS,
     *ACCESS,
     *CONSUMER,

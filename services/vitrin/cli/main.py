@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import typer
 
 from vitrin.cli import (
+    adoption,
     audit,
     brands,
     connecting,
@@ -15,6 +16,7 @@ from vitrin.cli import (
     keys,
     leaving,
     messages,
+    notifications,
     people,
     removals,
     republish,
@@ -50,10 +52,12 @@ imports.register(app)
 republish.register(app)
 watching.register(app)
 switching.register(app)
+app.add_typer(adoption.app, name="adoption")
 app.add_typer(removals.app, name="removals")
 app.add_typer(shops.app, name="shops")
 messages.register(app)
 webhooks.register(app)
+notifications.register(app)
 app.add_typer(sandbox.app, name="sandbox")
 
 

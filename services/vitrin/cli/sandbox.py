@@ -1,18 +1,23 @@
-"""`vitrin sandbox`: serve, accounts, reset, log, fault. A development tool; it stands in for the platforms."""
+"""`vitrin sandbox`: serve, accounts, reset, seed, log, fault, shop. A development tool; stands in for the platforms."""
 
+import json
 from collections import deque
+from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
-from vitrin.cli import sandbox_faults
+from vitrin.cli import sandbox_faults, sandbox_shops
 from vitrin.cli.options import AsJson
 from vitrin.cli.output import Output
 
 app = typer.Typer(help="The local stand-in for the platforms.", no_args_is_help=True)
 app.add_typer(sandbox_faults.app, name="fault")
+app.add_typer(sandbox_shops.app, name="shop")
 
 LOG_PAGE = 1000
+SEED_PAGE = 500
 
 
 @app.command()
@@ -52,6 +57,37 @@ def reset(as_json: AsJson = False) -> None:
         output.json({"reset": True})
     else:
         output.note("the sandbox is empty")
+
+
+@app.command()
+def seed(
+    catalog_id: Annotated[str, typer.Argument(help="A Meta catalog of the sandbox, as `accounts` names it.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            help='JSON: a list of {"item_id": ..., "fields": {"gtin": ..., "link": ..., "title": ...}}.',
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Put items into a catalog as if another system had, before it is connected: what adoption is for."""
+    output = Output(as_json=as_json)
+    try:
+        items = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise typer.BadParameter(f"{file} is no JSON: {error}") from None
+    if not isinstance(items, list):
+        raise typer.BadParameter(f"{file} is no list of items")
+    made = {"total": 0}
+    for start in range(0, len(items), SEED_PAGE):
+        body = {"items": items[start : start + SEED_PAGE]}
+        made = _call("POST", f"/_sandbox/state/meta/{quote(catalog_id, safe='')}", json=body)
+    if as_json:
+        output.json(made)
+    else:
+        output.note(f"the catalog holds {made['total']} items")
 
 
 @app.command()

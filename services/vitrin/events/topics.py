@@ -10,5 +10,9 @@ ITEM: Final = "catalog.item.v1"
 OFFER: Final = "catalog.offer.v1"
 ITEM_STATUS: Final = "shop_sync.item_status.v1"
 ALERT: Final = "shop_sync.alert.v1"
+ACCOUNTS_ATTENTION: Final = "accounts.attention.v1"
+CATALOG_ATTENTION: Final = "catalog.attention.v1"
+SYNC_ATTENTION: Final = "shop_sync.attention.v1"
 
-ALL: Final = (BRAND, API_KEY, CONNECTION, OUTGOING, ITEM, OFFER, ITEM_STATUS, ALERT)
+ATTENTION: Final = (ACCOUNTS_ATTENTION, CATALOG_ATTENTION, SYNC_ATTENTION)
+ALL: Final = (BRAND, API_KEY, CONNECTION, OUTGOING, ITEM, OFFER, ITEM_STATUS, ALERT, *ATTENTION)

@@ -116,7 +116,7 @@ async def list_attempts(
     cursor: Cursor = None,
 ) -> schemas.AttemptPage:
     rows = await use.attempts(
-        principal, endpoint_id, outcome=_text(outcome), position=_position(cursor), limit=limit + 1
+        principal, endpoint_id, outcome=text_of(outcome), position=position_of(cursor), limit=limit + 1
     )
     last = rows[limit - 1] if len(rows) > limit else None
     more = encode_cursor({"at": last.at.isoformat(), "id": str(last.attempt_id)}) if last else None
@@ -145,11 +145,11 @@ async def list_events(
     back, and skip the ids that you have: events of one moment may become visible in another order."""
     found = await use.page(
         principal,
-        type_=_text(type_),
-        object_id=_text(object_id),
-        since=_aware(since),
+        type_=text_of(type_),
+        object_id=text_of(object_id),
+        since=aware(since),
         oldest_first=order == "oldest",
-        position=_position(cursor),
+        position=position_of(cursor),
         limit=limit + 1,
     )
     last = found[limit - 1].row if len(found) > limit else None
@@ -208,7 +208,7 @@ def describe_webhooks(app: FastAPI) -> None:
         app.webhooks.post(kind.type, summary=kind.says, tags=["webhooks"])(told(kind.type))
 
 
-def _position(cursor: str | None) -> tuple[datetime, UUID] | None:
+def position_of(cursor: str | None) -> tuple[datetime, UUID] | None:
     position = decode_cursor(cursor, ["at", "id"])
     if position is None:
         return None
@@ -221,13 +221,13 @@ def _position(cursor: str | None) -> tuple[datetime, UUID] | None:
     return at, row
 
 
-def _text(value: str | None) -> str | None:
+def text_of(value: str | None) -> str | None:
     if value is not None and "\x00" in value:
         raise Malformed("A text with U+0000 matches nothing.", fix="Leave the character out.")
     return value
 
 
-def _aware(moment: datetime | None) -> datetime | None:
+def aware(moment: datetime | None) -> datetime | None:
     if moment is None:
         return None
     if moment.tzinfo is None:

@@ -11,6 +11,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from vitrin import notify
+from vitrin.events import topics
 from vitrin.kit.access import ACCESS_TOPICS, KeyDirectory, ReplicaDirectory, access_handler
 from vitrin.kit.access.uses import KeyUses, told_to_accounts
 from vitrin.kit.brand_data import BrandExport, export_router
@@ -25,19 +26,31 @@ from vitrin.kit.ops.desk import MessageDesk
 from vitrin.kit.ops.messages import router as messages_router
 from vitrin.kit.outbound import Outbound
 from vitrin.kit.runtime import Role, Runtime
-from vitrin.notify import api
+from vitrin.notify import api, api_notifications
 from vitrin.notify.consumers import TOPICS, news_handler
+from vitrin.notify.consumers_attention import TOPICS as ATTENTION_TOPICS
+from vitrin.notify.consumers_attention import attention_handler
 from vitrin.notify.domain.schedule import Schedule
 from vitrin.notify.repository.work import Claim
+from vitrin.notify.service.attending import Attending
 from vitrin.notify.service.calling import Caller
+from vitrin.notify.service.channels import Channels
 from vitrin.notify.service.delivering import Session
 from vitrin.notify.service.dispatcher import Dispatcher
 from vitrin.notify.service.endpoints import Endpoints
+from vitrin.notify.service.inbox import Inbox
 from vitrin.notify.service.intake import Intake
+from vitrin.notify.service.mail import Mailer
+from vitrin.notify.service.notices import Notices
 from vitrin.notify.service.outcomes import Outcomes
+from vitrin.notify.service.planning import Planner
+from vitrin.notify.service.poster import Poster
+from vitrin.notify.service.posting import Posting, Sender
 from vitrin.notify.service.reading import Events
 from vitrin.notify.service.secrets import Secrets
+from vitrin.notify.service.slack import SlackPoster
 from vitrin.notify.service.storing import Storing
+from vitrin.notify.service.targets import Targets
 from vitrin.notify.service.waking import Waker
 from vitrin.notify.service.watching import Watching
 from vitrin.notify.settings import SERVICE, NotifySettings
@@ -45,6 +58,16 @@ from vitrin.notify.tables import TABLES
 from vitrin.protos.accounts.v1.access_pb2_grpc import AccessServiceStub
 
 VERSION: Final = "0.1.0"
+SLACK_TIMEOUT: Final = timedelta(seconds=10)
+PLACES_FOR_SLACK: Final = 16
+
+
+@dataclass(slots=True)
+class Wakers:
+    """One for each loop that delivers."""
+
+    webhooks: Waker
+    channels: Waker
 
 
 @dataclass(slots=True)
@@ -54,6 +77,8 @@ class Worker:
     intake: Intake
     dispatcher: Dispatcher
     watching: Watching
+    attending: Attending
+    poster: Poster
 
 
 def build_worker(
@@ -61,7 +86,7 @@ def build_worker(
     settings: NotifySettings,
     database: WorkerDatabase,
     outbound: Outbound,
-    waker: Waker,
+    wakers: Wakers,
     clock: Clock,
     schedule: Schedule | None = None,
 ) -> Worker:
@@ -70,7 +95,9 @@ def build_worker(
     chosen = schedule or Schedule()
     secrets = Secrets(TokenCipher.parse(webhooks.secret_keys.get_secret_value()))
     caller = Caller(outbound, timeout=timedelta(seconds=webhooks.timeout_s))
-    storing = Storing(waker=waker, clock=clock)
+    storing = Storing(waker=wakers.webhooks, clock=clock)
+    notices = Notices(storing=storing, planning=Planner(waker=wakers.channels, clock=clock), clock=clock)
+    storing.heard_by(notices.hear)
     outcomes = Outcomes(
         database=database,
         storing=storing,
@@ -100,11 +127,44 @@ def build_worker(
         clock=clock,
         endpoints_max=webhooks.endpoints_at_once,
     )
-    waker.listen(dispatcher.wake)
+    poster = Poster(
+        worker=settings.process.instance,
+        database=database,
+        posting=Posting(
+            database=database,
+            sender=build_sender(settings, outbound=outbound, clock=clock),
+            notices=notices,
+            schedule=chosen,
+            messages_max=settings.notifications.messages_per_hour,
+            clock=clock,
+            chance=random.random,
+        ),
+        clock=clock,
+    )
+    wakers.webhooks.listen(dispatcher.wake)
+    wakers.channels.listen(poster.wake)
     return Worker(
         intake=Intake(storing=storing, clock=clock),
         dispatcher=dispatcher,
         watching=Watching(database=database, clock=clock),
+        attending=Attending(notices=notices, clock=clock),
+        poster=poster,
+    )
+
+
+def build_sender(settings: NotifySettings, *, outbound: Outbound, clock: Clock) -> Sender:
+    """Raises KeyRingInvalid."""
+    hosts = settings.notifications.slack_hosts.lower().split(",")
+    targets = Targets(
+        TokenCipher.parse(settings.webhooks.secret_keys.get_secret_value()),
+        slack_hosts=frozenset(host.strip() for host in hosts if host.strip()),
+        policy=settings.outbound.policy,
+    )
+    return Sender(
+        targets=targets,
+        mailer=Mailer(settings.smtp),
+        slack=SlackPoster(Caller(outbound, timeout=SLACK_TIMEOUT)),
+        clock=clock,
     )
 
 
@@ -122,7 +182,7 @@ async def run(
     )
     token = settings.grpc.service_token.get_secret_value()
     accounts = grpc_channel(settings.grpc.accounts_address, token)
-    waker = Waker()
+    wakers = Wakers(Waker(), Waker())
     runtime.closing(accounts.close)
     access = runtime.consumer(
         group="notify.access",
@@ -138,17 +198,29 @@ async def run(
     }
     if runtime.is_worker:
         places = settings.webhooks.endpoints_at_once * settings.webhooks.calls_per_endpoint
-        outbound = Outbound(settings.outbound.policy, purpose="webhook", connections_max=places)
+        outbound = Outbound(
+            settings.outbound.policy, purpose="webhook", connections_max=places + PLACES_FOR_SLACK
+        )
         runtime.closing(outbound.close)
         worker = build_worker(
-            settings=settings, database=runtime.worker, outbound=outbound, waker=waker, clock=clock
+            settings=settings, database=runtime.worker, outbound=outbound, wakers=wakers, clock=clock
         )
         news = runtime.consumer(group="notify.events", topics=TOPICS, handler=news_handler(worker.intake))
+        attention = runtime.consumer(
+            group="notify.attention",
+            topics=ATTENTION_TOPICS,
+            handler=attention_handler(worker.attending),
+            owners={topics.CONNECTION: accounts},
+        )
         readiness["events"] = runtime.caught_up(news)
+        readiness["attention"] = runtime.caught_up(attention)
         runtime.loop("dispatcher", worker.dispatcher.run)
         runtime.loop("watching", worker.watching.run)
+        runtime.loop("poster", worker.poster.run)
     runtime.purges(TABLES)
     if runtime.is_api:
+        testing = Outbound(settings.outbound.policy, purpose="slack test", connections_max=PLACES_FOR_SLACK)
+        runtime.closing(testing.close)
         directory = ReplicaDirectory(runtime.app, access, AccessServiceStub(accounts), clock)
         uses = KeyUses(told_to_accounts(AccessServiceStub(accounts)), clock)
         runtime.loop("key_uses", uses.run)
@@ -157,7 +229,8 @@ async def run(
             app=runtime.app,
             worker=runtime.worker,
             access=directory,
-            waker=waker,
+            outbound=testing,
+            wakers=wakers,
             clock=clock,
             readiness=readiness,
             key_uses=uses,
@@ -173,28 +246,54 @@ def build_app(
     app: AppDatabase,
     worker: WorkerDatabase,
     access: KeyDirectory,
-    waker: Waker,
+    outbound: Outbound,
+    wakers: Wakers,
     clock: Clock,
     readiness: Mapping[str, Readiness],
     key_uses: KeyUses | None = None,
 ) -> FastAPI:
-    """Raises KeyRingInvalid. `key_uses`: who is told that a key was used."""
+    """Raises KeyRingInvalid. `outbound`: for test messages. `key_uses`: who is told that a key was used."""
     secrets = Secrets(TokenCipher.parse(settings.webhooks.secret_keys.get_secret_value()))
+    storing = Storing(waker=wakers.webhooks, clock=clock)
+    planner = Planner(waker=wakers.channels, clock=clock)
+    notices = Notices(storing=storing, planning=planner, clock=clock)
+    sender = build_sender(settings, outbound=outbound, clock=clock)
     made = create_app(
         title="Vitrin notify",
         description=notify.__doc__ or "",
         version=VERSION,
         settings=settings.http,
-        routers=[api.router, export_router(), messages_router],
+        routers=[
+            api.router,
+            api_notifications.router,
+            api_notifications.calling_router,
+            export_router(),
+            messages_router,
+        ],
         readiness=readiness,
         state={
             "operator_token": settings.process.operator,
             "access": access,
             "key_uses": key_uses,
             "endpoints": Endpoints(
-                database=app, clock=clock, secrets=secrets, policy=settings.outbound.policy
+                database=app,
+                clock=clock,
+                secrets=secrets,
+                policy=settings.outbound.policy,
+                is_well=notices.endpoint_is_well,
             ),
-            "events": Events(database=app, storing=Storing(waker=waker, clock=clock), clock=clock),
+            "events": Events(database=app, storing=storing, clock=clock),
+            "inbox": Inbox(database=app, clock=clock),
+            "channels": Channels(
+                database=app,
+                clock=clock,
+                targets=sender.targets,
+                mailer=sender.mailer,
+                sender=sender,
+                planner=planner,
+                notices=notices,
+                messages_max=settings.notifications.messages_per_hour,
+            ),
             "once": Once(app, clock),
             "export": BrandExport(SERVICE, app, TABLES),
             "message_desk": MessageDesk(database=worker, clock=clock),

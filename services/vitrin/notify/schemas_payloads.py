@@ -79,6 +79,22 @@ class EndpointDisabledData(_Strict):
     disabled_at: datetime
 
 
+class NotificationData(_Strict):
+    notification_id: str
+    kind: str
+    cause: str
+    state: Literal["open", "resolved"]
+    severity: Literal["info", "warning", "critical"]
+    title: str
+    detail: str
+    fix: str
+    subject: str
+    look_at: str = Field(description="Path of the API where it can be seen and decided.")
+    occurrences: int
+    opened_at: datetime
+    resolved_at: datetime | None
+
+
 class PayloadObject(_Strict):
     type: str
     id: str
@@ -111,6 +127,8 @@ DATA: dict[str, type[BaseModel]] = {
     "connection.failed": ConnectionData,
     "connection.removed": ConnectionData,
     "endpoint.disabled": EndpointDisabledData,
+    "notification.opened": NotificationData,
+    "notification.resolved": NotificationData,
 }
 
 

@@ -193,9 +193,28 @@ class Seen:
         return self.present and not self.differences
 
 
+@dataclass(frozen=True, slots=True)
+class ListedItem:
+    """An item as a platform's listing shows it; "" where it does not say."""
+
+    platform_item_id: str
+    title: str = ""
+    gtin: str = ""
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPage:
+    """`next_cursor` None: this was the last page. A cursor is good for some time only."""
+
+    items: tuple[ListedItem, ...]
+    next_cursor: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What a platform's catalog can do. `partial_update`: an offer operation leaves the other fields alone.
+    `lists_items`: it can name everything that a catalog holds (`CatalogChannel.list_items`).
 
     `stock_fields`: attributes that say whether the item can be bought; with an availability of `sold_out_words` it
     cannot. `shows_within_s`: what it accepted and does not show by then is taken for lost."""
@@ -208,6 +227,7 @@ class Capabilities:
     read_back_items_max: int
     item_id_length_max: int
     concurrency_max: int
+    lists_items: bool = False
     rates: Mapping[Endpoint, Rate] = field(default_factory=dict)
     stock_fields: tuple[str, ...] = ("availability",)
     sold_out_words: frozenset[str] = frozenset({"out of stock", "discontinued"})
@@ -241,7 +261,8 @@ class PlatformFailure(Exception):
 class CatalogChannel(Protocol):
     """One platform catalog, for one account, market and language. I/O methods raise PlatformFailure and nothing else.
 
-    Never call `send`, `poll` or `read_back` with a database transaction open: they wait for the platform's rate.
+    Never call `send`, `poll`, `read_back` or `list_items` with a database transaction open: they wait for the
+    platform's rate.
     """
 
     @property
@@ -287,6 +308,13 @@ class CatalogChannel(Protocol):
         """What the platform shows now, for every id of `expected` (platform item id -> attributes sent, {} after
         a delete), compared field by field. Any number of ids; split into calls of `read_back_items_max`. FAST for a
         look that holds up price or stock."""
+        ...
+
+    async def list_items(self, cursor: str | None) -> ListedPage:
+        """What the catalog holds, whoever put it there: one page, one call, at the rate of read-backs.
+
+        INVALID_REQUEST with a cursor: it is not good any more, begin again. A platform without `lists_items` raises
+        INVALID_REQUEST with the code `cannot_list`, and sends nothing."""
         ...
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
 
+LOG_NAMES = {"meta": "business_id", "pinterest": "ad_account_id", "shopify": "shop", "woocommerce": "store"}
+
 
 class TokenState(StrEnum):
     """What a platform thinks of an access token; a limited one lacks the permission for catalogs."""
@@ -48,7 +50,7 @@ class Account:
     @property
     def log_name(self) -> str:
         """How the request log names the account: Meta's business, Pinterest's ad account."""
-        return self.external_ids["business_id" if self.platform == "meta" else "ad_account_id"]
+        return self.external_ids[LOG_NAMES[self.platform]]
 
     @property
     def app_secret(self) -> str:

@@ -12,8 +12,9 @@ from vitrin.sandbox.control import Control
 from vitrin.sandbox.gate import PlatformGate
 from vitrin.sandbox.keeper import StateKeeper, load_world
 from vitrin.sandbox.settings import SandboxSettings
+from vitrin.sandbox.shopify.consent import ShopConsent, storage
 from vitrin.sandbox.timing import Clock, utc_clock
-from vitrin.sandbox.world import build_world
+from vitrin.sandbox.world import World, build_world
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -28,21 +29,32 @@ def create_app(settings: SandboxSettings, *, clock: Clock = utc_clock) -> Starle
     else:
         world = load_world(settings, settings.state_file, clock=clock)
         keeper = StateKeeper(world, path=settings.state_file)
-    routes: list[BaseRoute] = [*Control(world, keeper=keeper).routes(), *Consent(world).routes()]
-    for platform in world.platforms.values():
-        gate = PlatformGate(world=world, platform=platform)
-        routes.append(Route(f"/{platform.host}/{{path:path}}", gate.serve, methods=METHODS))
-    return Starlette(routes=routes, lifespan=_keeping(keeper) if keeper is not None else None)
+    routes: list[BaseRoute] = [
+        *Control(world, keeper=keeper).routes(),
+        *Consent(world).routes(),
+        *ShopConsent(world).routes(),
+        Route("/_storage/{file}", storage(world), methods=["GET", "HEAD"]),
+    ]
+    for door in [*world.platforms.values(), *world.street.doors.values()]:
+        gate = PlatformGate(world=world, platform=door)
+        routes.append(Route(f"/{door.host}/{{path:path}}", gate.serve, methods=METHODS))
+    return Starlette(routes=routes, lifespan=_living(world, keeper))
 
 
-def _keeping(keeper: StateKeeper) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+def _living(
+    world: World, keeper: StateKeeper | None
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        task = asyncio.create_task(keeper.run(), name="sandbox-state")
-        try:
-            yield
-        finally:
-            keeper.stop()
-            await task
+        async with world.street.open():
+            if keeper is None:
+                yield
+                return
+            task = asyncio.create_task(keeper.run(), name="sandbox-state")
+            try:
+                yield
+            finally:
+                keeper.stop()
+                await task
 
     return lifespan

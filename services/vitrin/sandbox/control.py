@@ -22,7 +22,9 @@ from vitrin.sandbox.commands import (
     refusing,
 )
 from vitrin.sandbox.control_faults import FaultControl
+from vitrin.sandbox.control_goods import GoodsControl
 from vitrin.sandbox.control_oauth import OAuthControl
+from vitrin.sandbox.control_shops import ShopControl
 from vitrin.sandbox.keeper import StateKeeper
 from vitrin.sandbox.metrics import ITEMS
 from vitrin.sandbox.page import render_fragment, render_page
@@ -33,8 +35,22 @@ from vitrin.sandbox.world import World
 
 STATE_PAGE_DEFAULT, STATE_PAGE_MAX = 100, 1_000
 LOG_PAGE_DEFAULT, LOG_PAGE_MAX = 100, 1_000
+SEED_ITEMS_MAX = 1_000
 
 VERSIONS = {"meta": "v26.0", "pinterest": "v5"}
+
+
+SEED_FIELDS = {
+    "title": "Held before",
+    "description": "Another system put it here.",
+    "availability": "in stock",
+    "condition": "new",
+    "price": "9.99 USD",
+    "link": "https://before.example/",
+    "image_link": "https://before.example/image.jpg",
+    "brand": "Before",
+}
+"""What a seeded item has unless it says otherwise."""
 
 
 class NewAccount(BaseModel):
@@ -46,6 +62,23 @@ class NewAccount(BaseModel):
     has_feed: bool = Field(
         default=False, description="Pinterest: the account has a feed, so UPSERT is refused."
     )
+
+
+class SeedItem(BaseModel):
+    """One item, with the fields as the platform's own API writes them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    item_id: str = Field(min_length=1, max_length=100)
+    fields: dict[str, Any] = Field(default_factory=dict)
+
+
+class Seed(BaseModel):
+    """Body of ``POST /_sandbox/state/meta/{catalog_id}``: items that somebody else put there before."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    items: list[SeedItem] = Field(min_length=1, max_length=SEED_ITEMS_MAX)
 
 
 class TokenCommand(BaseModel):
@@ -73,9 +106,12 @@ class Control:
             ("/_sandbox/tokens", "POST", self.set_token),
             *FaultControl(self.world).table(),
             *OAuthControl(self.world).table(),
+            *ShopControl(self.world).table(),
+            *GoodsControl(self.world).table(),
             ("/_sandbox/log", "GET", self.read_log),
             ("/_sandbox/state", "GET", self.summary),
             ("/_sandbox/state/{platform}/{catalog_id}", "GET", self.read_state),
+            ("/_sandbox/state/{platform}/{catalog_id}", "POST", self.seed),
             ("/_sandbox/state/{platform}/{catalog_id}/{item_id:path}", "GET", self.read_item),
             ("/_sandbox/reset", "POST", self.reset),
             ("/_sandbox/page", "GET", self.fragment),
@@ -150,6 +186,18 @@ class Control:
             "items": [item_json(platform, item) for item in catalog.slice(offset=offset, limit=limit)],
         }
         return answer(body)
+
+    async def seed(self, request: Request) -> Response:
+        """Put items into a catalog as if another system had: no call is logged, no batch made, no rule asked."""
+        command = await read_body(request, Seed)
+        name, catalog_id = request.path_params["platform"], request.path_params["catalog_id"]
+        platform = self._platform(name, catalog_id)
+        if name != "meta":
+            raise ControlRefusal(404, "unknown_platform", "only Meta's catalogs are seeded", field="platform")
+        for item in command.items:
+            fields = SEED_FIELDS | item.fields
+            platform.catalogs[catalog_id].put(item.item_id, fields, at_ms=self.world.now_ms())
+        return answer({"total": len(platform.catalogs[catalog_id])}, 201)
 
     async def read_item(self, request: Request) -> Response:
         """One item that a catalog holds now."""

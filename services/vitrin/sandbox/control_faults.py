@@ -12,7 +12,7 @@ from vitrin.sandbox.effects import PRICE, drift_change, in_share
 from vitrin.sandbox.fault_kinds import FaultKind
 from vitrin.sandbox.faults import FaultSpec, kinds_json
 from vitrin.sandbox.quotas import Limit
-from vitrin.sandbox.wire import Platform
+from vitrin.sandbox.wire import Door, Platform
 from vitrin.sandbox.world import World
 
 ITEM_IDS_SHOWN_MAX = 1_000
@@ -81,7 +81,7 @@ class FaultControl:
 
     async def kinds(self, request: Request) -> Response:
         """Every kind with what it does, its fields and an example."""
-        platforms = self.world.platforms
+        platforms = self.world.doors()
         errors = {name: platform.error_names() for name, platform in platforms.items()}
         codes = {name: platform.throttle_codes() for name, platform in platforms.items()}
         return answer(kinds_json(errors, codes))
@@ -94,10 +94,11 @@ class FaultControl:
     async def add_fault(self, request: Request) -> Response:
         """Activate a fault."""
         spec = await read_body(request, FaultSpec)
-        if spec.platform is not None and spec.platform not in self.world.platforms:
-            known = ", ".join(self.world.platforms)
+        doors = self.world.doors()
+        if spec.platform is not None and spec.platform not in doors:
+            known = ", ".join(doors)
             raise ControlRefusal(400, "invalid", f"no such platform; there are {known}", field="platform")
-        chosen = [self.world.platforms[spec.platform]] if spec.platform else self.world.platforms.values()
+        chosen = [doors[spec.platform]] if spec.platform else list(self.world.platforms.values())
         for platform in chosen:
             _check_words(spec, platform)
         self._check_account(spec)
@@ -192,7 +193,7 @@ class FaultControl:
             raise ControlRefusal(404, "unknown_account", message, field="account")
 
 
-def _check_words(spec: FaultSpec, platform: Platform) -> None:
+def _check_words(spec: FaultSpec, platform: Door) -> None:
     if spec.error is not None and spec.error not in platform.error_names():
         names = ", ".join(platform.error_names())
         raise ControlRefusal(400, "invalid", f"{platform.name} knows: {names}", field="error")

@@ -1,10 +1,12 @@
 """``/_sandbox/oauth``: what was consented to, a brand's own app, and how long tokens live."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from vitrin.sandbox.commands import Endpoint, PlatformName, answer, read_body
+from vitrin.sandbox.commands import Endpoint, answer, read_body
 from vitrin.sandbox.grants import HOUSE_APPS
 from vitrin.sandbox.timing import iso
 from vitrin.sandbox.world import World
@@ -17,8 +19,8 @@ class NewApp(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    platform: PlatformName
-    app_id: str = Field(min_length=1, max_length=64, pattern=r"^\d+$")
+    platform: Literal["meta", "pinterest", "shopify"]
+    app_id: str = Field(min_length=1, max_length=64, pattern=r"^[0-9a-f]+$")
     secret: str = Field(min_length=1, max_length=200)
 
 
@@ -27,7 +29,7 @@ class NewLifetimes(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    platform: PlatformName
+    platform: Literal["meta", "pinterest", "shopify"]
     access_s: int | None = Field(default=None, ge=1, le=LIFETIME_S_MAX)
     refresh_s: int | None = Field(default=None, ge=1, le=LIFETIME_S_MAX)
     extends: bool = True

@@ -15,7 +15,7 @@ from vitrin.sandbox.fault_book import Hit, Plan, Subject
 from vitrin.sandbox.fault_kinds import FaultKind
 from vitrin.sandbox.metrics import FAULTS, ITEMS_RECEIVED, REQUEST_SECONDS, REQUESTS
 from vitrin.sandbox.request_log import LogEntry, without_secrets
-from vitrin.sandbox.wire import Call, Platform, Reply
+from vitrin.sandbox.wire import Call, Door, Reply
 from vitrin.sandbox.world import World
 
 logger = structlog.get_logger(__name__)
@@ -27,7 +27,7 @@ UNREADABLE = frozenset({FaultKind.TRUNCATE, FaultKind.GARBAGE})
 class PlatformGate:
     """Serves one platform."""
 
-    def __init__(self, *, world: World, platform: Platform) -> None:
+    def __init__(self, *, world: World, platform: Door) -> None:
         self._world = world
         self._platform = platform
 

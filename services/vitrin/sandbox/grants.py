@@ -19,6 +19,7 @@ TOKENS_MAX = 10_000
 HOUSE_APPS = {
     "meta": ("990000000000001", "sandbox-secret-of-the-meta-app"),
     "pinterest": ("1490001", "sandbox-secret-of-the-pinterest-app"),
+    "shopify": ("5a4d0b0c5a4d0b0c5a4d0b0c5a4d0b0c", "shpss_sandbox-secret-of-the-shopify-app"),
 }
 """The app that every sandbox knows, by platform: id and secret. Others are registered by command."""
 

@@ -20,3 +20,8 @@ REQUEST_SECONDS = histogram(
 ITEMS = gauge(
     "vitrin_sandbox_items", "Items that the stand-in platform holds, set at each scrape.", ("platform",)
 )
+HOOKS = counter(
+    "vitrin_sandbox_hooks_total",
+    "Attempts to send a webhook of a stand-in shop, by what became of it.",
+    ("platform", "outcome"),
+)

@@ -11,6 +11,7 @@ from vitrin.sandbox.timing import iso
 SECRET_PARAMETERS = frozenset(
     {
         *("access_token", "appsecret_proof", "appsecret_time", "client_secret", "input_token"),
+        *("consumer_key", "consumer_secret", "hmac"),
         *("code", "code_verifier", "fb_exchange_token", "refresh_token"),
     }
 )

@@ -2,10 +2,11 @@
 
 JSON lines: a header with the version, accounts, catalogs with their items in the order of creation, batches, and an
 end that counts them. Kept are accounts, tokens' states, catalogs, items with the times of their changes, batches still
-to be carried out and those that finished in the last hour, apps and tokens of consents; not the log, faults and
-quotas. Batches are written in the shape of the platform's own ``Batch``: who changes that or a line here counts
-VERSION up, unless the change is a field with a default, which older files just lack. Drift that was planned and has
-not happened yet is not kept either.
+to be carried out and those that finished in the last hour, apps and tokens of consents, shops with their goods, orders
+and webhooks still to be sent; not the log, faults and quotas.
+Batches are written in the shape of the platform's own ``Batch``: who changes that or a line here counts VERSION up,
+unless the change is a field with a default, which older files just lack. Drift that was planned and has not happened
+yet is not kept either.
 """
 
 import os
@@ -18,6 +19,8 @@ import msgspec
 
 from vitrin.sandbox.accounts import Account
 from vitrin.sandbox.grants import HOUSE_APPS, Issued, Refresh
+from vitrin.sandbox.shops.model import Order, Product, Shop
+from vitrin.sandbox.shops.outbox import Delivery
 from vitrin.sandbox.state import CatalogState, StoredItem
 from vitrin.sandbox.world import World
 
@@ -101,13 +104,56 @@ class RefreshLine(msgspec.Struct, tag="oauth_refresh", frozen=True):
     refresh: Refresh
 
 
+class ShopLine(msgspec.Struct, tag="shop", frozen=True):
+    """One shop without its goods and orders; those that follow are its own."""
+
+    shop: Shop
+
+
+class ProductLine(msgspec.Struct, tag="shop_product", frozen=True):
+    """One product of the shop above."""
+
+    product: Product
+
+
+class OrderLine(msgspec.Struct, tag="shop_order", frozen=True):
+    """One order of the shop above."""
+
+    order: Order
+
+
+class HookLine(msgspec.Struct, tag="shop_hook", frozen=True):
+    """A webhook that has still to arrive."""
+
+    delivery: Delivery
+
+
+class PrivacyLine(msgspec.Struct, tag="shop_privacy", frozen=True):
+    """Where an app wants the privacy topics."""
+
+    app_id: str
+    address: str
+
+
 class End(msgspec.Struct, tag="end", frozen=True):
     """The last line; without it the file is cut off."""
 
     lines: int
 
 
-Line = Header | AccountLine | CatalogLine | ItemLine | BatchLine | AppLine | IssuedLine | RefreshLine | End
+ShopLines = ShopLine | ProductLine | OrderLine | HookLine | PrivacyLine
+Line = (
+    Header
+    | AccountLine
+    | CatalogLine
+    | ItemLine
+    | BatchLine
+    | AppLine
+    | IssuedLine
+    | RefreshLine
+    | ShopLines
+    | End
+)
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
@@ -121,6 +167,8 @@ class Snapshot:
     catalogs: list[tuple[CatalogLine, list[StoredItem]]]
     batches: list[tuple[str, Any]]
     consents: list[bytes]
+    shops: list[tuple[bytes, list[Product], list[Order]]]
+    hooks: list[bytes]
 
     def lines(self) -> Iterator[bytes]:
         """The lines of the file, without their breaks, encoded one at a time."""
@@ -149,6 +197,13 @@ class Snapshot:
         for platform, batch in self.batches:
             yield _encoder.encode(BatchLine(platform, msgspec.Raw(_encoder.encode(batch))))
         yield from self.consents
+        for shop, products, orders in self.shops:
+            yield shop
+            for product in products:
+                yield _encoder.encode(ProductLine(product))
+            for order in orders:
+                yield _encoder.encode(OrderLine(order))
+        yield from self.hooks
 
 
 def capture(world: World) -> Snapshot:
@@ -171,6 +226,15 @@ def capture(world: World) -> Snapshot:
             for batch in platform.batches.snapshot(since_ms=since_ms, finished_max=BATCHES_FINISHED_MAX)
         ],
         consents=[_encoder.encode(line) for line in _consents(world)],
+        shops=[
+            (
+                _encoder.encode(ShopLine(msgspec.structs.replace(shop, products={}, orders={}))),
+                list(shop.products.values()),
+                list(shop.orders.values()),
+            )
+            for shop in world.street.book.shops.values()
+        ],
+        hooks=[_encoder.encode(line) for line in _hooks(world)],
     )
 
 
@@ -183,6 +247,13 @@ def _consents(world: World) -> Iterator[AppLine | IssuedLine | RefreshLine]:
         yield IssuedLine(issued)
     for text, refresh in world.grants.refreshes.items():
         yield RefreshLine(text, refresh)
+
+
+def _hooks(world: World) -> Iterator[HookLine | PrivacyLine]:
+    for app_id, address in world.street.book.privacy.items():
+        yield PrivacyLine(app_id, address)
+    for delivery in world.street.book.outbox.pending():
+        yield HookLine(delivery)
 
 
 def _head(catalog: CatalogState) -> CatalogLine:
@@ -241,6 +312,7 @@ class _Reader:
     def __init__(self, world: World) -> None:
         self._world = world
         self._catalog: CatalogState | None = None
+        self._shop: Shop | None = None
         self._heads: list[tuple[CatalogState, CatalogLine]] = []
         self._ended = False
 
@@ -268,6 +340,8 @@ class _Reader:
                 self._world.accounts.restore(line.account)
             case AppLine() | IssuedLine() | RefreshLine():
                 self._take_consent(line)
+            case ShopLine() | ProductLine() | OrderLine() | HookLine() | PrivacyLine():
+                self._take_shop(line)
             case End():
                 if line.lines != number:
                     raise StateUnreadable(f"there are {number} lines, {line.lines} were written")
@@ -303,6 +377,25 @@ class _Reader:
                 grants.keep(line.issued)
             case RefreshLine():
                 grants.refreshes[line.text] = line.refresh
+
+    def _take_shop(self, line: ShopLines) -> None:
+        book = self._world.street.book
+        match line:
+            case ShopLine():
+                self._shop = line.shop
+                book.shops[line.shop.kind, line.shop.host] = line.shop
+            case HookLine():
+                line.delivery.state = "waiting"
+                book.outbox.keep(line.delivery)
+            case PrivacyLine():
+                book.privacy[line.app_id] = line.address
+            case ProductLine() | OrderLine():
+                if self._shop is None:
+                    raise StateUnreadable("goods come before their shop")
+                if isinstance(line, ProductLine):
+                    self._shop.products[line.product.id] = line.product
+                else:
+                    self._shop.orders[line.order.id] = line.order
 
     def _take_item(self, line: ItemLine) -> None:
         if self._catalog is None:

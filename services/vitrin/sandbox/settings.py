@@ -40,6 +40,26 @@ class SandboxSettings(BaseSettings):
     faults_max: int = Field(default=100, ge=1, description="Faults that can be active at once.")
     accounts_max: int = Field(default=2_000, ge=1, description="Accounts per platform.")
 
+    hooks_kept_max: int = Field(
+        default=5_000, ge=1, description="Webhooks of the shops whose outcome is remembered."
+    )
+    hook_time_scale: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Factor on the time between a shop's tries to send a webhook; 0.001 makes four hours 15 seconds.",
+    )
+    hook_parallel: int = Field(default=20, ge=1, le=1_000, description="Webhooks that are sent at once.")
+    bulk_latency_ms: int = Field(
+        default=50, ge=0, description="Time that a bulk operation waits, and then runs, in milliseconds each."
+    )
+    shopify_points_max: int = Field(
+        default=2_000, ge=1, description="Query points of a full bucket, per app and Shopify shop."
+    )
+    shopify_points_per_second: int = Field(
+        default=100, ge=1, description="Query points that come back per second (standard plans)."
+    )
+
     meta_body_bytes_max: int = Field(
         default=30 * 1024 * 1024, ge=1024, description="Largest body for Meta, in bytes (unverified)."
     )

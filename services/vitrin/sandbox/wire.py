@@ -63,27 +63,12 @@ class KeptBatches(Protocol):
         ...
 
 
-class Platform(Protocol):
-    """One platform of the sandbox."""
+class Door(Protocol):
+    """What the gate asks of whoever stands behind it."""
 
     name: str
     host: str
     body_bytes_max: int
-    catalogs: dict[str, CatalogState]
-    limits: Limits
-
-    @property
-    def batches(self) -> KeptBatches:
-        """What was accepted and not forgotten yet."""
-        ...
-
-    def open_account(self, account: Account) -> None:
-        """Give a new account its catalog."""
-        ...
-
-    def add_catalog(self, catalog_id: str, *, name: str) -> CatalogState:
-        """An empty catalog of that id."""
-        ...
 
     def handle(self, call: Call) -> Reply:
         """Answer the call; every error is a reply in the platform's own shape."""
@@ -122,6 +107,26 @@ class Platform(Protocol):
 
     def account_of(self, call: Call) -> Account | None:
         """The account of the call's token, whatever the token's state."""
+        ...
+
+
+class Platform(Door, Protocol):
+    """One platform of the sandbox."""
+
+    catalogs: dict[str, CatalogState]
+    limits: Limits
+
+    @property
+    def batches(self) -> KeptBatches:
+        """What was accepted and not forgotten yet."""
+        ...
+
+    def open_account(self, account: Account) -> None:
+        """Give a new account its catalog."""
+        ...
+
+    def add_catalog(self, catalog_id: str, *, name: str) -> CatalogState:
+        """An empty catalog of that id."""
         ...
 
     def settle(self, *, now_ms: int) -> None:

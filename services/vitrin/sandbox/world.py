@@ -10,8 +10,9 @@ from vitrin.sandbox.meta.platform import MetaPlatform
 from vitrin.sandbox.pinterest.platform import PinterestPlatform
 from vitrin.sandbox.request_log import RequestLog
 from vitrin.sandbox.settings import SandboxSettings
+from vitrin.sandbox.shops.street import Street, build_street
 from vitrin.sandbox.timing import Clock, epoch_ms
-from vitrin.sandbox.wire import Platform
+from vitrin.sandbox.wire import Door, Platform
 
 
 @dataclass(slots=True)
@@ -26,10 +27,15 @@ class World:
     log: RequestLog
     changes: Changes
     grants: GrantBook
+    street: Street
 
     def now_ms(self) -> int:
         """The clock's time in milliseconds since 1970."""
         return epoch_ms(self.clock)
+
+    def doors(self) -> dict[str, Door]:
+        """Everybody who answers, by name: platforms and kinds of shops."""
+        return {**self.platforms, **self.street.doors}
 
     def open_account(self, platform: str, *, has_feed: bool = False) -> Account:
         """Create the platform's next account with its empty catalog."""
@@ -101,4 +107,5 @@ def empty_world(settings: SandboxSettings, *, clock: Clock) -> World:
         log=RequestLog(entries_max=settings.log_entries_max),
         changes=changes,
         grants=grants,
+        street=build_street(settings, grants=grants, changes=changes, now_ms=now_ms),
     )

@@ -20,6 +20,7 @@ from vitrin.shop_sync.domain.sync import State
 from vitrin.shop_sync.domain.values import Channel
 from vitrin.shop_sync.domain.words import (
     CHANNEL_CLOSED,
+    TAKING_STOCK,
     channel_paused,
     channel_stopped,
     outgoing_stopped,
@@ -202,6 +203,20 @@ def _channel(channel: Channel, view: View) -> schemas.Channel:
             done=channel.sync_done,
             finished_at=channel.sync_finished_at,
         ),
+        adoption=_taking(channel, view),
+    )
+
+
+def _taking(channel: Channel, view: View) -> schemas.Taking | None:
+    stock = view.taking
+    if stock is None:
+        return None
+    return schemas.Taking(
+        state=stock.state,
+        listed=stock.listed,
+        indexed=stock.indexed,
+        holds_sends=channel.stock == "taking",
+        trouble=stock.trouble,
     )
 
 
@@ -224,6 +239,7 @@ def _item_channel(row: Row[Any], stops: Sequence[Stop]) -> schemas.ItemChannel:
     desired, confirmed = values.pop("desired"), values.pop("confirmed")
     reasons = sync.from_json(values["reasons"])
     stopped = values.pop("channel_state_reason")
+    taking = values.pop("taking")
     paused, by, why = values.pop("paused"), values.pop("paused_by"), values.pop("paused_reason")
     if row.channel_state == "closed" and all(one.code != "connection_deleted" for one in reasons):
         reasons = (CHANNEL_CLOSED, *reasons)
@@ -231,6 +247,7 @@ def _item_channel(row: Row[Any], stops: Sequence[Stop]) -> schemas.ItemChannel:
         stop = stop_for(stops, row.platform)
         held = [channel_stopped(stopped)] if row.channel_state == "needs_attention" else []
         held += [channel_paused(by, why)] if paused else []
+        held += [TAKING_STOCK] if taking else []
         held += [outgoing_stopped(stop.scope, stop.actor, stop.reason)] if stop else []
         reasons = (*held, *reasons)
     if paused and row.channel_state == "active":

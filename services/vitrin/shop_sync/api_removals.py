@@ -47,7 +47,7 @@ async def list_removals(
     last = rows[limit - 1] if len(rows) > limit else None
     at = encode_cursor({"at": last.opened_at.isoformat(), "id": str(last.request_id)}) if last else None
     return schemas.RemovalPage(
-        data=[schemas.Removal(**_removal(row)) for row in rows[:limit]], next_cursor=at
+        data=[schemas.Removal(**removal_document(row)) for row in rows[:limit]], next_cursor=at
     )
 
 
@@ -60,7 +60,7 @@ async def get_removal(
     row, found = await removals.request(principal, request_id, after=after, limit=limit + 1)
     more = encode_cursor({"after": found[limit - 1].item_id}) if len(found) > limit else None
     return schemas.RemovalDetail(
-        **_removal(row), data=[_item(one) for one in found[:limit]], next_cursor=more
+        **removal_document(row), data=[_item(one) for one in found[:limit]], next_cursor=more
     )
 
 
@@ -89,7 +89,7 @@ async def _decided(
 ) -> schemas.Removal:
     given = body or schemas.DecisionNote()
     row = await removals.decide(principal, request_id, decision, note=given.note, items_max=given.items_max)
-    return schemas.Removal(**_removal(row))
+    return schemas.Removal(**removal_document(row))
 
 
 @router.get("/removal-policy", summary="How much may leave a channel without an approval")
@@ -114,7 +114,7 @@ def _policy(policy: Policy) -> schemas.RemovalPolicy:
     )
 
 
-def _removal(row: Row[Any]) -> dict[str, Any]:
+def removal_document(row: Row[Any]) -> dict[str, Any]:
     waiting = row.waiting_removals + row.waiting_zeroings
     platform = platform_name(row.platform)
     words = {
@@ -128,6 +128,7 @@ def _removal(row: Row[Any]) -> dict[str, Any]:
         "channel_id": row.channel_id,
         "platform": row.platform,
         "state": row.state,
+        "subject": row.subject,
         "opened_at": row.opened_at,
         "updated_at": row.updated_at,
         "summary": words[row.state],

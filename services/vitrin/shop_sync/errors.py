@@ -51,3 +51,33 @@ class ApprovalNeedsOtherPerson(Forbidden):
 class RemovalGrown(Conflict):
     code, title = "removal_grown", "More items wait than you looked at"
     fix = "Look at the request again, then decide with the new number or without 'items_max'."
+
+
+class PlatformCannotList(Refused):
+    code, title = "platform_cannot_list", "The platform does not list the items of a catalog"
+    fix = "Items there are updated where the id template makes their ids; look at the others on the platform's pages."
+
+
+class AdoptionBusy(Conflict):
+    code, title = "adoption_busy", "The catalog is being listed or matched"
+    fix = "Look at GET /v1/channels/{id}/adoption and ask again when its state is 'done'."
+
+
+class AdoptionItemsUnknown(Refused):
+    code, title = "adoption_items_unknown", "Some of these items cannot be decided"
+    fix = "List them with GET /v1/channels/{id}/adoption/items: strangers, ambiguous and left ones can be."
+
+
+class AdoptionItemSent(Conflict):
+    code, title = "adoption_item_sent", "The item goes by another id on the channel already"
+    fix = "It keeps the id that it was sent with: ask for the removal of the platform's item instead."
+
+
+class AdoptionNothingToRemove(Refused):
+    code, title = "adoption_nothing_to_remove", "None of these items is a stranger"
+    fix = "List them with GET /v1/channels/{id}/adoption/items?state=stranger."
+
+
+class AdoptionRemovalOpen(Conflict):
+    code, title = "adoption_removal_open", "A removal of strangers waits for its approval already"
+    fix = "Approve or reject the request in 'request_id', then ask again."

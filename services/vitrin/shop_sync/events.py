@@ -62,12 +62,22 @@ def removal_held(request: Any, *, brand: BrandId, percent: int, now: datetime) -
         causes=[RemovalCause(actor=actor, items=items) for actor, items in causes],
         opened_at_us=to_us(request.opened_at),
         percent=percent,
-        summary=(
-            f"{waiting} items wait for an approval before they leave {platform_name(request.platform)}: more than"
-            f" {request.limit_items} would have left within an hour."
-        ),
+        summary=_held_summary(request, waiting),
     )
     return _alert(request, brand=brand, name="shop_sync.removal_held", message=message, now=now)
+
+
+def _held_summary(request: Any, waiting: int) -> str:
+    platform = platform_name(request.platform)
+    if request.subject == "strangers":
+        return (
+            f"{waiting} items that {platform} held before Vitrin, and that no item of the shop is the same as, wait for"
+            " an approval before they are removed."
+        )
+    return (
+        f"{waiting} items wait for an approval before they leave {platform}: more than"
+        f" {request.limit_items} would have left within an hour."
+    )
 
 
 def removal_decided(

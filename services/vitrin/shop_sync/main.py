@@ -26,9 +26,10 @@ from vitrin.kit.ops.messages import router as messages_router
 from vitrin.kit.runtime import Role, Runtime
 from vitrin.protos.accounts.v1.access_pb2_grpc import AccessServiceStub
 from vitrin.protos.accounts.v1.connection_pb2_grpc import ConnectionServiceStub
-from vitrin.shop_sync import api, api_removals
+from vitrin.shop_sync import api, api_adoption, api_removals
 from vitrin.shop_sync.consumers import catalog_handler, connection_handler, switching_handler
 from vitrin.shop_sync.domain.values import Claim
+from vitrin.shop_sync.service.adoption import Adoption
 from vitrin.shop_sync.service.backfill import Backfill
 from vitrin.shop_sync.service.catalogs import Catalogs
 from vitrin.shop_sync.service.connections import Connections
@@ -93,6 +94,7 @@ def build_worker(
             catalogs=catalogs,
             outgoing=outgoing,
             backfill=backfill,
+            desires=desires,
             outcomes=outcomes,
             pace=pace,
             clock=clock,
@@ -203,6 +205,7 @@ def _use_cases(settings: ShopSyncSettings, runtime: Runtime, waker: Waker) -> di
     clock = runtime.clock
     return {
         "reading": Reading(database=runtime.app, waker=waker, clock=clock, stuck_after=stuck_after),
+        "adoption": Adoption(database=runtime.app, waker=waker, clock=clock),
         "removals": Removals(database=runtime.app, clock=clock),
         "message_desk": MessageDesk(database=runtime.worker, clock=clock),
         "once": Once(runtime.app, clock),
@@ -218,7 +221,7 @@ def build_app(
         description=shop_sync.__doc__ or "",
         version=VERSION,
         settings=settings.http,
-        routers=[api.router, api_removals.router, export_router(), messages_router],
+        routers=[api.router, api_adoption.router, api_removals.router, export_router(), messages_router],
         readiness=readiness,
         state={"operator_token": settings.process.operator, **state},
     )

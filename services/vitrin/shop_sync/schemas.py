@@ -28,6 +28,16 @@ class FirstSync(BaseModel):
     finished_at: datetime | None
 
 
+class Taking(BaseModel):
+    """How far taking stock of the platform's catalog is; GET /v1/channels/{id}/adoption says more."""
+
+    state: str
+    listed: int = Field(description="Items of the platform's catalog that are listed so far.")
+    indexed: int = Field(description="Items of the shop that are ready to be matched with them.")
+    holds_sends: bool = Field(description="Nothing is sent until it is done, or skipped.")
+    trouble: str = Field(description="Why it does not get on; empty: it does.")
+
+
 class Halt(BaseModel):
     """Why nothing is sent or looked at: the channel is paused, or a switch of accounts stopped what goes out."""
 
@@ -59,6 +69,7 @@ class Channel(BaseModel):
                 "stuck": 0,
                 "hunts": 0,
                 "first_sync": {"started_at": None, "total": 0, "done": 0, "finished_at": None},
+                "adoption": {"state": "done", "listed": 0, "indexed": 0, "holds_sends": False, "trouble": ""},
             }
         }
     )
@@ -83,6 +94,9 @@ class Channel(BaseModel):
     )
     hunts: int = Field(description="Batches that were refused as a whole and whose culprits are looked for.")
     first_sync: FirstSync
+    adoption: Taking | None = Field(
+        description="null: the platform does not list what a catalog holds, or nobody looked."
+    )
 
 
 class ChannelChange(BaseModel):

@@ -31,6 +31,10 @@ class Removal(BaseModel):
     channel_id: UUID
     platform: str
     state: State
+    subject: Literal["items", "strangers"] = Field(
+        description="items: of the shop, held by the guard. strangers: items that the platform held before and that"
+        " somebody asked to remove (`/v1/channels/{id}/adoption:remove`); their ids are the platform's."
+    )
     opened_at: datetime
     updated_at: datetime
     summary: str

@@ -17,7 +17,7 @@ NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE",)  # it would make every start compil
 SECRETS_OF = {
     "accounts": ("ACCOUNTS_TOKEN_KEYS", "ACCOUNTS_OAUTH_APPS", "ACCOUNTS_OAUTH_SANDBOX_APPS"),
     "catalog": ("CATALOG_SPOOL_KEYS",),
-    "notify": ("NOTIFY_SECRET_KEYS",),
+    "notify": ("NOTIFY_SECRET_KEYS", "NOTIFY_SMTP_PASSWORD"),
 }
 WITHOUT_OPERATOR = ("sandbox",)
 OUTBOUND_ALLOW = "localhost,127.0.0.0/8,::1"

@@ -14,6 +14,8 @@ SCOPES: Final = frozenset(
         "events:write",
         "webhooks:read",
         "webhooks:write",
+        "notifications:read",
+        "notifications:write",
     }
 )
 PUBLISHABLE_SCOPES: Final = frozenset({"events:write"})

@@ -52,6 +52,22 @@ _CONNECTION: Final[dict[str, Any]] = {
     "error": "",
 }
 
+_NOTIFICATION: Final[dict[str, Any]] = {
+    "notification_id": "0193a5c0-0000-7000-8000-000000000005",
+    "kind": "connection.token_ending",
+    "cause": "0193a5c0-0000-7000-8000-000000000003",
+    "state": "open",
+    "severity": "warning",
+    "title": "The token of Meta ends on 2026-11-07 09:30 UTC and is not renewed",
+    "detail": "The platform renews it only when somebody consents again.",
+    "fix": "Connect Meta again: vitrin connect meta",
+    "subject": "connection:0193a5c0-0000-7000-8000-000000000003",
+    "look_at": "/v1/connections/0193a5c0-0000-7000-8000-000000000003",
+    "occurrences": 1,
+    "opened_at": "2026-11-04T09:30:00Z",
+    "resolved_at": None,
+}
+
 _ALL: Final = (
     Kind("item.live", "item", "A platform was seen to show the item as it is wanted.", _ITEM),
     Kind(
@@ -117,6 +133,18 @@ _ALL: Final = (
             " acknowledges.",
             "disabled_at": "2026-11-07T09:30:00Z",
         },
+    ),
+    Kind(
+        "notification.opened",
+        "notification",
+        "A person must decide or know something: what stands in the inbox, once per cause.",
+        _NOTIFICATION,
+    ),
+    Kind(
+        "notification.resolved",
+        "notification",
+        "What a notification was about is over.",
+        _NOTIFICATION | {"state": "resolved", "resolved_at": "2026-11-05T08:00:00Z"},
     ),
 )
 KINDS: Final[dict[str, Kind]] = {kind.type: kind for kind in _ALL}

@@ -1,6 +1,6 @@
 """Use cases of webhook endpoints."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 from vitrin.kit.access import Principal
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import AppDatabase
-from vitrin.kit.db.session import ReadSession
+from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.errors import FieldError
 from vitrin.kit.ids import BrandId, new_uuid
 from vitrin.kit.outbound import OutboundFailure, OutboundPolicy, check_url
@@ -30,13 +30,22 @@ class Shown(NamedTuple):
 
 
 class Endpoints:
+    """`is_well`: who is told that an endpoint was enabled or deleted, in the transaction."""
+
     def __init__(
-        self, *, database: AppDatabase, clock: Clock, secrets: Secrets, policy: OutboundPolicy
+        self,
+        *,
+        database: AppDatabase,
+        clock: Clock,
+        secrets: Secrets,
+        policy: OutboundPolicy,
+        is_well: Callable[[WriteSession, BrandId, UUID], Awaitable[None]],
     ) -> None:
         self._database = database
         self._clock = clock
         self._secrets = secrets
         self._policy = policy
+        self._is_well = is_well
 
     async def create(self, caller: Principal, wanted: Mapping[str, Any]) -> tuple[Shown, str]:
         """The endpoint, and its secret, which is shown this once. EndpointInvalid, EndpointsTooMany."""
@@ -100,6 +109,8 @@ class Endpoints:
                     tx, caller.brand_id, endpoint_id, outcome="endpoint_disabled", now=now
                 )
             await endpoints.change(tx, caller.brand_id, endpoint_id, {**values, **switch, "now": now})
+            if values["enabled"] and not row.enabled:
+                await self._is_well(tx, caller.brand_id, endpoint_id)
             return await self._shown(tx, caller.brand_id, endpoint_id, now)
 
     async def delete(self, caller: Principal, endpoint_id: UUID) -> None:
@@ -110,6 +121,7 @@ class Endpoints:
                 raise EndpointNotFound
             await events.drop_pending(tx, caller.brand_id, endpoint_id, outcome="endpoint_deleted", now=now)
             await endpoints.delete(tx, caller.brand_id, endpoint_id)
+            await self._is_well(tx, caller.brand_id, endpoint_id)
 
     async def rotate(self, caller: Principal, endpoint_id: UUID, *, overlap: timedelta) -> tuple[Shown, str]:
         """A new secret, shown this once; the earlier ones sign beside it for `overlap`. EndpointNotFound,

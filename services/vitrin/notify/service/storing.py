@@ -1,6 +1,6 @@
 """Stores webhook events and a delivery for each endpoint that wants them, in the transaction of what caused them."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -53,6 +53,11 @@ class Storing:
     def __init__(self, *, waker: Waker, clock: Clock) -> None:
         self._waker = waker
         self._clock = clock
+        self._hear: Callable[[WriteSession, Sequence[News]], Awaitable[None]] | None = None
+
+    def heard_by(self, hear: Callable[[WriteSession, Sequence[News]], Awaitable[None]]) -> None:
+        """Whoever wants to know what was stored, in its transaction."""
+        self._hear = hear
 
     async def store(self, tx: WriteSession, news: Sequence[News]) -> list[UUID]:
         """In this order, which is that of each object. Answers the ids of the events."""
@@ -85,6 +90,8 @@ class Storing:
             await self.due(tx, [row[3] for row in deliveries], now)
         for one in news:
             metrics.EVENTS.labels(one.type).inc()
+        if self._hear is not None:
+            await self._hear(tx, news)
         return ids
 
     async def due(self, tx: WriteSession, receivers: Sequence[UUID], now: datetime) -> None:

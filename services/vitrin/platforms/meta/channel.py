@@ -13,6 +13,7 @@ from vitrin.platforms.base import (
     ChannelItem,
     ChannelMisconfigured,
     Endpoint,
+    ListedPage,
     Operation,
     OperationKind,
     PlatformFailure,
@@ -29,6 +30,7 @@ from vitrin.platforms.meta.errors import classify
 from vitrin.platforms.meta.rules import (
     BASE_URL,
     CAPABILITIES,
+    LIST_ITEMS_PER_PAGE,
     READ_BACK_FILTER_CHARS_MAX,
     READ_BACK_ITEMS_MAX,
 )
@@ -125,6 +127,12 @@ class MetaCatalog:
                 if isinstance(product, dict):
                     found[str(product.get("retailer_id"))] = product
         return {key: read.seen(key, fields, found.get(key)) for key, fields in expected.items()}
+
+    async def list_items(self, cursor: str | None) -> ListedPage:
+        call = self._call(Endpoint.READ_BACK, "GET", "products", safe=True, priority=Priority.SLOW)
+        params = {"fields": read.LISTED_FIELDS, "limit": str(LIST_ITEMS_PER_PAGE)}
+        call = replace(call, params=params | ({"after": cursor} if cursor else {}))
+        return read.listed(await answered(self.http, call, classify=classify, usage=MANAGEMENT_USAGE))
 
     def _call(self, endpoint: Endpoint, method: str, edge: str, *, safe: bool, priority: Priority) -> Call:
         return Call(

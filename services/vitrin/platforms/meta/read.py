@@ -6,7 +6,7 @@ Reading has other names than writing (ProductItem of the SDK), and prices come f
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from vitrin.platforms.base import Difference, Problem, Seen
+from vitrin.platforms.base import Difference, ListedItem, ListedPage, Problem, Seen
 from vitrin.platforms.comparing import as_text, difference, same_price, same_text, same_window
 
 READ_NAMES: Final = {
@@ -45,6 +45,32 @@ FIELDS: Final = ",".join(
         "review_rejection_reasons",
     ]
 )
+
+LISTED_FIELDS: Final = "retailer_id,name,gtin,url"
+
+
+def listed(answer: Mapping[str, Any]) -> ListedPage:
+    """A page of the catalog's products edge. Products without a retailer id cannot be addressed and are left out."""
+    data, paging = answer.get("data"), answer.get("paging")
+    products = [one for one in data if isinstance(one, Mapping)] if isinstance(data, list) else []
+    items = tuple(
+        ListedItem(
+            platform_item_id=as_text(one.get("retailer_id")),
+            title=as_text(one.get("name")),
+            gtin=as_text(one.get("gtin")),
+            link=as_text(one.get("url")),
+        )
+        for one in products
+        if one.get("retailer_id")
+    )
+    return ListedPage(items, _after(paging) if isinstance(paging, Mapping) else None)
+
+
+def _after(paging: Mapping[str, Any]) -> str | None:
+    """`next` says that there is more, and the cursor where to go on; a page with a cursor may be the last."""
+    cursors = paging.get("cursors")
+    after = as_text(cursors.get("after")) if isinstance(cursors, Mapping) else ""
+    return after if after and paging.get("next") else None
 
 
 def seen(platform_item_id: str, expected: Mapping[str, object], product: Mapping[str, Any] | None) -> Seen:

@@ -14,6 +14,8 @@ BODY_BYTES_MAX: Final = 30_000_000
 ENVELOPE_BYTES_MAX: Final = 1_000
 READ_BACK_ITEMS_MAX: Final = 50
 """Ids per read: they travel in the URL, which stays below 8 kB with ids of ordinary length."""
+LIST_ITEMS_PER_PAGE: Final = 500
+"""Products per page of a listing; Meta publishes no maximum (unverified)."""
 READ_BACK_FILTER_CHARS_MAX: Final = 5_000
 """Characters of ids (as JSON) in one read; long ids make smaller reads."""
 
@@ -47,6 +49,7 @@ CAPABILITIES: Final = Capabilities(
     read_back_items_max=READ_BACK_ITEMS_MAX,
     item_id_length_max=100,
     concurrency_max=4,
+    lists_items=True,
     rates=rates(CATALOG_TRAFFIC_ASSUMED),
     stock_fields=("availability", "quantity_to_sell_on_facebook"),
 )

@@ -14,6 +14,8 @@ from vitrin.platforms.base import (
     ChannelItem,
     ChannelMisconfigured,
     Endpoint,
+    FailureKind,
+    ListedPage,
     Operation,
     OperationKind,
     PlatformFailure,
@@ -123,6 +125,17 @@ class PinterestCatalog:
             call = replace(call, content=orjson.dumps(body))
             found.update(read.items_of(await answered(self.http, call, classify=classify, usage=usage)))
         return {key: read.seen(key, fields, found.get(key)) for key, fields in expected.items()}
+
+    async def list_items(self, cursor: str | None) -> ListedPage:
+        """Pinterest lists products of a catalog to selected partners only, those of a feed to everybody, and both
+        without GTIN (its OpenAPI description, POST /catalogs/products/get_by_product_group_filters): nothing that
+        Vitrin could count on. What is there under an id that we render is updated by UPSERT and found by read-back."""
+        raise PlatformFailure(
+            FailureKind.INVALID_REQUEST,
+            code="cannot_list",
+            message="Pinterest does not list the items of a catalog.",
+            fix="Give the channel the id template that the catalog's items were made with.",
+        )
 
     def _call(self, endpoint: Endpoint, method: str, path: str, *, safe: bool, priority: Priority) -> Call:
         return Call(

@@ -11,6 +11,9 @@ from vitrin.kit.ids import BrandId, ChannelId, ConnectionId
 from vitrin.shop_sync.domain.sync import GONE, Facts, Hashes, Reason, Settled, State, Want
 
 ChannelState = Literal["active", "needs_attention", "closed"]
+StockState = Literal["none", "taking", "held"]
+"""What a channel knows of the items that its catalog held before. taking: not yet, so nothing is decided or sent; held:
+there are some, and new items of ours are matched with them; none: there are none, or nobody looked."""
 Stage = Literal["sending", "polling", "unknown"]
 HASH_BYTES: Final = 16
 
@@ -55,6 +58,7 @@ class Channel:
     paused_at: datetime | None = None
     paused_by: str = ""
     paused_reason: str = ""
+    stock: StockState = "none"
 
     @property
     def may_work(self) -> bool:
@@ -153,13 +157,15 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Since when prices and stock wait to be sent, since when content does, since when a hunt can go on, and when the
-    next read-back is due."""
+    """Since when prices and stock wait to be sent, since when content does, since when a hunt can go on, when the
+    next read-back is due, and when taking stock goes on (`stock_trouble`: the last try failed)."""
 
     prices_at: datetime | None = None
     content_at: datetime | None = None
     hunt_at: datetime | None = None
     read_back_at: datetime | None = None
+    stock_at: datetime | None = None
+    stock_trouble: bool = False
 
     def slow_at(self, now: datetime) -> datetime | None:
         """When content can go, or a hunt go on; None when neither waits."""

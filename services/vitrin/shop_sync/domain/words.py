@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
+from vitrin.shop_sync.domain.adoption import Doubt, How
 from vitrin.shop_sync.domain.guard import HELD_CODE, REJECTED_CODE, Kind
 from vitrin.shop_sync.domain.sync import Lane, Reason, State
 
@@ -182,6 +183,76 @@ def outgoing_stopped(scope: str, by: str, reason: str) -> Reason:
         f"Everything outgoing {whose} was stopped by {by}{f': {reason}' if reason else ''}. Changes are kept.",
         fix,
     )
+
+
+AMBIGUOUS_CODE: Final = "adoption_ambiguous"
+_SAME_WORDS: Final[Mapping[How, str]] = {
+    How.ID: "its id",
+    How.GTIN: "its GTIN",
+    How.LINK: "its link",
+    How.CHOICE: "a person's choice",
+}
+_NAMED_MAX: Final = 5
+
+
+def adopted(platform: str, platform_item_id: str, how: How) -> str:
+    """The line of the timeline."""
+    return (
+        f"Took over the item {platform_item_id!r} that {platform_name(platform)} held already,"
+        f" found by {_SAME_WORDS[how]}"
+    )
+
+
+def adoption_ambiguous(doubt: Doubt) -> Reason:
+    """Why an item of ours is not sent: the platform may hold it already, under an id that nobody can be sure of."""
+    ours, theirs = len(doubt.item_ids), len(doubt.platform_item_ids)
+    return Reason(
+        AMBIGUOUS_CODE,
+        "gtin" if doubt.how is How.GTIN else "link",
+        f"The catalog held {theirs} items ({_named(doubt.platform_item_ids)}) before, and {ours} of yours"
+        f" ({_named(doubt.item_ids)}) have the same {_KEY_WORDS[doubt.how]}: which is which is not guessed.",
+        "Decide it: POST /v1/channels/{id}/adoption:resolve with a match, or leave the platform's items alone"
+        " (`vitrin adoption resolve`).",
+    )
+
+
+def platform_item_ambiguous(doubt: Doubt) -> Reason:
+    """The same, said of the platform's item."""
+    return Reason(
+        AMBIGUOUS_CODE,
+        "gtin" if doubt.how is How.GTIN else "link",
+        f"It shares its {_KEY_WORDS[doubt.how]} with {_named(doubt.item_ids)} of yours, and is not alone with that.",
+        "Match it with one of them, or leave it: POST /v1/channels/{id}/adoption:resolve.",
+    )
+
+
+_KEY_WORDS: Final[Mapping[How, str]] = {How.GTIN: "GTIN", How.LINK: "link"}
+
+
+def _named(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - _NAMED_MAX} more" if len(ids) > _NAMED_MAX else ""
+    return ", ".join(ids[:_NAMED_MAX]) + more
+
+
+TAKING_STOCK: Final = Reason(
+    "taking_stock",
+    "",
+    "It is not known yet what the platform's catalog held before: nothing is sent, so that nothing is doubled.",
+    "Nothing to do as long as GET /v1/channels/{id}/adoption gets on; it says why if it does not, and adoption:skip"
+    " sends without knowing.",
+)
+NOT_IN_SHOP: Final = Reason(
+    "not_in_shop",
+    "",
+    "It was in the platform's catalog before, and no item of the shop is the same.",
+    "Approve its removal, or reject it and it stays.",
+)
+REMOVAL_FAILED: Final = Reason(
+    "removal_failed",
+    "",
+    "Its removal was approved and sent again and again, but the platform goes on showing it.",
+    "Delete it in the platform's own catalog pages, or ask for its removal again.",
+)
 
 
 def platform_name(platform: str) -> str:

@@ -14,7 +14,7 @@ from vitrin.shop_sync.domain.values import Channel, ChannelState, Claim, Due, Ga
 _COLUMNS: Final = (
     "brand_id, channel_id, connection_id, platform, mode, base_url, external_ids, market, language, currency,"
     " id_template, state, state_reason, created_at, opened_occurred_at, sync_cursor, sync_started_at,"
-    " sync_total, sync_done, sync_finished_at, paused_at, paused_by, paused_reason"
+    " sync_total, sync_done, sync_finished_at, paused_at, paused_by, paused_reason, stock"
 )
 _OPEN_OF: Final = text(
     f"select {_COLUMNS} from channels where brand_id = any(cast(:brand_ids as uuid[]))"
@@ -35,7 +35,10 @@ _SITUATION: Final = text(
     " and h.channel_id = c.channel_id"
     " and not exists (select 1 from attempts a where a.attempt_id = h.attempt_id)) as hunt_at,"
     " (select min(read_back_at) from channel_items i where i.brand_id = c.brand_id"
-    " and i.channel_id = c.channel_id and i.read_back_at is not null) as read_back_at"
+    " and i.channel_id = c.channel_id and i.read_back_at is not null) as read_back_at,"
+    " (select due_at from stocks s where s.brand_id = c.brand_id and s.channel_id = c.channel_id) as stock_at,"
+    " (select trouble <> '' from stocks s where s.brand_id = c.brand_id"
+    " and s.channel_id = c.channel_id) as stock_trouble"
     " from channels c join channel_work w on w.channel_id = c.channel_id"
     " where c.brand_id = :brand_id and c.channel_id = :channel_id"
 )
@@ -50,15 +53,15 @@ _INSERT: Final = text(
     f"insert into channels ({_COLUMNS}) values (:brand_id, :channel_id, :connection_id, :platform, :mode,"
     " :base_url, cast(:external_ids as jsonb), :market, :language, :currency, :id_template, :state,"
     " :state_reason, :created_at, :opened_occurred_at, :sync_cursor, :sync_started_at, :sync_total, :sync_done,"
-    " :sync_finished_at, :paused_at, :paused_by, :paused_reason)"
+    " :sync_finished_at, :paused_at, :paused_by, :paused_reason, :stock)"
 )
 _UPDATE: Final = text(
     "update channels set opened_occurred_at = :opened_occurred_at, base_url = :base_url,"
     " external_ids = cast(:external_ids as jsonb), market = :market,"
     " language = :language, currency = :currency, id_template = :id_template, state = :state,"
     " state_reason = :state_reason, sync_cursor = :sync_cursor, sync_started_at = :sync_started_at,"
-    " sync_total = :sync_total, sync_done = :sync_done, sync_finished_at = :sync_finished_at"
-    " where brand_id = :brand_id and channel_id = :channel_id"
+    " sync_total = :sync_total, sync_done = :sync_done, sync_finished_at = :sync_finished_at,"
+    " stock = :stock where brand_id = :brand_id and channel_id = :channel_id"
 )
 _STATE: Final = text(
     "update channels set state = :state, state_reason = :reason"
@@ -78,7 +81,10 @@ _EVER_SENT: Final = text(
     " and (exposed or removed or attempt_id is not null or refused is not null or hunt_id is not null))"
 )
 _FORGET_ITEMS: Final = text(
-    "delete from channel_items where brand_id = :brand_id and channel_id = :channel_id"
+    "update channel_items set platform_item_id = null, state = 'excluded', reasons = '[]', lane = null,"
+    " want = 'absent', causes = '{}', desired = null, content_version = 0, offer_version = 0, pending_at = null,"
+    " changed_occurred_at = null, changed_received_at = null, attributes = null, updated_at = :now"
+    " where brand_id = :brand_id and channel_id = :channel_id"
 )
 _FORGET_IDS: Final = text("delete from channel_ids where brand_id = :brand_id and channel_id = :channel_id")
 
@@ -121,7 +127,15 @@ async def situation(tx: ReadSession, claim: Claim) -> tuple[Channel, Gate, Due] 
     values = dict(row._mapping)
     channel = Channel(**{name.strip(): values[name.strip()] for name in _COLUMNS.split(",")})
     gate = Gate(row.send_after, row.items_max, row.failures)
-    return channel, gate, Due(row.prices_at, row.content_at, row.hunt_at, row.read_back_at)
+    due = Due(
+        prices_at=row.prices_at,
+        content_at=row.content_at,
+        hunt_at=row.hunt_at,
+        read_back_at=row.read_back_at,
+        stock_at=row.stock_at,
+        stock_trouble=bool(row.stock_trouble),
+    )
+    return channel, gate, due
 
 
 async def lock(tx: WriteSession, brand: BrandId, channel: ChannelId) -> Channel | None:
@@ -166,7 +180,8 @@ async def ever_sent(tx: ReadSession, channel: Channel) -> bool:
     return bool(await tx.scalar(_EVER_SENT, _key(channel)))
 
 
-async def forget_items(tx: WriteSession, channel: Channel) -> None:
-    """Before anything was sent: items and ids of the channel start again."""
-    await tx.execute(_FORGET_ITEMS, _key(channel))
+async def forget_items(tx: WriteSession, channel: Channel, now: datetime) -> None:
+    """Before anything was sent: items and ids of the channel start again. Their versions go on, since whoever follows
+    their states takes a lower one for old news."""
+    await tx.execute(_FORGET_ITEMS, _key(channel) | {"now": now})
     await tx.execute(_FORGET_IDS, _key(channel))

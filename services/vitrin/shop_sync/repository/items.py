@@ -83,7 +83,8 @@ _STATE_READ: Final = text(_STATE)
 _STATE_SHARED: Final = text(f"{_STATE} for share")
 _LOCK_DUE: Final = text(
     f"{_SELECT_WHOLE} where brand_id = :brand_id and channel_id = :channel_id and lane < 3"
-    " and attempt_id is null and (lane = 0) = :fast order by lane, pending_at, item_id limit :limit"
+    " and attempt_id is null and platform_item_id is not null and (lane = 0) = :fast"
+    " order by lane, pending_at, item_id limit :limit"
     " for update skip locked"
 )
 _LOCK_HUNT: Final = text(

@@ -36,7 +36,7 @@ _BY_SKU: Final = text(
 _STATES: Final = text(
     "select ci.channel_id, c.platform, c.mode, c.market, c.state as channel_state,"
     " c.state_reason as channel_state_reason, c.paused_at is not null as paused, c.paused_by, c.paused_reason,"
-    " ci.platform_item_id, ci.state,"
+    " c.stock = 'taking' as taking, ci.platform_item_id, ci.state,"
     " ci.reasons, ci.version, ci.content_version, ci.offer_version, ci.updated_at, ci.desired, ci.confirmed"
     " from channel_items ci join channels c on c.brand_id = ci.brand_id and c.channel_id = ci.channel_id"
     " where ci.brand_id = :brand_id and ci.item_id = :item_id and (not :sandbox_only or c.mode = 'sandbox')"

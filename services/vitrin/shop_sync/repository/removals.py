@@ -4,7 +4,7 @@ whoever changes a request (`guard.lock_window`)."""
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Row, text
@@ -21,23 +21,25 @@ _WAITING: Final = text(
     " join removal_requests r on r.brand_id = i.brand_id and r.request_id = i.request_id"
     " where i.brand_id = any(cast(:brand_ids as uuid[]))"
     f" and (i.channel_id, i.item_id) in (select * from {arrays(KEYS)}) and i.state = 'waiting'"
+    " and r.subject = 'items'"
 )
 _REQUEST: Final = (
     "r.brand_id, r.request_id, r.channel_id, c.platform, c.mode, c.state as channel_state, r.state, r.opened_at,"
     " r.updated_at, r.limit_items, r.shown_items, r.passed_items, r.waiting_removals, r.waiting_zeroings, r.items_gone,"
     " r.items_kept, r.items_back, r.causes, r.decided_at, r.decided_by, r.note, r.finished_at, r.alerted_at,"
-    " r.alerted_items"
+    " r.alerted_items, r.subject"
 )
 _FROM: Final = (
     "from removal_requests r join channels c on c.brand_id = r.brand_id and c.channel_id = r.channel_id"
 )
 _OPEN: Final = text(
     f"select {_REQUEST} {_FROM} where r.brand_id = :brand_id and r.channel_id = :channel_id and r.state = 'open'"
+    " and r.subject = :subject"
 )
 _INSERT: Final = text(
     "insert into removal_requests (brand_id, request_id, channel_id, state, opened_at, updated_at, limit_items,"
-    " shown_items, passed_items) values (:brand_id, :request_id, :channel_id, 'open', :now, :now, :limit, :shown,"
-    " :passed)"
+    " shown_items, passed_items, subject) values (:brand_id, :request_id, :channel_id, 'open', :now, :now, :limit,"
+    " :shown, :passed, :subject)"
 )
 _GET: Final = text(f"select {_REQUEST} {_FROM} where r.brand_id = :brand_id and r.request_id = :request_id")
 _LIST: Final = text(
@@ -148,6 +150,10 @@ _CHANNEL_CLOSED: Final = text(
 _DROP_WORK: Final = text("delete from removal_work where brand_id = :brand_id and request_id = :request_id")
 
 
+Subject = Literal["items", "strangers"]
+"""items: of ours, held by the guard. strangers: of the platform's catalog, whose removal somebody asked for."""
+
+
 class Waiting(NamedTuple):
     """An item that waits in a request."""
 
@@ -172,8 +178,9 @@ async def waiting(tx: ReadSession, brands: Sequence[BrandId], pairs: Sequence[Pa
     return {(r.channel_id, r.item_id): Waiting(r.request_id, Kind(r.kind), r.state) for r in rows}
 
 
-async def open_request(tx: ReadSession, channel: Channel) -> Row[Any] | None:
-    return await tx.one_or_none(_OPEN, {"brand_id": channel.brand_id, "channel_id": channel.channel_id})
+async def open_request(tx: ReadSession, channel: Channel, *, subject: Subject = "items") -> Row[Any] | None:
+    params = {"brand_id": channel.brand_id, "channel_id": channel.channel_id, "subject": subject}
+    return await tx.one_or_none(_OPEN, params)
 
 
 async def create_request(
@@ -186,8 +193,10 @@ async def create_request(
     passed: int,
     now: datetime,
     due_at: datetime,
+    subject: Subject = "items",
 ) -> None:
-    params = {"request_id": request_id, "limit": limit, "shown": shown, "passed": passed, "now": now}
+    params: dict[str, Any] = {"request_id": request_id, "limit": limit, "shown": shown, "passed": passed}
+    params |= {"now": now} | {"subject": subject}
     await tx.execute(_INSERT, {"brand_id": channel.brand_id, "channel_id": channel.channel_id} | params)
     work = {"request_id": request_id, "brand_id": channel.brand_id, "now": now, "due_at": due_at}
     await tx.execute(_WORK, work)

@@ -56,6 +56,11 @@ class Catalogs:
         self._renderers: dict[UUID, _Open] = {}
         self._open: dict[ConnectionId, _Open] = {}
 
+    def lists_items(self, platform: str) -> bool:
+        """Whether the platform can say what a catalog holds."""
+        spec = PLATFORMS.get(platform)
+        return spec is not None and spec.capabilities.lists_items
+
     def renderer(self, channel: Channel) -> CatalogChannel:
         """A catalog for its pure methods. Raises ChannelMisconfigured."""
         held = self._renderers.get(channel.channel_id)

@@ -14,7 +14,7 @@ from vitrin.protos.accounts.v1.events_pb2 import ConnectionChanged, ConnectionMo
 from vitrin.shop_sync.domain import sync
 from vitrin.shop_sync.domain.sync import Reason, State
 from vitrin.shop_sync.domain.values import Channel, ChannelState
-from vitrin.shop_sync.repository import channels, hunts, items, removals, replica, work
+from vitrin.shop_sync.repository import channels, hunts, items, removals, replica, shelf, stocks, work
 from vitrin.shop_sync.service.catalogs import Catalogs
 from vitrin.shop_sync.service.recording import Recorder
 from vitrin.shop_sync.service.waking import Waker
@@ -81,6 +81,9 @@ class Connections:
             await work.ensure(tx, wanted.brand_id, wanted.channel_id, platform=wanted.platform)
         else:
             await channels.update(tx, wanted)
+        if wanted.stock == "taking" and (held is None or held.stock != "taking" or _elsewhere(held, wanted)):
+            await shelf.forget(tx, wanted)
+            await stocks.begin(tx, wanted, now)
         if wanted.state == "active":
             await work.make_due(tx, [wanted.channel_id], now)
             self._waker.after(tx, [wanted.channel_id])
@@ -115,6 +118,10 @@ class Connections:
         )
         if held is not None and _settings(held) == _settings(fresh):
             fresh = replace(held, state="active", state_reason="")
+        elif held is not None and not _elsewhere(held, fresh):
+            fresh = replace(fresh, stock=held.stock)
+        elif self._catalogs.lists_items(fresh.platform):
+            fresh = replace(fresh, stock="taking")
         state, reason = self._state(message, fresh)
         return replace(fresh, state=state, state_reason=reason)
 
@@ -140,11 +147,17 @@ class Connections:
             await recorder.flush(tx)
             after = rows[-1].item_id
         await items.stop_read_back(tx, channel)
+        await shelf.forget(tx, channel)
         await work.end_all(tx, channel.brand_id, channel.channel_id)
         await hunts.end_all(tx, channel)
         await channels.set_state(tx, channel, "closed", "connection_deleted: The connection was deleted.")
         await work.stop(tx, channel.channel_id)
         await removals.channel_closed(tx, channel, now)
+
+
+def _elsewhere(held: Channel, fresh: Channel) -> bool:
+    """Another catalog than before: what is known of the old one's items says nothing of this one's."""
+    return (held.base_url, dict(held.external_ids)) != (fresh.base_url, dict(fresh.external_ids))
 
 
 def _settings(channel: Channel) -> tuple[object, ...]:

@@ -16,8 +16,9 @@ from vitrin.shop_sync.domain.decide import Excluded, Invalid, Wanted
 from vitrin.shop_sync.domain.replica import ItemReplica
 from vitrin.shop_sync.domain.sync import Reason, State
 from vitrin.shop_sync.domain.values import Channel, ChannelItem, Times
-from vitrin.shop_sync.repository import items, replica
+from vitrin.shop_sync.repository import items, replica, shelf
 from vitrin.shop_sync.repository.replica import Key
+from vitrin.shop_sync.service.adopting import NOTHING, Plan, keys_of, plan
 from vitrin.shop_sync.service.catalogs import Catalogs
 from vitrin.shop_sync.service.guarding import Guarding
 from vitrin.shop_sync.service.mapping import id_values
@@ -48,7 +49,7 @@ class Desires:
     ) -> list[ChannelId]:
         """Answers the channels that have something to send, or to look at, now."""
         subjects = await self._subjects(tx, channels, replicas)
-        await self._identify(tx, subjects)
+        await self._identify(tx, subjects, now)
         await self._guarding.check(tx, subjects, now)
         await self._hold(tx, subjects)
         recorder = Recorder({channel.channel_id: channel for channel in channels}, now)
@@ -118,19 +119,24 @@ class Desires:
                 _log.warning("channel_misconfigured", channel=str(channel.channel_id), code=error.code)
         return found
 
-    async def _identify(self, tx: WriteSession, subjects: Sequence[Subject]) -> None:
-        """Give wanted items their id on the channel: first come first served, and theirs until they are deleted."""
+    async def _identify(self, tx: WriteSession, subjects: Sequence[Subject], now: datetime) -> None:
+        """Give wanted items their id on the channel: first come first served, and theirs until they are deleted. An
+        item that the platform held before goes by the id that it has there, so nobody gets one before that is known:
+        the first sync, which begins again then, gives them."""
+        nameless = [
+            subject
+            for subject in subjects
+            if isinstance(subject.desired, Wanted)
+            and subject.row.platform_item_id is None
+            and subject.channel.stock != "taking"
+        ]
+        await self._drop_keys(tx, subjects)
+        plans = await self._plans(tx, nameless, now)
         wishes: dict[tuple[ChannelId, str], tuple[str, Subject]] = {}
-        for subject in subjects:
-            if not isinstance(subject.desired, Wanted) or subject.row.platform_item_id is not None:
-                continue
-            channel = subject.channel
-            raw = decide.raw_id(channel.id_template, id_values(subject.row.item_id, subject.content, channel))
-            if isinstance(raw, Reason):
-                subject.desired = Invalid((raw,))
-                continue
-            wish = subject.catalog.platform_item_id(raw)
-            wishes[(channel.channel_id, subject.row.item_id)] = (wish, subject)
+        for subject in nameless:
+            wish = _wish(subject, plans.get(subject.channel.channel_id, NOTHING))
+            if wish is not None:
+                wishes[(subject.channel.channel_id, subject.row.item_id)] = (wish, subject)
         owners = await items.take_ids(
             tx,
             [(s.channel.brand_id, s.channel.channel_id, wish, s.row.item_id) for wish, s in wishes.values()],
@@ -141,7 +147,31 @@ class Desires:
             if owner == subject.row.item_id:
                 subject.row.platform_item_id = wish
             else:
+                subject.adopts = None
                 subject.desired = Invalid((decide.id_taken(wish, owner),))
+
+    async def _drop_keys(self, tx: WriteSession, subjects: Sequence[Subject]) -> None:
+        """What was deleted in the shop stands in nobody's way any more."""
+        gone: dict[ChannelId, list[Subject]] = {}
+        for subject in subjects:
+            if subject.channel.stock == "held" and not subject.replica.exists:
+                gone.setdefault(subject.channel.channel_id, []).append(subject)
+        for _, group in sorted(gone.items()):
+            await shelf.drop_keys(tx, group[0].channel, [subject.row.item_id for subject in group])
+
+    async def _plans(
+        self, tx: WriteSession, nameless: Sequence[Subject], now: datetime
+    ) -> Mapping[ChannelId, Plan]:
+        """Of the channels whose catalog held items before us."""
+        mine: dict[ChannelId, list[Subject]] = {}
+        for subject in nameless:
+            if subject.channel.stock == "held":
+                mine.setdefault(subject.channel.channel_id, []).append(subject)
+        plans = {}
+        for channel_id, group in sorted(mine.items()):
+            arrived = [keys_of(s.channel, s.catalog, s.row.item_id, s.content) for s in group]
+            plans[channel_id] = await plan(tx, group[0].channel, arrived, now)
+        return plans
 
     async def _hold(self, tx: WriteSession, subjects: Sequence[Subject]) -> None:
         """Items that turned invalid where they are shown: the content as it was accepted, with today's offer."""
@@ -178,7 +208,26 @@ class Desires:
         facts = sync.withheld(facts, subject.withheld)
         if facts.desired != before.desired and times is not None:
             row.changed = times.oldest(row.changed)
+        if subject.adopts is not None:
+            recorder.adopted(row, subject.adopts)
         recorder.move(row, facts)
+
+
+def _wish(subject: Subject, found: Plan) -> str | None:
+    """The id that the item would go by; None when it has to wait, and the subject says why."""
+    channel, item_id = subject.channel, subject.row.item_id
+    doubt = found.doubts.get(item_id)
+    if doubt is not None:
+        subject.desired = Invalid((doubt,))
+        return None
+    subject.adopts = found.matches.get(item_id)
+    if subject.adopts is not None:
+        return subject.adopts.platform_item_id
+    raw = decide.raw_id(channel.id_template, id_values(item_id, subject.content, channel))
+    if isinstance(raw, Reason):
+        subject.desired = Invalid((raw,))
+        return None
+    return subject.catalog.platform_item_id(raw)
 
 
 def _is_due(row: ChannelItem, now: datetime) -> bool:

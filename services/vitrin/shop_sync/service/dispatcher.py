@@ -54,7 +54,7 @@ class Dispatcher:
     ) -> None:
         self._worker = worker
         self._database = database
-        self._make_session = make_session
+        self.session = make_session
         self._clock = clock
         self._channels_max = channels_max
         self._woken = asyncio.Event()
@@ -146,7 +146,7 @@ class Dispatcher:
         )
 
     def _begin(self, claim: Claim, stop: asyncio.Event) -> None:
-        session = self._make_session(claim)
+        session = self.session(claim)
         self._sessions[claim.claim_id] = session
         task = asyncio.create_task(self._guard(session, stop), name=f"channel-{claim.channel_id}")
         self._tasks[claim.claim_id] = task

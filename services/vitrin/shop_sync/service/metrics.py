@@ -55,3 +55,13 @@ REMOVAL_REQUESTS: Final = gauge(
 REMOVAL_WAIT: Final = gauge(
     "vitrin_shop_sync_removal_wait_seconds", "How long the oldest of them has waited; 0 without any."
 )
+ADOPTED: Final = counter(
+    "vitrin_shop_sync_adopted_total",
+    "Items that a platform held before and that were found to be ours, by what told it: id, gtin, link, choice.",
+    ("platform", "how"),
+)
+LISTING_FAILURES: Final = counter(
+    "vitrin_shop_sync_listing_failures_total",
+    "Pages of a platform's catalog that could not be listed; until they can, a new channel sends nothing.",
+    ("platform", "kind"),
+)

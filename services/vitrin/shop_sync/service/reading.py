@@ -26,7 +26,8 @@ from vitrin.shop_sync.errors import (
     ItemNotFound,
     SkuAmbiguous,
 )
-from vitrin.shop_sync.repository import channels, queries, replica, stuck, work
+from vitrin.shop_sync.repository import channels, queries, replica, shelf, stocks, stuck, work
+from vitrin.shop_sync.repository.stocks import Stock
 from vitrin.shop_sync.service.counting import Counting
 from vitrin.shop_sync.service.waking import Waker
 
@@ -36,12 +37,14 @@ STUCK_AFTER: Final = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is told of a channel beside its row. `stop`: the switch of accounts that holds it."""
+    """What is told of a channel beside its row. `stop`: the switch of accounts that holds it. `taking`:
+    how far taking stock of its catalog is."""
 
     counts: Mapping[str, int]
     stop: Stop | None
     stuck: int
     hunts: int
+    taking: Stock | None = None
 
 
 class Reading:
@@ -80,6 +83,7 @@ class Reading:
         counts = await self._counting.counts(tx, brand)
         hunts = await queries.hunts(tx, brand)
         stops = await stops_in(tx, brand)
+        taking = await stocks.of_brand(tx, brand)
         standings = await stuck.standings(tx, [brand], cutoff=now - self._stuck_after)
         still = {
             one.channel_id: domain_stuck.findings(
@@ -95,6 +99,7 @@ class Reading:
                     stop=stop_for(stops, channel.platform),
                     stuck=domain_stuck.stuck(still.get(channel.channel_id, ())),
                     hunts=hunts.get(channel.channel_id, 0),
+                    taking=taking.get(channel.channel_id),
                 ),
             )
             for channel in found
@@ -161,11 +166,21 @@ class Reading:
             if held.id_template != template:
                 if await channels.ever_sent(tx, held):
                     raise IdTemplateFrozen("Items were already sent with their ids.", field="id_template")
-                await channels.forget_items(tx, held)
+                now = self._clock()
+                await channels.forget_items(tx, held, now)
+                await shelf.unmatch(tx, held)
+                taking = await stocks.lock(tx, held)
+                stock = held.stock
+                if taking is not None and held.stock == "held":
+                    # Other ids of ours may be those that the platform holds.
+                    stock, taking.state, taking.due_at = "taking", "indexing", now
+                    taking.index_cursor, taking.indexed = "", 0
+                    await stocks.save(tx, held, taking)
                 fresh = replace(
                     held,
                     id_template=template,
-                    opened_occurred_at=self._clock(),
+                    stock=stock,
+                    opened_occurred_at=now,
                     sync_cursor=None,
                     sync_started_at=None,
                     sync_total=0,
@@ -173,7 +188,7 @@ class Reading:
                     sync_finished_at=None,
                 )
                 await channels.update(tx, fresh)
-                await work.make_due(tx, [held.channel_id], self._clock())
+                await work.make_due(tx, [held.channel_id], now)
                 self._waker.after(tx, [held.channel_id])
         return await self.channel(brand, channel_id, sandbox_only=sandbox_only)
 

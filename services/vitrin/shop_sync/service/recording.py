@@ -7,10 +7,11 @@ from uuid import UUID
 
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.ids import ChannelId
+from vitrin.shop_sync.domain.adoption import Match
 from vitrin.shop_sync.domain.schedule import milliseconds
 from vitrin.shop_sync.domain.sync import Facts, State, settle
 from vitrin.shop_sync.domain.values import Channel, ChannelItem, LagSample, Step
-from vitrin.shop_sync.domain.words import summary
+from vitrin.shop_sync.domain.words import adopted, summary
 from vitrin.shop_sync.events import status_changed
 from vitrin.shop_sync.repository import items, records
 from vitrin.shop_sync.service import metrics
@@ -68,6 +69,24 @@ class Recorder:
                 offer_version=row.offer_version,
                 attempt_id=attempt_id,
                 lag_ms=lag_ms,
+            )
+        )
+
+    def adopted(self, row: ChannelItem, match: Match) -> None:
+        """A line of its own: which item of the platform the row goes by from now on, and what told so."""
+        platform = self._channels[row.channel_id].platform
+        self._steps.append(
+            Step(
+                at=self._now,
+                brand_id=row.brand_id,
+                item_id=row.item_id,
+                channel_id=row.channel_id,
+                platform=platform,
+                step="adopted",
+                actor=row.actor,
+                summary=adopted(platform, match.platform_item_id, match.how),
+                content_version=row.content_version,
+                offer_version=row.offer_version,
             )
         )
 

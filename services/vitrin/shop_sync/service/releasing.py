@@ -5,6 +5,7 @@ the desired states of its items anew: killed in between, the next chunk goes on 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -22,7 +23,7 @@ from vitrin.kit.ids import BrandId
 from vitrin.kit.logs import get_logger
 from vitrin.shop_sync.domain.guard import Kind
 from vitrin.shop_sync.domain.values import Channel
-from vitrin.shop_sync.repository import channels, removals, replica, work
+from vitrin.shop_sync.repository import channels, removals, replica, shelf, stocks, work
 from vitrin.shop_sync.repository import guard as memory
 from vitrin.shop_sync.service import metrics
 from vitrin.shop_sync.service.desired import Desires
@@ -102,6 +103,9 @@ class Releasing:
             return
         channel = await channels.get(tx, brand, request.channel_id)
         assert channel is not None
+        if request.finished_at is None and request.state != "open" and request.subject == "strangers":
+            await self._let_strangers_go(tx, channel, request)
+            return
         if request.finished_at is None and request.state != "open":
             await self._carry_out(tx, channel, request)
             return
@@ -154,6 +158,46 @@ class Releasing:
             done = await removals.finish(tx, brand, request_id, now, state=request.state)
             until = now + self._keep if done else now
             await removals.postpone(tx, brand, request_id, until, waits=False)
+
+    async def _let_strangers_go(self, tx: WriteSession, channel: Channel, request: "Row[Any]") -> None:
+        """Approved, the channel's session deletes them; rejected, they are strangers as before. What an item of ours
+        took over meanwhile stays."""
+        brand, request_id, now = channel.brand_id, request.request_id, self._clock()
+        await stocks.lock(tx, channel)
+        found = await removals.next_waiting(tx, brand, request_id, limit=self._chunk_items)
+        goes = request.state == "approved" and channel.state != "closed"
+        moved = await shelf.change(
+            tx,
+            channel,
+            [item for item, _ in found],
+            was=["removal"],
+            state="removing" if goes else "stranger",
+            now=now,
+            by=request.decided_by,
+        )
+        ends = {item: ("gone" if goes else "kept") if item in moved else "back" for item, _ in found}
+        await removals.settle(
+            tx, brand, [(request_id, item, kind.value, ends[item]) for item, kind in found], now=now
+        )
+        counts = Counter(ends.values())
+        await removals.recount(
+            tx,
+            brand,
+            request_id,
+            waiting_removals=-len(found),
+            gone=counts["gone"],
+            kept=counts["kept"],
+            back=counts["back"],
+            causes=request.causes,
+            now=now,
+        )
+        if len(found) < self._chunk_items:
+            await removals.finish(tx, brand, request_id, now, state=request.state)
+            await removals.postpone(tx, brand, request_id, now + self._keep, waits=False)
+        if goes:
+            await stocks.wake(tx, channel, now)
+            await work.make_due(tx, [channel.channel_id], now)
+            self._waker.after(tx, [channel.channel_id])
 
     async def _drop(self, tx: WriteSession, request: "Row[Any]", found: Sequence[tuple[str, Kind]]) -> None:
         """The channel was closed before the decision was carried out: nothing is sent or taken down any more."""

@@ -88,7 +88,8 @@ class Removals:
             request = await _visible(tx, principal, request_id)
             if request.state == decision:
                 return request
-            if not guard.may_decide(request.state, decision):
+            again = request.state == "rejected" and request.subject == "strangers"
+            if again or not guard.may_decide(request.state, decision):
                 raise RemovalDecided(f"It was {request.state} before.", state=request.state)
             if request.channel_state == "closed":
                 raise ChannelClosed

@@ -1,9 +1,9 @@
 """One worker's work on one channel, as long as its claim lasts: take, send, poll, look, read back.
 
 The order of a round is the priority: what is under way first (its outcome frees items), then sending, then the next
-piece of a first sync, then read-backs. A look at the database takes the next batch in the same transaction where that
-is the next thing to do, so that a quiet change is on the wire after one transaction of its session; nothing is sent
-inside a transaction.
+piece of taking stock, then of a first sync, then read-backs. A look at the database takes the next batch in the same
+transaction where that is the next thing to do, so that a quiet change is on the wire after one transaction of its
+session; nothing is sent inside a transaction.
 """
 
 import asyncio
@@ -23,11 +23,13 @@ from vitrin.shop_sync.repository import work
 from vitrin.shop_sync.service.attention import Attention
 from vitrin.shop_sync.service.backfill import Backfill
 from vitrin.shop_sync.service.catalogs import Catalogs, LeaseRefused, LeaseUnavailable
+from vitrin.shop_sync.service.desired import Desires
 from vitrin.shop_sync.service.hunting import Hunting
 from vitrin.shop_sync.service.looking import Looker
 from vitrin.shop_sync.service.outcomes import Outcomes
 from vitrin.shop_sync.service.sending import Batch, Pace, Sender, waits_of
 from vitrin.shop_sync.service.situation import Situation, situation
+from vitrin.shop_sync.service.stocktaking import Stocktaking
 
 LINGER_S: Final = 1.0
 """What is due within this time is waited for without giving the claim back."""
@@ -49,6 +51,7 @@ class Session:
         catalogs: Catalogs,
         outgoing: Outgoing,
         backfill: Backfill,
+        desires: Desires,
         outcomes: Outcomes,
         pace: Pace,
         clock: Clock,
@@ -77,6 +80,9 @@ class Session:
             verdict_timeout=pace.verdict_timeout,
             shown_within=pace.shown_within,
             clock=clock,
+        )
+        self.stocktaking = Stocktaking(
+            outcomes=outcomes, desires=desires, catalogs=catalogs, attention=attention, clock=clock
         )
         self._looked_last = False
 
@@ -119,6 +125,7 @@ class Session:
         if (
             catalog is None
             or not channel.may_work
+            or channel.stock == "taking"
             or not _is_due(found.send_at(now, self._waits(channel)), now)
         ):
             return None
@@ -181,7 +188,12 @@ class Session:
         """Everything but sending, which the look takes once the catalog is open."""
         channel = found.channel
         opened = False
-        if _is_due(found.send_at(now, self._waits(channel)), now) and self._catalogs.opened(channel) is None:
+        taking = channel.stock == "taking"
+        if (
+            not taking
+            and _is_due(found.send_at(now, self._waits(channel)), now)
+            and self._catalogs.opened(channel) is None
+        ):
             await self._catalogs.open(channel)
             opened = True
         due = [attempt for attempt in found.attempts if attempt.due_at <= now]
@@ -194,6 +206,12 @@ class Session:
             elif attempt.stage == "unknown":
                 await self._looker.look_at_unknown(channel, catalog, attempt)
         self._looked_last = bool(due)
+        if not found.decides_first:
+            if _is_due(found.due.stock_at, now) and not await self._is_stopped(found):
+                await self.stocktaking.step(channel)
+                return True
+            if taking:
+                return bool(due)
         if channel.sync_finished_at is None:
             await self._backfill.next_chunk(channel)
             return True

@@ -20,6 +20,12 @@ class Situation:
     due: Due
     read_back_at: datetime | None
 
+    @property
+    def decides_first(self) -> bool:
+        """Taking stock is in trouble: meanwhile items are decided, so that each says that it waits."""
+        taking = self.channel.stock == "taking"
+        return taking and self.due.stock_trouble and self.channel.sync_finished_at is None
+
     def send_at(self, now: datetime, waits: Waits) -> datetime | None:
         """When the next batch may go; None when nothing waits."""
         gate, slow_at = schedule.send_at(now, self.gate.send_after), self.due.slow_at(now)
@@ -32,6 +38,12 @@ class Situation:
 
     def due_at(self, now: datetime, waits: Waits) -> datetime | None:
         times = [attempt.due_at for attempt in self.attempts]
+        if self.due.stock_at is not None:
+            times.append(max(now, self.due.stock_at))
+        if self.decides_first:
+            times.append(now)
+        if self.channel.stock == "taking":
+            return min(times, default=None)
         send_at = self.send_at(now, waits)
         if send_at is not None:
             times.append(send_at)

@@ -8,6 +8,7 @@ import orjson
 from vitrin.platforms.base import CatalogChannel
 from vitrin.protos.catalog.v1.events_pb2 import ItemContent, OfferChanged
 from vitrin.shop_sync.domain import decide
+from vitrin.shop_sync.domain.adoption import Match
 from vitrin.shop_sync.domain.decide import Desired, Excluded, Invalid, Wanted
 from vitrin.shop_sync.domain.replica import ItemReplica, Stamp
 from vitrin.shop_sync.domain.sync import Reason
@@ -18,7 +19,7 @@ from vitrin.shop_sync.service.mapping import is_gift_card, platform_item, reason
 @dataclass(slots=True)
 class Subject:
     """`attributes`: what `Wanted` sends, as JSON. `held_offer`: price and stock that go on where the rest is invalid.
-    `withheld`: why what is shown stays against the shop's wish."""
+    `withheld`: why what is shown stays against the shop's wish. `adopts`: the platform's item that it takes over."""
 
     channel: Channel
     catalog: CatalogChannel
@@ -29,6 +30,7 @@ class Subject:
     attributes: bytes | None = None
     held_offer: Mapping[str, object] | None = None
     withheld: tuple[Reason, ...] = ()
+    adopts: Match | None = None
 
     @property
     def newer(self) -> list[Stamp]:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from vitrin.kit.access.outgoing import stop_for, stops_in
+from vitrin.kit.attention import Attentions, Concern
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.session import WriteSession
@@ -21,6 +22,7 @@ from vitrin.shop_sync.domain import sync
 from vitrin.shop_sync.domain.stuck import REPAIRABLE, UNEXPLAINED, Cause, Finding, Kind, Standing, findings
 from vitrin.shop_sync.repository import channels, items, stuck, work
 from vitrin.shop_sync.service import metrics
+from vitrin.shop_sync.service.concerns import CHANNEL_STUCK, channel_stuck
 from vitrin.shop_sync.service.outcomes import Outcomes
 from vitrin.shop_sync.service.recording import Recorder
 from vitrin.shop_sync.service.waking import Waker
@@ -48,6 +50,7 @@ class Watchdog:
         self._waker = waker
         self._clock = clock
         self._after = after
+        self._attentions = Attentions("shop_sync.attention_changed", clock)
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -62,6 +65,7 @@ class Watchdog:
     async def sweep(self) -> list[Finding]:
         """One look at every channel. Answers what was found, before the repair."""
         found: list[Finding] = []
+        concerns: list[tuple[BrandId, Concern]] = []
         after = _FIRST
         while True:
             async with self._database.read() as tx:
@@ -69,7 +73,8 @@ class Watchdog:
             if not brands:
                 break
             after = brands[-1]
-            found += await self._look(brands)
+            found += await self._look(brands, concerns)
+        await self._attentions.settle(self._database, CHANNEL_STUCK, concerns)
         counts: Counter[tuple[Kind, Cause]] = Counter()
         for finding in found:
             counts[finding.kind, finding.cause] += finding.count
@@ -78,7 +83,9 @@ class Watchdog:
                 metrics.STUCK.labels(kind.value, cause.value).set(counts[kind, cause])
         return found
 
-    async def _look(self, brands: Sequence[BrandId]) -> list[Finding]:
+    async def _look(
+        self, brands: Sequence[BrandId], concerns: list[tuple[BrandId, Concern]]
+    ) -> list[Finding]:
         now = self._clock()
         found: list[Finding] = []
         async with self._database.read(brands) as tx:
@@ -86,7 +93,11 @@ class Watchdog:
             stops = {brand: await stops_in(tx, brand) for brand in {one.brand_id for one in standings}}
         for standing in standings:
             stopped = stop_for(stops[standing.brand_id], standing.platform) is not None
-            for finding in findings(standing, now=now, after=self._after, stopped=stopped):
+            seen = findings(standing, now=now, after=self._after, stopped=stopped)
+            concern = channel_stuck(standing, seen, after=self._after)
+            if concern is not None:
+                concerns.append((standing.brand_id, concern))
+            for finding in seen:
                 found.append(finding)
                 self._tell(standing, finding)
                 if finding.cause in REPAIRABLE:

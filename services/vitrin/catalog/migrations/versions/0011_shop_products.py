@@ -9,7 +9,7 @@ from alembic.operations import Operations
 from vitrin.kit.db.migration import brand_table
 
 revision = "catalog_shop_products"
-down_revision = "catalog_purges"
+down_revision = "catalog_attention"
 branch_labels = None
 depends_on = None
 

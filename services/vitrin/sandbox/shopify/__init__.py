@@ -1,0 +1,1 @@
+"""Shopify, as far as an app sees it: Admin GraphQL, bulk operations, consent and webhooks."""
