@@ -7,7 +7,7 @@ from fastapi.routing import APIRoute
 
 from vitrin.accounts.api import ROUTERS
 from vitrin.accounts.api.people import welcome_router
-from vitrin.catalog.api import imports_router, items_router, offers_router
+from vitrin.catalog.api import imports_router, items_router, offers_router, shops_router
 from vitrin.kit.idempotency import HEADER_PARAMETER
 from vitrin.kit.ops.access import operator_only
 from vitrin.notify import api_notifications
@@ -37,6 +37,7 @@ OF_A_KEY = (
     items_router,
     offers_router,
     imports_router,
+    shops_router,
     api.router,
     api_removals.router,
     notify_router,

@@ -1,6 +1,7 @@
 """A migrated catalog database, brands with a place in it, and the outbox as events."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 import httpx
 import psycopg
 from google.protobuf.message import Message as ProtobufMessage
+from pydantic import SecretStr
 
 from vitrin.catalog.import_loop import ImportLoop
 from vitrin.catalog.main import brand_source, build_app
@@ -17,7 +19,9 @@ from vitrin.catalog.service_items import ItemService
 from vitrin.catalog.service_places import Places
 from vitrin.catalog.service_uploads import UploadService
 from vitrin.catalog.settings import CatalogSettings, ImportSettings
+from vitrin.catalog.shop.desk import ShopDesk
 from vitrin.catalog.shop.locations import LocationService
+from vitrin.catalog.shop.settings import ShopSettings
 from vitrin.catalog.tables import TABLES
 from vitrin.events.registry import EVENT_TYPES
 from vitrin.kit.access import ReplicaDirectory
@@ -48,6 +52,7 @@ from vitrin.protos.kit.v1.outbox_pb2 import OutboxBatch
 NOW = system_clock().replace(microsecond=0)
 """Today: the outbox has partitions for the days around it only."""
 ACTOR = "key:test"
+RING = "k1:" + base64.b64encode(b"s" * 32).decode()
 
 
 @dataclass(frozen=True)
@@ -189,6 +194,7 @@ async def serving(postgres: EmbeddedPostgres, **limits: object) -> AsyncIterator
         http=HttpSettings(service="catalog"),
         grpc=GrpcSettings(service="catalog", VITRIN_SERVICE_TOKEN="t" * 16),
         imports=ImportSettings().model_copy(update=limits),
+        shops=ShopSettings(spool_keys=SecretStr(RING)),
         outbound=OutboundSettings(allow="127.0.0.0/8"),
     )
     app_database = AppDatabase(settings=database_settings, service="catalog", clock=system_clock)
@@ -210,6 +216,7 @@ async def serving(postgres: EmbeddedPostgres, **limits: object) -> AsyncIterator
             policy=settings.outbound.policy,
             wake=lambda: None,
         ),
+        shops=ShopDesk(database=app_database, clock=system_clock, moved=lambda: None, tend=lambda: None),
         desk=MessageDesk(database=worker_database, clock=system_clock),
         once=Once(app_database, system_clock),
         export=BrandExport("catalog", app_database, TABLES),

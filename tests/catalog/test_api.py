@@ -388,6 +388,7 @@ async def test_scopes_and_modes(service: Service) -> None:
 async def test_openapi_names_every_route(client: httpx.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
     assert sorted(document["paths"]) == [
+        "/v1/export",
         "/v1/imports",
         "/v1/imports/{import_id}",
         "/v1/imports/{import_id}/rows",
@@ -401,6 +402,14 @@ async def test_openapi_names_every_route(client: httpx.AsyncClient) -> None:
         "/v1/ops/dead-letters/{letter_id}/replay",
         "/v1/ops/parked",
         "/v1/ops/parked/{message_id}",
+        "/v1/shops",
+        "/v1/shops/{connection_id}",
+        "/v1/shops/{connection_id}/deliveries",
+        "/v1/shops/{connection_id}/deliveries/{delivery_id}:replay",
+        "/v1/shops/{connection_id}/locations",
+        "/v1/shops/{connection_id}:load",
+        "/v1/webhooks/{platform}",
+        "/v1/webhooks/{platform}/{connection_id}",
     ]
     body = document["paths"]["/v1/items"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body["required"] == ["id", "title", "price"]

@@ -4,14 +4,17 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
-from tests.catalog.support import migrated, new_brand
+from tests.catalog.support import RING, migrated, new_brand
 from tests.support.owners import nothing_of, owner_of
 from vitrin.catalog.main import run
 from vitrin.catalog.settings import CatalogSettings, ImportSettings
+from vitrin.catalog.shop.settings import ShopSettings
 from vitrin.events import topics
 from vitrin.events.envelope import Event, Message
 from vitrin.kit.access import ACCESS_TOPICS
@@ -35,7 +38,7 @@ ROWS = 1_500
 
 @pytest.fixture
 async def settings(
-    embedded_postgres: EmbeddedPostgres, embedded_broker: EmbeddedBroker
+    embedded_postgres: EmbeddedPostgres, embedded_broker: EmbeddedBroker, tmp_path: Path
 ) -> AsyncIterator[CatalogSettings]:
     """With accounts' snapshots: of a house without brands."""
     kafka = KafkaSettings(
@@ -46,12 +49,14 @@ async def settings(
     await asyncio.to_thread(ensure_topics, kafka)
     database = migrated(embedded_postgres)
     worker = WorkerDatabase(settings=database, service="catalog", clock=system_clock)
-    async with owner_of(nothing_of(ACCESS_TOPICS), worker, token="t" * 16) as accounts:
-        yield settings_of(database, kafka, f"127.0.0.1:{accounts.port}")
+    async with owner_of(nothing_of([*ACCESS_TOPICS, topics.CONNECTION]), worker, token="t" * 16) as accounts:
+        yield settings_of(database, kafka, f"127.0.0.1:{accounts.port}", tmp_path)
     await worker.close()
 
 
-def settings_of(database: DatabaseSettings, kafka: KafkaSettings, accounts: str) -> CatalogSettings:
+def settings_of(
+    database: DatabaseSettings, kafka: KafkaSettings, accounts: str, spool: Path
+) -> CatalogSettings:
     return CatalogSettings(
         process=ProcessSettings(instance="catalog-test"),
         database=database,
@@ -64,6 +69,7 @@ def settings_of(database: DatabaseSettings, kafka: KafkaSettings, accounts: str)
             VITRIN_ACCOUNTS_GRPC=accounts,
         ),
         imports=ImportSettings(import_poll_s=60),
+        shops=ShopSettings(spool_keys=SecretStr(RING), spool_folder=spool),
     )
 
 

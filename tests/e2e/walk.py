@@ -13,6 +13,9 @@ OPERATOR_PREFIX = "/v1/ops/"
 OWN_TOKEN_ROUTES = {("accounts", "POST", "/v1/invitations:accept")}
 """Opened by a token in the body, whatever key comes with it."""
 
+SIGNED_PREFIX = "/v1/webhooks/"
+"""Opened by the signature of a shop."""
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -38,7 +41,9 @@ class Operation:
 
     @property
     def has_own_token(self) -> bool:
-        return (self.service, self.method, self.path) in OWN_TOKEN_ROUTES
+        return (self.service, self.method, self.path) in OWN_TOKEN_ROUTES or self.path.startswith(
+            SIGNED_PREFIX
+        )
 
     @property
     def is_ops(self) -> bool:

@@ -2,12 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Final
 
 from fastapi import FastAPI
 
 from vitrin import catalog
-from vitrin.catalog.api import imports_router, items_router, offers_router, shop_locations_router
+from vitrin.catalog.api import (
+    imports_router,
+    items_router,
+    offers_router,
+    shop_locations_router,
+    shops_router,
+)
 from vitrin.catalog.fetch_loop import FetchLoop, fetcher
 from vitrin.catalog.import_loop import ImportLoop
 from vitrin.catalog.leaving import Leaving
@@ -18,8 +25,11 @@ from vitrin.catalog.service_items import ItemService
 from vitrin.catalog.service_places import BrandSource, BrandWords, Places
 from vitrin.catalog.service_uploads import UploadService
 from vitrin.catalog.settings import CatalogSettings
+from vitrin.catalog.shop.desk import ShopDesk
 from vitrin.catalog.shop.keeping import ShopKeeping
 from vitrin.catalog.shop.locations import LocationService
+from vitrin.catalog.shop.schemas import describe_door
+from vitrin.catalog.shop.wiring import Shops
 from vitrin.catalog.state import SOURCES
 from vitrin.catalog.tables import TABLES
 from vitrin.kit.access import (
@@ -82,6 +92,7 @@ async def run(
     places = Places(brands=brands, clock=clock)
     staged = [asyncio.Event() for _ in range(IMPORTS_AT_ONCE)]
     addresses = [asyncio.Event() for _ in range(FETCHES_AT_ONCE)]
+    shops = Shops(settings.shops, runtime, accounts=accounts, places=places)
     if runtime.is_worker:
         loops = import_loops(
             settings, database=runtime.worker, places=places, brands=brands, clock=clock, staged=staged
@@ -90,19 +101,27 @@ async def run(
             runtime.loop(f"imports-{number}", loop.run)
         fetch_addresses(settings, runtime, clock=clock, addresses=addresses, staged=staged)
         runtime.loop("shop_keeping", ShopKeeping(database=runtime.worker, clock=clock).run)
+        shops.work(instance=settings.process.instance)
     items = ItemService(database=runtime.app, places=places, clock=clock)
     runtime.purges(TABLES, first=Leaving(items).delete_items)
-    if runtime.is_api:
-        app = _app(
-            settings, runtime, access=access, directory=directory, places=places, wakes=(staged, addresses)
-        )
-        uses = KeyUses(told_to_accounts(AccessServiceStub(accounts)), clock)
-        app.state.key_uses = uses
-        runtime.loop("key_uses", uses.run)
-        runtime.http(app, settings.http)
-        servicers = [CatalogServicer(runtime.worker).add_to, runtime.snapshots.add_to]
-        runtime.grpc(GrpcServer(settings.grpc, servicers, token))
-    await runtime.run(stop)
+    async with AsyncExitStack() as spools:
+        if runtime.is_api:
+            app = _app(
+                settings,
+                runtime,
+                access=access,
+                directory=directory,
+                places=places,
+                shops=shops,
+                wakes=(staged, addresses),
+            )
+            uses = KeyUses(told_to_accounts(AccessServiceStub(accounts)), clock)
+            app.state.key_uses = uses
+            runtime.loop("key_uses", uses.run)
+            runtime.http(app, settings.http, outer=await shops.door(spools))
+            servicers = [CatalogServicer(runtime.worker).add_to, runtime.snapshots.add_to]
+            runtime.grpc(GrpcServer(settings.grpc, servicers, token))
+        await runtime.run(stop)
 
 
 def _app(
@@ -112,6 +131,7 @@ def _app(
     access: Consumer | AgeWatch,
     directory: ReplicaDirectory,
     places: Places,
+    shops: Shops,
     wakes: tuple[Sequence[asyncio.Event], Sequence[asyncio.Event]],
 ) -> FastAPI:
     """`wakes`: the loops that apply what was staged, and those that fetch addresses."""
@@ -143,6 +163,7 @@ def _app(
             policy=settings.outbound.policy,
             wake=address_given,
         ),
+        shops=shops.desk(),
         desk=MessageDesk(database=runtime.worker, clock=clock),
         once=Once(runtime.app, clock),
         export=BrandExport(SERVICE, runtime.app, TABLES),
@@ -216,13 +237,14 @@ def build_app(
     imports: ImportService,
     uploads: UploadService,
     fetches: FetchService,
+    shops: ShopDesk,
     desk: MessageDesk,
     once: Once,
     export: BrandExport,
     shop_locations: LocationService,
 ) -> FastAPI:
     limits = settings.imports
-    return create_app(
+    app = create_app(
         title="Vitrin catalog",
         description=catalog.__doc__ or "",
         version=VERSION,
@@ -232,6 +254,7 @@ def build_app(
             offers_router,
             imports_router,
             shop_locations_router,
+            shops_router,
             export_router(),
             messages_router,
         ],
@@ -243,6 +266,7 @@ def build_app(
             "imports": imports,
             "uploads": uploads,
             "fetches": fetches,
+            "shops": shops,
             "message_desk": desk,
             "once": once,
             "export": export,
@@ -254,3 +278,5 @@ def build_app(
             "/v1/imports": limits.import_bytes_max,
         },
     )
+    describe_door(app)
+    return app

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from vitrin.catalog.shop.settings import ShopSettings
 from vitrin.kit.outbound import OutboundSettings
 from vitrin.kit.settings import (
     MEBIBYTE,
@@ -75,6 +76,7 @@ class CatalogSettings:
     http: HttpSettings
     grpc: GrpcSettings
     imports: ImportSettings
+    shops: ShopSettings
     outbound: OutboundSettings = field(default_factory=OutboundSettings)
 
 
@@ -87,5 +89,6 @@ def load_settings() -> CatalogSettings:
         http=load(lambda: HttpSettings.of("catalog", port=HTTP_PORT)),
         grpc=load(lambda: GrpcSettings.of("catalog", port=GRPC_PORT)),
         imports=load(ImportSettings),
+        shops=load(ShopSettings),
         outbound=load(OutboundSettings),
     )

@@ -4,6 +4,7 @@ from vitrin.kit.brand_data.declared import ACCESS, ANSWERS, CONSUMER, OUTBOX, WO
 
 ITEM = State("as long as the item; a deleted one leaves its row as a tombstone")
 IMPORTS = "vitrin.catalog.import_loop:ImportLoop"
+TENDING = "vitrin.catalog.shop.tending:Tending"
 SHOPS = "vitrin.catalog.shop.keeping:ShopKeeping"
 
 TABLES = (
@@ -27,6 +28,15 @@ TABLES = (
     Table("shop_inventory", Swept("as long as the shop has them; without a product 30 days", SHOPS)),
     Table("shop_stock", Swept("as its inventory item", SHOPS)),
     Table("shop_locations", State("a row per location of a shop")),
+    Table("shops", State("a row per connected shop; a closed one stays")),
+    Table("shop_queues", State("two rows per shop"), left_out=WORK),
+    Table(
+        "shop_deliveries",
+        Swept("30 days; bodies until applied, of dead ones 7 days", TENDING),
+        secret=("key_id", "nonce", "ciphertext"),
+    ),
+    Table("shop_loads", Swept("90 days", TENDING)),
+    Table("shop_load_products", State("until the load ends"), left_out=WORK),
     Table("attentions", State("until it is over"), left_out=WORK),
     ANSWERS,
     *ACCESS,

@@ -22,6 +22,7 @@ from vitrin.cli import (
     republish,
     running,
     sandbox,
+    shops,
     switching,
     watching,
     webhooks,
@@ -53,6 +54,7 @@ watching.register(app)
 switching.register(app)
 app.add_typer(adoption.app, name="adoption")
 app.add_typer(removals.app, name="removals")
+app.add_typer(shops.app, name="shops")
 messages.register(app)
 webhooks.register(app)
 notifications.register(app)

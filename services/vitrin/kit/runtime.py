@@ -13,6 +13,7 @@ import grpc
 from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.types import ASGIApp
 
 from vitrin.kit.brand_data.declared import Table
 from vitrin.kit.brand_data.purge import OF_REPLICA, Purger
@@ -158,8 +159,11 @@ class Runtime:
         if self.is_worker:
             self._loops.append(("purges", self._purger.run))
 
-    def http(self, app: FastAPI, settings: HttpSettings) -> None:
-        """With the operator's doors to the spine, which every service has."""
+    def http(
+        self, app: FastAPI, settings: HttpSettings, *, outer: Callable[[ASGIApp], ASGIApp] | None = None
+    ) -> None:
+        """With the operator's doors to the spine, which every service has. `outer` stands before the application and
+        its middleware: a hot path answers there."""
         look = spine.Spine(service=self.service, database=self.worker, probe=self.probe, clock=self.clock)
         asked = republish.Republishing(
             database=self.worker, sources=self.sources, wake=self._republish_asked, clock=self.clock
@@ -168,7 +172,8 @@ class Runtime:
         republish.install(app, asked)
         if self._purger is not None:
             purges.install(app, self._purger)
-        self.loop("http", lambda stop: serve(app, settings, stop))
+        served: ASGIApp = app if outer is None else outer(app)
+        self.loop("http", lambda stop: serve(served, settings, stop))
 
     def grpc(self, server: GrpcServer) -> None:
         async def serve_grpc(stop: asyncio.Event) -> None:

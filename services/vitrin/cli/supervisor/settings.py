@@ -107,6 +107,9 @@ def service_environment(
         "VITRIN_CATALOG_GRPC": f"{HOST}:{settings.catalog_grpc.number}",
         **{port.setting: str(port.number) for port in settings.ports},
         "ACCOUNTS_SANDBOX_URL": f"http://{HOST}:{settings.sandbox_http.number}",
+        "CATALOG_SPOOL_FOLDER": str(settings.var.root / "spool" / "catalog"),
+        "CATALOG_PUBLIC_URL": os.environ.get("CATALOG_PUBLIC_URL")
+        or f"http://{HOST}:{settings.catalog_http.number}",
         "SANDBOX_STATE_FILE": str(settings.var.root / "sandbox" / "state"),
         "VITRIN_OUTBOUND_ALLOW": os.environ.get("VITRIN_OUTBOUND_ALLOW") or OUTBOUND_ALLOW,
         "PYTHONUNBUFFERED": "1",

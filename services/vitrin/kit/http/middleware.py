@@ -171,7 +171,7 @@ class BodyLimit:
         announced = _header(scope, b"content-length")
         if announced is not None and announced.isdigit() and int(announced) > limit:
             if _header(scope, b"expect") is None:
-                await _drain(receive)
+                await drain(receive)
             await _send_problem(send, scope, error, close=True)
             return
         await self._stream(scope, receive, send, limit, error)
@@ -204,11 +204,12 @@ class BodyLimit:
                 raise
         if exceeded and not answered:
             if not ended:
-                await _drain(receive)
+                await drain(receive)
             await _send_problem(send, scope, error, close=True)
 
 
-async def _drain(receive: Receive) -> None:
+async def drain(receive: Receive) -> None:
+    """Reads and throws away a part of a refused body (DRAIN_BYTES_MAX, DRAIN_S)."""
     left = DRAIN_BYTES_MAX
     try:
         async with asyncio.timeout(DRAIN_S):

@@ -1,0 +1,98 @@
+"""What becomes of deliveries: in order, once, with words."""
+
+from tests.catalog.shop.corner import product_body
+from tests.catalog.shop.house import House, until
+from tests.catalog.shop.test_door import ready
+
+
+async def ended(house: House, count: int) -> dict[str, str]:
+    return await until(
+        house.states, lambda seen: len(seen) == count and not {"pending", "failed"} & set(seen.values())
+    )
+
+
+async def test_every_kind_has_its_end(house: House) -> None:
+    house.connect_secrets()
+    house.shop.put("touched")
+    async with house.running(), house.client() as client:
+        await ready(house)
+        await until(house.loads, lambda seen: seen == [("first", "done")])
+        for topic, body in (
+            ("touched", b'{"id": "touched"}'),
+            ("touched-gone", b'{"id": "gone"}'),
+            ("orders", b'{"id": "7"}'),
+            ("other", b"{}"),
+            ("products", b"not json"),
+        ):
+            name = topic.removesuffix("-gone")
+            assert (await house.post(client, body, delivery_id=topic, topic=name)).status_code == 200
+        assert await ended(house, 5) == {
+            "touched": "applied",
+            "touched-gone": "applied",
+            "orders": "waiting",
+            "other": "nothing",
+            "products": "dead",
+        }
+        said = house.rows(
+            "select problem ->> 'code' from shop_deliveries where delivery_id = 'products' and brand_id = %s",
+            house.brand,
+        )
+        assert said == [("unreadable",)]
+
+
+async def test_before_the_shop_is_known_deliveries_wait_for_it(house: House) -> None:
+    house.connect_secrets()
+    async with house.running(), house.client() as client:
+        await until(
+            lambda: house.post(client, product_body("mug"), delivery_id="d1"), lambda a: a.status_code == 200
+        )
+        await until(house.states, lambda seen: seen == {"d1": "pending"})
+        await ready(house)
+        assert await ended(house, 1) == {"d1": "applied"}
+
+
+async def test_an_uninstall_is_asked_about_before_it_is_believed(house: House) -> None:
+    house.connect_secrets()
+    async with house.running(), house.client() as client:
+        await ready(house)
+        await house.post(client, b"{}", delivery_id="replayed", topic="uninstalled")
+        assert await ended(house, 1) == {"replayed": "nothing"}
+        assert house.accounts.reported == []
+        house.shop.installed = False
+        await house.post(client, b"{}", delivery_id="real", topic="uninstalled")
+        assert await ended(house, 2) == {"replayed": "nothing", "real": "applied"}
+        assert house.accounts.reported == ["refused: uninstalled"]
+        assert (await house.shop_state())[0] == "uninstalled"
+
+
+async def test_an_uninstall_in_the_middle_of_a_load_stops_it_and_deletes_nothing(house: House) -> None:
+    house.connect_secrets()
+    house.shop.put(*(f"p{n:02}" for n in range(35)))
+
+    async def at_page(number: int) -> None:
+        if number == 2:
+            house.shop.installed = False
+            async with house.client() as client:
+                await house.post(client, b"{}", delivery_id="gone", topic="uninstalled")
+            await until(house.shop_state, lambda seen: seen[0] == "uninstalled")
+
+    house.shop.at_page = at_page
+    async with house.running():
+        await house.connect()
+        await until(house.loads, lambda seen: seen == [("first", "stopped")])
+        assert len(await house.effects()) == 20, "the pages before; nothing of the page that was read after"
+
+
+async def test_a_shop_of_another_currency_is_refused_with_words(house: House) -> None:
+    house.connect_secrets()
+    house.shop.currency = "USD"
+    async with house.running(), house.client() as client:
+        await house.connect()
+        await until(house.shop_state, lambda seen: seen[0] == "refused")
+        await house.post(client, product_body("mug"), delivery_id="d1")
+        assert await ended(house, 1) == {"d1": "nothing"}
+        said = house.rows(
+            "select problem ->> 'message' from shops where connection_id = %s", house.connection
+        )
+        assert said == [("The shop sells in USD, the brand's market DE in EUR.",)]
+        assert await house.effects() == {}
