@@ -42,7 +42,7 @@ async def test_a_sandbox_connection_takes_the_brands_defaults(
 async def test_an_unknown_platform_names_the_known_ones(shop: Shop) -> None:
     answer = await shop.connect(platform="myspace")
     assert (answer.status_code, answer.json()["code"]) == (400, "platform_unknown")
-    assert answer.json()["known_platforms"] == ["meta", "pinterest"]
+    assert answer.json()["known_platforms"] == ["meta", "pinterest", "shopify", "woocommerce"]
 
 
 @pytest.mark.parametrize(

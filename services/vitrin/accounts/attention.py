@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
+from vitrin.accounts.kinds import KINDS
 from vitrin.kit.attention import Concern
-from vitrin.platforms.registry import PLATFORMS
 
 TYPE: Final = "accounts.attention_changed"
 TOKEN_ENDING: Final = "connection.token_ending"  # noqa: S105
@@ -17,7 +17,7 @@ _WHY: Final = {
 
 def token_ending(row: Any) -> Concern:
     """`row`: connection, platform, end and renewal, as `repository_oauth.ending_soon` reads them."""
-    title = PLATFORMS[row.platform].title if row.platform in PLATFORMS else row.platform
+    title = KINDS[row.platform].title if row.platform in KINDS else row.platform
     connection = str(row.connection_id)
     fix = f"Connect {title} again: vitrin connect {row.platform} --connection {connection}"
     if row.renewal == "by_hand":

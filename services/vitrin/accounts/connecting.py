@@ -10,6 +10,7 @@ from vitrin.accounts.service_consents import Consents
 from vitrin.accounts.service_grants import Grants
 from vitrin.accounts.service_leases import Leases
 from vitrin.accounts.service_refresh import Refresher, RenewalLoop
+from vitrin.accounts.service_shops import ShopSecrets
 from vitrin.accounts.settings import AccountsSettings
 from vitrin.kit.clock import Clock
 from vitrin.kit.crypto import TokenCipher
@@ -28,6 +29,7 @@ def platform_http() -> PlatformHttp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connecting:
+    shops: ShopSecrets
     connections: Connections
     apps: Apps
     consents: Consents
@@ -53,7 +55,6 @@ def connecting(
     secrets = settings.secrets
     cipher = TokenCipher.parse(secrets.token_keys.get_secret_value())
     hosts = frozenset(host.strip() for host in secrets.sandbox_hosts.split(",") if host.strip())
-    connections = Connections(database, clock, cipher, sandbox_url=secrets.sandbox_url, sandbox_hosts=hosts)
     apps = Apps(
         database,
         clock,
@@ -61,9 +62,14 @@ def connecting(
         house=parse_apps(secrets.oauth_apps.get_secret_value()),
         sandbox=parse_apps(secrets.oauth_sandbox_apps.get_secret_value()),
     )
-    grants = Grants(database, clock, cipher, http=http)
+    shops = ShopSecrets(database, clock, cipher, apps)
+    connections = Connections(
+        database, clock, cipher, shops=shops, sandbox_url=secrets.sandbox_url, sandbox_hosts=hosts
+    )
+    grants = Grants(database, clock, cipher, http=http, shops=shops)
     refresher = Refresher(database, clock, cipher, apps=apps, grants=grants)
     return Connecting(
+        shops=shops,
         connections=connections,
         apps=apps,
         consents=Consents(database, clock, cipher, apps=apps, grants=grants, sandbox_url=secrets.sandbox_url),

@@ -32,7 +32,8 @@ ROLE_SCOPES: Final[Mapping[str, frozenset[str]]] = {
 }
 OWNER_SCOPE: Final = "accounts:write"
 """With the role owner: may create and revoke keys."""
-REPORTABLE_STATES: Final = ("active", "token_expired", "refused")
+REPORTABLE_STATES: Final = ("active", "token_expired", "refused", "uninstalled")
+"""uninstalled: the shop took our app out; it stays so until somebody connects it again."""
 LEASE_S: Final = 600
 LEASE_S_MAX: Final = 24 * 3600
 URL_LENGTH_MAX: Final = 2_048
@@ -247,7 +248,7 @@ def decide_lease(*, state: str, expires_at: datetime | None, min_valid_s: int, n
     min_valid_s = 0 takes what is there: a token in its last ten minutes is lent with its true end, since there
     is no newer one. min_valid_s > 0 is a condition: what lives shorter is refused, but stays `active` for others.
     """
-    if state == "refused":
+    if state in ("refused", "uninstalled"):
         return Lease("refused")
     if state == "choose_assets":
         return Lease("not_chosen")

@@ -89,7 +89,7 @@ def build_rpc(
     """Without `snapshots` nobody can make a replica from here. `parts` as in `build_app`."""
     parts = parts or connecting(settings, database, clock, platform_http())
     access = AccessServicer(OwnDirectory(database, clock), Switches(database, clock), UseBook(worker))
-    connection = ConnectionServicer(parts.leases)
+    connection = ConnectionServicer(parts.leases, parts.shops)
     seal = SealServicer(seal_keys(settings, database, clock))
     return GrpcServer(
         settings.grpc,

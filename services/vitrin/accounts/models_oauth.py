@@ -32,6 +32,7 @@ oauth_attempts = Table(
     Column("actor", Text, nullable=False),
     Column("app_id", Text, nullable=False),
     Column("redirect_uri", Text, nullable=False),
+    Column("external_ids", JSONB, nullable=False),
     Column("verifier_key_id", Text),
     Column("verifier_nonce", LargeBinary),
     Column("verifier_ciphertext", LargeBinary),

@@ -9,6 +9,7 @@ from sqlalchemy import and_, delete, insert, or_, select, update
 from vitrin.accounts.models import api_keys, connections, members
 from vitrin.accounts.models_oauth import oauth_apps, oauth_attempts
 from vitrin.accounts.models_offboarding import offboardings
+from vitrin.accounts.models_shops import connected_shops, shop_secrets
 from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.ids import BrandId
 
@@ -49,7 +50,7 @@ async def forget_people_and_apps(session: WriteSession, brand_id: BrandId, now: 
         .where(members.c.brand_id == brand_id, members.c.removed_at.is_(None))
         .values(**gone, version=members.c.version + 1)
     )
-    for table in (oauth_apps, oauth_attempts):
+    for table in (oauth_apps, oauth_attempts, connected_shops, shop_secrets):
         await session.execute(delete(table).where(table.c.brand_id == brand_id))
 
 

@@ -12,6 +12,7 @@ from vitrin.accounts import events
 from vitrin.accounts.errors import BrandNotFound, ConnectionNotFound
 from vitrin.accounts.service_leases import Leases, OwnDirectory
 from vitrin.accounts.service_outgoing import Switches
+from vitrin.accounts.service_shops import GOOD_FOR_S, ShopSecrets
 from vitrin.accounts.service_uses import UseBook
 from vitrin.kit.access.uses import KeyUse
 from vitrin.kit.clock import EPOCH, from_us, to_us
@@ -64,8 +65,9 @@ class AccessServicer(access_pb2_grpc.AccessServiceServicer):
 
 
 class ConnectionServicer(connection_pb2_grpc.ConnectionServiceServicer):
-    def __init__(self, leases: Leases) -> None:
+    def __init__(self, leases: Leases, shops: ShopSecrets) -> None:
         self._leases = leases
+        self._shops = shops
 
     async def LeaseToken(  # noqa: N802 - the name of the rpc
         self, request: connection_pb2.LeaseTokenRequest, context: Context[Any, Any]
@@ -93,10 +95,29 @@ class ConnectionServicer(connection_pb2_grpc.ConnectionServiceServicer):
     async def LeaseShopSecrets(  # noqa: N802 - the name of the rpc
         self, request: connection_pb2.LeaseShopSecretsRequest, context: Context[Any, Any]
     ) -> AsyncIterator[connection_pb2.LeaseShopSecretsResponse]:
-        """Nothing: no shop can be connected yet."""
-        pages: tuple[connection_pb2.LeaseShopSecretsResponse, ...] = ()
-        for page in pages:
-            yield page
+        """At least one page, so that who asks knows that this was all."""
+        try:
+            ids = [UUID(one) for one in request.connection_ids]
+        except ValueError:
+            raise ConnectionNotFound from None
+        some = False
+        async for page in self._shops.lease(ids):
+            some = True
+            yield connection_pb2.LeaseShopSecretsResponse(
+                shops=[
+                    connection_pb2.ShopSecrets(
+                        brand_id=str(one.brand_id),
+                        connection_id=str(one.connection_id),
+                        platform=one.platform,
+                        external_ids=one.external_ids,
+                        secrets=one.secrets,
+                    )
+                    for one in page
+                ],
+                good_for_s=GOOD_FOR_S,
+            )
+        if not some:
+            yield connection_pb2.LeaseShopSecretsResponse(good_for_s=GOOD_FOR_S)
 
 
 def _ids(brand_id: str, connection_id: str) -> tuple[BrandId, ConnectionId]:

@@ -57,6 +57,9 @@ AccessToken = Annotated[
 ]
 
 
+WebhookSecret = Annotated[SecretStr, Field(min_length=8, max_length=256), AfterValidator(_fits_a_header)]
+
+
 class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True)
 
@@ -237,6 +240,11 @@ class ConnectionCreate(Request):
     base_url: Text | None = Field(None, description="Sandbox only; the local sandbox by default.")
     external_ids: dict[str, Text] = Field(max_length=EXTERNAL_IDS_MAX)
     access_token: AccessToken
+    webhook_secret: WebhookSecret | None = Field(
+        None,
+        description="What the shop signs its webhooks with, where its token was pasted: at Shopify the API secret key"
+        " of the custom app. WooCommerce gets one from Vitrin.",
+    )
     expires_at: Moment | None = None
     scopes: Scopes | None = None
     market: Code | None = None
@@ -246,9 +254,11 @@ class ConnectionCreate(Request):
 
 
 class ConnectionPatch(Request):
-    """A new token makes the connection active again. Null for `expires_at`: the token does not expire."""
+    """A new token makes the connection active again. Null for `expires_at`: the token does not expire. A new
+    `webhook_secret` leaves the one before valid for a day."""
 
     access_token: AccessToken | None = None
+    webhook_secret: WebhookSecret | None = None
     expires_at: Moment | None = None
     scopes: Scopes | None = None
 
@@ -265,7 +275,7 @@ class Connection(BaseModel):
     language: str
     currency: str
     id_template: str
-    state: Literal["active", "token_expired", "refused", "deleted", "choose_assets"]
+    state: Literal["active", "token_expired", "refused", "deleted", "choose_assets", "uninstalled"]
     last_error: str
     expires_at: datetime | None
     created_at: datetime

@@ -72,6 +72,11 @@ class AuthorizeRequest(Request):
     model_config = ConfigDict(json_schema_extra={"examples": [{"platform": "meta", "mode": "sandbox"}]})
     platform: Code
     mode: ConnectionMode
+    external_ids: dict[str, Text] = Field(
+        default_factory=dict,
+        max_length=EXTERNAL_IDS_MAX,
+        description="Of a shop, which one: {'shop': 'acme.myshopify.com'}. Platforms have one dialog for all.",
+    )
     connection_id: UUID | None = Field(
         None,
         description="Connect this connection again: same catalog, new token. It becomes active by itself.",

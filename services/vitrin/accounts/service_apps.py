@@ -6,13 +6,14 @@ from typing import Any
 from vitrin.accounts import audit, repository_oauth
 from vitrin.accounts.errors import LiveNeedsLiveKey
 from vitrin.accounts.errors_oauth import AppNotFound, OAuthNotConfigured
-from vitrin.accounts.service_connections import platform_spec, visible_modes
+from vitrin.accounts.kinds import kind_of, visible_modes
 from vitrin.kit.access import Principal
 from vitrin.kit.clock import Clock
 from vitrin.kit.crypto import Sealed, TokenCipher
 from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.ids import BrandId
 from vitrin.platforms.oauth import AppCredentials
+from vitrin.platforms.registry import OAUTH
 
 
 class OAuthAppsInvalid(Exception):
@@ -51,12 +52,16 @@ class Apps:
 
     async def save(self, caller: Principal, *, platform: str, mode: str, app_id: str, secret: str) -> Any:
         """PlatformUnknown, LiveNeedsLiveKey. Tokens of the app before cannot be renewed any more: connect again."""
-        spec, now = platform_spec(platform), self._clock()
+        kind, now = kind_of(platform), self._clock()
+        if kind.name not in OAUTH:
+            raise AppNotFound(
+                f"{kind.title} is not connected by consent.", fix="Give the keys that its settings make."
+            )
         _check_mode(caller, mode)
         sealed = self._cipher.seal(secret, _bound_to(caller.brand_id, platform, mode))
         row = {
             "brand_id": caller.brand_id,
-            "platform": spec.name,
+            "platform": kind.name,
             "mode": mode,
             "app_id": app_id,
             "secret_key_id": sealed.key_id,

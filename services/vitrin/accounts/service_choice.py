@@ -10,11 +10,11 @@ from vitrin.accounts import audit, domain, events, repository
 from vitrin.accounts.domain_oauth import CHOOSE_ASSETS
 from vitrin.accounts.errors import BrandNotFound, ConnectionInvalid, ConnectionNotFound
 from vitrin.accounts.errors_oauth import AssetsChosen
+from vitrin.accounts.kinds import KINDS, visible_modes
 from vitrin.accounts.service_connections import (
     Connections,
     catalog_conflict,
     place_errors,
-    visible_modes,
 )
 from vitrin.accounts.service_grants import Grants
 from vitrin.kit.access import Principal
@@ -46,6 +46,8 @@ class Choice:
     async def reachable(self, caller: Principal, connection_id: ConnectionId) -> Reachable:
         """Asked of the platform anew every time. ConnectionNotFound, AssetsUnreadable, PlatformSilent."""
         row = await self._connections.get(caller, connection_id)
+        if KINDS[row.platform].shop is not None:
+            raise AssetsChosen("The shop is what was connected: there is nothing to choose.")
         token = self._grants.token_of(row)
         assets = await self._grants.assets(row, token, frozenset(row.scopes))
         return Reachable(connection=row, spec=PLATFORMS[row.platform], assets=assets)
@@ -93,7 +95,7 @@ class Choice:
                 )
                 await self._connections.follow_live(tx, brand, at=now, actor=caller.actor)
         except IntegrityError as error:
-            conflict = catalog_conflict(error, found.connection.mode, found.spec)
+            conflict = catalog_conflict(error, found.connection.mode, KINDS[found.connection.platform])
             raise (conflict or error) from error
         return after
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from secrets import token_urlsafe
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,7 +24,7 @@ from vitrin.accounts.domain_oauth import (
     ATTEMPTS_OPEN_MAX,
     CHOOSE_ASSETS,
 )
-from vitrin.accounts.errors import ConnectionNotFound, LiveNeedsLiveKey
+from vitrin.accounts.errors import ConnectionInvalid, ConnectionNotFound, LiveNeedsLiveKey
 from vitrin.accounts.errors_oauth import (
     AGAIN,
     AssetsNotChosen,
@@ -31,6 +32,7 @@ from vitrin.accounts.errors_oauth import (
     CodeMissing,
     CodeRefused,
     ConsentDenied,
+    NotByConsent,
     PlatformSilent,
     ScopesMissing,
     StarterGone,
@@ -39,9 +41,9 @@ from vitrin.accounts.errors_oauth import (
     StateUsed,
     TooManyConsents,
 )
+from vitrin.accounts.kinds import KINDS, Kind, kind_of, visible_modes
 from vitrin.accounts.metrics_oauth import CONSENTS
 from vitrin.accounts.service_apps import Apps
-from vitrin.accounts.service_connections import platform_spec, visible_modes
 from vitrin.accounts.service_grants import Granted, Grants, told
 from vitrin.kit.access import Principal
 from vitrin.kit.clock import Clock
@@ -52,7 +54,7 @@ from vitrin.kit.ids import BrandId, ConnectionId, KeyId, new_uuid
 from vitrin.kit.logs import get_logger, mask_text
 from vitrin.platforms.base import FailureKind, PlatformFailure
 from vitrin.platforms.oauth import Authorization, OAuthFlow, Reach, Tokens, challenge_of, missing
-from vitrin.platforms.registry import OAUTH, PLATFORMS
+from vitrin.platforms.registry import OAUTH
 
 REFUSALS = frozenset({FailureKind.INVALID_REQUEST, FailureKind.AUTH, FailureKind.PERMISSION})
 """The platform understood and said no; every other failure is silence."""
@@ -85,15 +87,25 @@ class Consents:
         self._sandbox_url = sandbox_url
 
     async def start(
-        self, caller: Principal, *, platform: str, mode: str, connection_id: UUID | None, callback: str
+        self,
+        caller: Principal,
+        *,
+        platform: str,
+        mode: str,
+        connection_id: UUID | None,
+        callback: str,
+        external_ids: Mapping[str, str] | None = None,
     ) -> Started:
         """`connection_id`: the connection that is connected again. `callback`: our address up to the platform's name.
+        `external_ids`: of a shop, which one.
 
-        PlatformUnknown, LiveNeedsLiveKey, OAuthNotConfigured, ConnectionNotFound, TooManyConsents."""
-        now, spec = self._clock(), platform_spec(platform)
+        PlatformUnknown, NotByConsent, ConnectionInvalid, LiveNeedsLiveKey, OAuthNotConfigured, ConnectionNotFound,
+        TooManyConsents."""
+        now, kind = self._clock(), kind_of(platform)
         if mode == "live" and caller.mode == "test":
             raise LiveNeedsLiveKey
-        flow = OAUTH[spec.name]
+        flow = _flow_of(kind)
+        ids = await self._ids(caller, kind, flow, connection_id, external_ids or {})
         app = await self._apps.asking(caller.brand_id, platform, mode)
         state, verifier = token_urlsafe(32), token_urlsafe(48) if flow.pkce else None
         attempt_id = new_uuid()
@@ -109,6 +121,7 @@ class Consents:
             "actor": caller.actor,
             "app_id": app.app_id,
             "redirect_uri": f"{callback}/{platform}",
+            "external_ids": ids,
             "verifier_key_id": sealed.key_id if sealed else None,
             "verifier_nonce": sealed.nonce if sealed else None,
             "verifier_ciphertext": sealed.ciphertext if sealed else None,
@@ -132,6 +145,7 @@ class Consents:
                     retry_after_s=int(ATTEMPT_LIFETIME.total_seconds()),
                 )
             attempt = await repository_oauth.insert_attempt(tx, row)
+        url = self._dialog(kind, flow, mode, ids)
         wanted = Authorization(
             app_id=app.app_id,
             redirect_uri=attempt.redirect_uri,
@@ -139,11 +153,40 @@ class Consents:
             scopes=[scope.name for scope in flow.scopes],
             challenge=challenge_of(verifier) if verifier else None,
         )
-        consent_url = flow.consent_url({})
-        if mode == "sandbox":
-            slash = "/" if consent_url.endswith("/") else ""
-            consent_url = domain.sandbox_base_url(self._sandbox_url, consent_url) + slash
-        return Started(attempt=attempt, authorize_url=flow.authorize_url(consent_url, wanted), flow=flow)
+        return Started(attempt=attempt, authorize_url=flow.authorize_url(url, wanted), flow=flow)
+
+    def _dialog(self, kind: Kind, flow: OAuthFlow, mode: str, ids: Mapping[str, str]) -> str:
+        """The platform's or the shop's own, or the sandbox's for it."""
+        url = flow.consent_url(ids)
+        if mode != "sandbox":
+            return url
+        if kind.shop is not None:
+            return f"{kind.base_url(mode, ids, self._sandbox_url)}{urlsplit(url).path}"
+        return domain.sandbox_base_url(self._sandbox_url, url) + ("/" if url.endswith("/") else "")
+
+    async def _ids(
+        self,
+        caller: Principal,
+        kind: Kind,
+        flow: OAuthFlow,
+        connection_id: UUID | None,
+        given: Mapping[str, str],
+    ) -> dict[str, str]:
+        """What leads to the dialog: as it was given, or of the connection that is connected again."""
+        if not flow.needs:
+            return {}
+        if connection_id is not None:
+            async with self._database.read(caller.brand_id) as session:
+                held = await repository.connection(
+                    session, caller.brand_id, ConnectionId(connection_id), modes=visible_modes(caller)
+                )
+            if held is None or held.platform != kind.name:
+                raise ConnectionNotFound
+            return dict(held.external_ids)
+        errors = kind.external_id_errors(given)
+        if errors:
+            raise ConnectionInvalid(errors[0].message, field=errors[0].field, errors=errors)
+        return {name: value for name, value in given.items() if value}
 
     async def attempt(self, caller: Principal, attempt_id: UUID) -> Any:
         """The row of an attempt of the brand. AttemptNotFound."""
@@ -206,14 +249,14 @@ class Consents:
         return row
 
     async def _granted(self, row: Any, answer: Mapping[str, str]) -> Granted:
-        flow, spec = OAUTH[row.platform], PLATFORMS[row.platform]
+        flow, kind = OAUTH[row.platform], KINDS[row.platform]
         brand_id = BrandId(row.brand_id)
         await self._check_starter(row)
         if "error" in answer:
             said = mask_text(answer.get("error_description") or answer["error"])[
                 : domain.LAST_ERROR_LENGTH_MAX
             ]
-            raise ConsentDenied(f"{spec.title} says: {said}")
+            raise ConsentDenied(f"{kind.title} says: {said}")
         code = answer.get("code", "")
         if not code:
             raise CodeMissing
@@ -221,9 +264,10 @@ class Consents:
         app = await self._apps.that_was(brand_id, row.platform, row.mode, row.app_id)
         if app is None:
             raise CodeRefused("The app that asked is not configured any more.")
-        base_url = spec.default_base_url
-        if row.mode == "sandbox":
-            base_url = domain.sandbox_base_url(self._sandbox_url, base_url)
+        wrong = flow.callback_problem(answer, row.external_ids, app.secret)
+        if wrong is not None:
+            raise CodeRefused(wrong)
+        base_url = kind.base_url(row.mode, row.external_ids, self._sandbox_url)
         reach = self._grants.reach(brand_id, base_url)
         try:
             tokens = await flow.exchange(
@@ -231,8 +275,8 @@ class Consents:
             )
             scopes = await self._scopes(flow, reach, tokens)
         except PlatformFailure as failure:
-            raise refused_or_silent(failure, spec.title, app.secret, code) from failure
-        _check_scopes(flow, scopes, spec.title)
+            raise refused_or_silent(failure, kind.title, app.secret, code) from failure
+        _check_scopes(flow, scopes, kind.title)
         return await self._grants.keep(row, tokens=tokens, scopes=scopes, base_url=base_url)
 
     async def _scopes(self, flow: OAuthFlow, reach: Reach, tokens: Tokens) -> frozenset[str]:
@@ -262,6 +306,17 @@ class Consents:
     async def _end(self, brand_id: BrandId, attempt_id: UUID, changes: dict[str, Any]) -> None:
         async with self._database.write(brand_id) as tx:
             await repository_oauth.end_attempt(tx, brand_id, attempt_id, changes)
+
+
+def _flow_of(kind: Kind) -> OAuthFlow:
+    """Raises NotByConsent."""
+    flow = OAUTH.get(kind.name)
+    if flow is None:
+        raise NotByConsent(
+            f"{kind.title} is not connected by consent.",
+            fix="POST /v1/connections with the keys that its settings make.",
+        )
+    return flow
 
 
 def refused_or_silent(failure: PlatformFailure, title: str, *secrets: str) -> VitrinError:

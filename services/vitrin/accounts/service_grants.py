@@ -8,12 +8,22 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from vitrin.accounts import audit, domain, domain_oauth, events, repository, repository_oauth
+from vitrin.accounts import (
+    audit,
+    domain,
+    domain_oauth,
+    events,
+    repository,
+    repository_oauth,
+    repository_shops,
+)
 from vitrin.accounts.domain_oauth import CHOOSE_ASSETS
 from vitrin.accounts.errors import BrandNotFound, ConnectionNotFound
 from vitrin.accounts.errors_oauth import AssetsUnreadable, OtherAccount, OutgoingStopped, PlatformSilent
-from vitrin.accounts.service_connections import sealed_columns
+from vitrin.accounts.kinds import KINDS, Kind
+from vitrin.accounts.service_connections import follow_live, sealed_columns
 from vitrin.accounts.service_leases import ALL_MODES
+from vitrin.accounts.service_shops import ShopSecrets
 from vitrin.kit.access.outgoing import HOUSE
 from vitrin.kit.clock import Clock
 from vitrin.kit.crypto import Sealed, TokenCipher
@@ -24,7 +34,7 @@ from vitrin.kit.ids import BrandId, ConnectionId, new_uuid
 from vitrin.kit.logs import MASK, mask_text
 from vitrin.platforms.base import FailureKind, PlatformFailure
 from vitrin.platforms.oauth import Asset, Reach, Tokens
-from vitrin.platforms.registry import OAUTH, PLATFORMS
+from vitrin.platforms.registry import OAUTH
 
 FOR_SOMEBODY = frozenset({FailureKind.AUTH, FailureKind.PERMISSION})
 
@@ -47,22 +57,31 @@ def refresh_binding(connection_id: UUID) -> bytes:
 
 class Grants:
     def __init__(
-        self, database: AppDatabase, clock: Clock, cipher: TokenCipher, *, http: PlatformHttp
+        self,
+        database: AppDatabase,
+        clock: Clock,
+        cipher: TokenCipher,
+        *,
+        http: PlatformHttp,
+        shops: ShopSecrets,
     ) -> None:
         self._database = database
         self._clock = clock
         self._cipher = cipher
         self._http = http
+        self._shops = shops
 
     def reach(self, brand_id: BrandId, base_url: str) -> Reach:
         return Reach(http=self._http, base_url=base_url, brand=str(brand_id))
 
     async def keep(self, attempt: Any, *, tokens: Tokens, scopes: frozenset[str], base_url: str) -> Granted:
         """Seals the tokens. OtherAccount, AssetsUnreadable, PlatformSilent, ConnectionNotFound."""
-        if attempt.connection_id is not None:
-            return await self._renewed(attempt, tokens, scopes)
+        kind = KINDS[attempt.platform]
         brand_id, now = BrandId(attempt.brand_id), self._clock()
-        spec, connection_id = PLATFORMS[attempt.platform], ConnectionId(new_uuid())
+        again = await self._again(attempt, kind)
+        if again is not None:
+            return await self._renewed(attempt, again, tokens, scopes)
+        connection_id = ConnectionId(new_uuid())
         async with self._database.write(brand_id) as tx:
             brand = await repository.lock_brand(tx, brand_id)
             if brand is None:
@@ -71,17 +90,17 @@ class Grants:
                 "connection_id": connection_id,
                 "brand_id": brand_id,
                 "version": 1,
-                "platform": spec.name,
+                "platform": kind.name,
                 "mode": attempt.mode,
                 "base_url": base_url,
-                "external_ids": {},
+                "external_ids": dict(attempt.external_ids),
                 **sealed_columns(self._cipher, connection_id, tokens.access_token),
                 "scopes": sorted(scopes),
                 "market": brand.default_market,
                 "language": brand.language,
                 "currency": brand.default_currency,
                 "id_template": "{id}",
-                "state": CHOOSE_ASSETS,
+                "state": CHOOSE_ASSETS if kind.shop is None else "active",
                 "last_error": "",
                 "expires_at": ends_at(now, tokens.expires_in_s),
                 "created_at": now,
@@ -91,19 +110,42 @@ class Grants:
             made = await repository.insert_connection(tx, row)
             await self._save(tx, attempt, connection_id, tokens, now)
             await self._record(tx, made, at=now, actor=attempt.actor, action="consent", before=None)
+            if kind.shop is not None:
+                await self._shops.remember(tx, made, None)
+                tx.publish(events.connection_changed(made, at=now))
+                await follow_live(tx, brand, at=now, actor=attempt.actor)
         return Granted(connection=made, again=False)
 
-    async def _renewed(self, attempt: Any, tokens: Tokens, scopes: frozenset[str]) -> Granted:
-        """The account must be one that reaches the connection's catalog: else another brand's shop would be fed."""
-        brand_id, connection_id = BrandId(attempt.brand_id), ConnectionId(attempt.connection_id)
+    async def _again(self, attempt: Any, kind: Kind) -> ConnectionId | None:
+        """The connection that goes on: the one named, or the brand's to the same shop."""
+        if attempt.connection_id is not None or kind.shop is None:
+            return None if attempt.connection_id is None else ConnectionId(attempt.connection_id)
+        brand_id, name = BrandId(attempt.brand_id), kind.named_by()
+        async with self._database.read(brand_id) as session:
+            return await repository_shops.shop_of(
+                session,
+                brand_id,
+                platform=kind.name,
+                mode=attempt.mode,
+                name=name,
+                value=attempt.external_ids[name],
+            )
+
+    async def _renewed(
+        self, attempt: Any, connection_id: ConnectionId, tokens: Tokens, scopes: frozenset[str]
+    ) -> Granted:
+        """The account must be one that reaches the connection's catalog: else another brand's shop would be fed. Of a
+        shop the callback has said which one it is."""
+        brand_id = BrandId(attempt.brand_id)
         async with self._database.read(brand_id) as session:
             held = await repository.connection(session, brand_id, connection_id, modes=ALL_MODES)
         if held is None:
             raise ConnectionNotFound
-        found = await self.assets(held, tokens.access_token, scopes)
-        wanted = held.external_ids.get("catalog_id")
-        if all((one.kind, one.id) != ("catalog_id", wanted) for one in found):
-            raise OtherAccount(f"It reaches no catalog {wanted}.")
+        if KINDS[held.platform].shop is None:
+            found = await self.assets(held, tokens.access_token, scopes)
+            wanted = held.external_ids.get("catalog_id")
+            if all((one.kind, one.id) != ("catalog_id", wanted) for one in found):
+                raise OtherAccount(f"It reaches no catalog {wanted}.")
         now = self._clock()
         columns = {
             **sealed_columns(self._cipher, connection_id, tokens.access_token),
@@ -126,7 +168,7 @@ class Grants:
     async def assets(self, connection: Any, token: str, scopes: frozenset[str]) -> list[Asset]:
         """What the token can reach now, within ASSETS_TIMEOUT_S. OutgoingStopped, AssetsUnreadable, PlatformSilent."""
         await self.check_outgoing(BrandId(connection.brand_id), connection.platform)
-        title = PLATFORMS[connection.platform].title
+        title = KINDS[connection.platform].title
         reach = self.reach(BrandId(connection.brand_id), connection.base_url)
         try:
             async with asyncio.timeout(ASSETS_TIMEOUT_S):

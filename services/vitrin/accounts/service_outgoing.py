@@ -5,12 +5,12 @@ from typing import Any
 
 from vitrin.accounts import audit, events, repository
 from vitrin.accounts.errors import OutgoingInvalid
+from vitrin.accounts.kinds import KINDS
 from vitrin.kit.access.outgoing import HOUSE, switch_key
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.ids import BrandId
-from vitrin.platforms.registry import PLATFORMS
 
 
 class Switches:
@@ -27,8 +27,8 @@ class Switches:
 
     async def turn(self, brand_id: BrandId, platform: str, *, stopped: bool, reason: str, actor: str) -> Any:
         """Stop or start again; turning to where it stands changes nothing and publishes nothing. OutgoingInvalid."""
-        if platform and platform not in PLATFORMS:
-            known = ", ".join(sorted(PLATFORMS))
+        if platform and platform not in KINDS:
+            known = ", ".join(sorted(KINDS))
             raise OutgoingInvalid(f"There is no platform {platform!r}; known are {known}.", field="platform")
         async with self._database.write(brand_id) as tx:
             return await turn_within(

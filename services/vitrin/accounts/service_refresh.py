@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from vitrin.accounts import attention, audit, domain, domain_oauth, events, repository, repository_oauth
 from vitrin.accounts.domain_oauth import CHOOSE_ASSETS, CHOOSE_WITHIN, CLAIM, ENDING_WITHIN
 from vitrin.accounts.errors import ConnectionNotFound
+from vitrin.accounts.kinds import KINDS
 from vitrin.accounts.metrics_oauth import ENDING, REFRESHES
 from vitrin.accounts.service_apps import Apps
 from vitrin.accounts.service_connections import sealed_columns
@@ -39,7 +40,7 @@ from vitrin.kit.ids import BrandId, ConnectionId
 from vitrin.kit.logs import get_logger
 from vitrin.platforms.base import PlatformFailure
 from vitrin.platforms.oauth import Tokens
-from vitrin.platforms.registry import OAUTH, PLATFORMS
+from vitrin.platforms.registry import OAUTH
 
 ACTOR = "service:token-renewal"
 AT_ONCE = 20
@@ -123,7 +124,7 @@ class Refresher:
     async def _called(self, held: _Held) -> Tokens | Renewal:
         """The platform's answer, or why it is not asked."""
         connection, token = held.connection, held.token
-        flow, spec = OAUTH[connection.platform], PLATFORMS[connection.platform]
+        flow, spec = OAUTH[connection.platform], KINDS[connection.platform]
         brand_id = BrandId(connection.brand_id)
         again = (
             f"Connect {spec.title} again: vitrin connect {spec.name} --connection {connection.connection_id}"

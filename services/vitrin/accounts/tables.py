@@ -38,6 +38,12 @@ TABLES = (
         State("as long as the connection"),
         secret=("refresh_key_id", "refresh_nonce", "refresh_ciphertext"),
     ),
+    Table("connected_shops", State("as long as the connection")),
+    Table(
+        "shop_secrets",
+        State("as long as the connection; one that was replaced until the next"),
+        secret=("secret_key_id", "secret_nonce", "secret_ciphertext"),
+    ),
     Table("outgoing_switches", State("a row per switch")),
     Table("audit_entries", State("as long as the brand: nobody may change or delete one")),
     Table(

@@ -31,9 +31,11 @@ async def _all_shown(request: Request, rows: Sequence[Any]) -> list[ConnectionWi
 
 @router.post("", status_code=201)
 async def create_connection(request: Request, caller: Writer, body: ConnectionCreate) -> ConnectionWithToken:
-    """Connect a catalog of a platform. The token is sealed and never shown again."""
+    """Connect a catalog of a platform, or a shop that products come from. Tokens and secrets are sealed and never shown
+    again."""
     wanted = body.model_dump()
     wanted["access_token"] = body.access_token.get_secret_value()
+    wanted["webhook_secret"] = body.webhook_secret.get_secret_value() if body.webhook_secret else None
     return await shown(request, await connections_of(request).create(caller, wanted))
 
 
@@ -64,11 +66,13 @@ async def change_connection(
 ) -> ConnectionWithToken:
     """Replace the token, its end or its scopes. A new token makes the connection active again."""
     changes = body.model_dump(exclude_unset=True)
-    for name in ("access_token", "scopes"):
+    for name in ("access_token", "webhook_secret", "scopes"):
         if name in changes and changes[name] is None:
             raise Malformed(f"{name} cannot be null.", field=name, fix="Leave it out.")
     if body.access_token is not None:
         changes["access_token"] = body.access_token.get_secret_value()
+    if body.webhook_secret is not None:
+        changes["webhook_secret"] = body.webhook_secret.get_secret_value()
     row = await connections_of(request).change(caller, ConnectionId(connection_id), changes)
     return await shown(request, row)
 

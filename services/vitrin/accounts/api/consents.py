@@ -13,6 +13,7 @@ from vitrin.accounts.api.parts import Reader, Writer
 from vitrin.accounts.connecting import Connecting
 from vitrin.accounts.domain import ConnectionMode, is_loopback
 from vitrin.accounts.errors_oauth import NotByConsent, OAuthNotConfigured, RenewalRefused, RenewalUnderWay
+from vitrin.accounts.kinds import KINDS
 from vitrin.accounts.schemas_oauth import (
     AppPut,
     AssetList,
@@ -28,7 +29,6 @@ from vitrin.accounts.schemas_oauth import (
 from vitrin.kit.clock import Clock
 from vitrin.kit.errors import VitrinError
 from vitrin.kit.ids import ConnectionId
-from vitrin.platforms.registry import PLATFORMS
 
 router = APIRouter(prefix="/v1", tags=["connecting by consent"])
 Platform = Annotated[str, Query(max_length=64)]
@@ -67,6 +67,7 @@ async def authorize(request: Request, caller: Writer, body: AuthorizeRequest) ->
         mode=body.mode,
         connection_id=body.connection_id,
         callback=_callback(request),
+        external_ids=body.external_ids,
     )
     return AuthorizeAnswer.of(started)
 
@@ -90,7 +91,7 @@ async def callback(request: Request, platform: str) -> Response:
             raise
         brand = await _parts(request).consents.brand_name(platform, answer.get("state", ""))
         return HTMLResponse(pages.refused(refusal, brand), status_code=refusal.status, headers=pages.HEADERS)
-    title = PLATFORMS[granted.connection.platform].title
+    title = KINDS[granted.connection.platform].title
     brand = await _parts(request).consents.brand_name(platform, answer.get("state", ""))
     return HTMLResponse(pages.connected(granted, title, brand), headers=pages.HEADERS)
 

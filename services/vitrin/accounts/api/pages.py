@@ -20,7 +20,9 @@ HEADERS = {
 
 def connected(granted: Granted, title: str, brand: str) -> str:
     connection_id = escape(str(granted.connection.connection_id))
-    if granted.again:
+    if granted.connection.state == "active" and not granted.again:
+        told = "<p>The shop is read now, and then followed. You can close this page.</p>"
+    elif granted.again:
         told = "<p>The connection is active again, and what waited goes on by itself. You can close this page.</p>"
     else:
         told = (
