@@ -10,6 +10,7 @@ from vitrin.kit.db.session import WriteSession
 from vitrin.kit.ids import BrandId, ChannelId, ConnectionId, new_uuid
 from vitrin.platforms.base import ChannelMisconfigured
 from vitrin.platforms.id_templates import template_problem
+from vitrin.platforms.registry import SHOPS
 from vitrin.protos.accounts.v1.events_pb2 import ConnectionChanged, ConnectionMode
 from vitrin.shop_sync.domain import sync
 from vitrin.shop_sync.domain.sync import Reason, State
@@ -61,7 +62,7 @@ class Connections:
                 deleted=deleted,
                 payload=one.payload,
             )
-            if newer:
+            if newer and message.platform not in SHOPS:  # products come from a shop, none are shown there
                 await self._follow(tx, one, deleted=deleted)
 
     async def _follow(self, tx: WriteSession, news: ConnectionNews, *, deleted: bool) -> None:
