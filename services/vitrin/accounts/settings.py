@@ -51,7 +51,8 @@ class SecretsSettings(BaseSettings):
     oauth_sandbox_apps: SecretStr = Field(
         SecretStr(
             "meta:990000000000001:sandbox-secret-of-the-meta-app,"
-            "pinterest:1490001:sandbox-secret-of-the-pinterest-app"
+            "pinterest:1490001:sandbox-secret-of-the-pinterest-app,"
+            "shopify:5a4d0b0c5a4d0b0c5a4d0b0c5a4d0b0c:shpss_sandbox-secret-of-the-shopify-app"
         ),
         description="The same for connections to the sandbox; by default the apps that every sandbox knows.",
     )
