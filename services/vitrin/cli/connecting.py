@@ -35,11 +35,14 @@ def register(app: typer.Typer, connections: typer.Typer) -> None:
 
 def connect(
     *,
-    platform: Annotated[str, typer.Argument(help="meta or pinterest.")],
+    platform: Annotated[str, typer.Argument(help="meta, pinterest or shopify.")],
     mode: Annotated[
         Mode, typer.Option(help="sandbox: the local stand-in; live: the real platform.")
     ] = Mode.SANDBOX,
     external_id: Ids = None,
+    shop: Annotated[
+        str | None, typer.Option("--shop", help="Of shopify, which one: acme.myshopify.com.")
+    ] = None,
     connection: Annotated[
         str | None, typer.Option("--connection", help="Connect this one again: same catalog, new token.")
     ] = None,
@@ -74,9 +77,11 @@ def connect(
         )
     chosen = pairs(external_id or [])
     with with_key("accounts", key) as accounts:
-        body = {"platform": platform, "mode": mode.value}
+        body: dict[str, Any] = {"platform": platform, "mode": mode.value}
         if connection:
             body["connection_id"] = connection
+        if shop:
+            body["external_ids"] = {"shop": shop}
         started = accounts.post("/v1/connections:authorize", body)
         if approve:
             _approve(started["authorize_url"], platform, account=account, new_account=new_account)

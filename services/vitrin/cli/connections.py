@@ -14,6 +14,7 @@ from vitrin.cli.output import Output
 app = typer.Typer(help="Connections of the brand to platforms.", no_args_is_help=True)
 
 TOKEN_SETTING = "VITRIN_PLATFORM_TOKEN"  # noqa: S105 - the name of a variable
+SECRET_SETTING = "VITRIN_WEBHOOK_SECRET"  # noqa: S105 - the name of a variable
 COLUMNS = {
     "id": "id",
     "platform": "platform",
@@ -34,12 +35,13 @@ class Mode(StrEnum):
 @app.command()
 def create(
     *,
-    platform: Annotated[str, typer.Argument(help="meta or pinterest.")],
+    platform: Annotated[str, typer.Argument(help="meta, pinterest, or a shop: shopify, woocommerce.")],
     mode: Annotated[
         Mode, typer.Option(help="sandbox: the local stand-in; live: the real platform.")
     ] = Mode.SANDBOX,
     external_id: Annotated[
-        list[str] | None, typer.Option("--id", help="name=value, repeatable: catalog_id=123.")
+        list[str] | None,
+        typer.Option("--id", help="name=value, repeatable: catalog_id=123, shop=..., store=https://..."),
     ] = None,
     token_stdin: Annotated[
         bool, typer.Option("--token-stdin", help=f"Read the access token from stdin, else {TOKEN_SETTING}.")
@@ -58,7 +60,8 @@ def create(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Connect a platform. In sandbox mode ids and token default to the local sandbox's ready account."""
+    """Connect a platform or a shop. In sandbox mode ids and token of a platform default to the local sandbox's ready
+    account. What a shop signs its webhooks with is read from VITRIN_WEBHOOK_SECRET (Shopify: the API secret key)."""
     from vitrin.cli.client import with_key
 
     output = Output(as_json=as_json)
@@ -69,6 +72,8 @@ def create(
         body["external_ids"] = pairs(external_id)
     if token_stdin or os.environ.get(TOKEN_SETTING) or "access_token" not in body:
         body["access_token"] = _given_token(token_stdin)
+    if os.environ.get(SECRET_SETTING):
+        body["webhook_secret"] = os.environ[SECRET_SETTING]
     body |= {name: value for name, value in (("base_url", base_url), ("id_template", id_template)) if value}
     with with_key("accounts", key) as accounts:
         connection = accounts.post("/v1/connections", body)
