@@ -37,13 +37,19 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="session")
+def reader(system: System) -> Brand:
+    """A brand of its own: what the examples leave in a timeline is in nobody's counts."""
+    return system.new_brand()
+
+
 @pytest.fixture
-def settings(system: System, brand_a: Brand) -> dict[str, str]:
+def settings(system: System, reader: Brand) -> dict[str, str]:
     """Where the services are, and a key."""
     urls = {
         f"VITRIN_{name.upper()}_URL": str(client.base_url).rstrip("/") for name, client in system.http.items()
     }
-    return {**os.environ, **urls, "VITRIN_API_KEY": brand_a.key, "WEBHOOK_URL": "http://127.0.0.1:9/hooks"}
+    return {**os.environ, **urls, "VITRIN_API_KEY": reader.key, "WEBHOOK_URL": "http://127.0.0.1:9/hooks"}
 
 
 def said(settings: dict[str, str], *command: str, cwd: Path) -> str:
@@ -57,24 +63,24 @@ def said(settings: dict[str, str], *command: str, cwd: Path) -> str:
     return ran.stdout
 
 
-def test_with_curl(settings: dict[str, str], brand_a: Brand, tmp_path: Path) -> None:
+def test_with_curl(settings: dict[str, str], reader: Brand, tmp_path: Path) -> None:
     if not shutil.which("curl"):
         pytest.skip("there is no curl: the example in shell was not run")
     out = said(settings, "sh", str(EXAMPLES / "quickstart.sh"), cwd=tmp_path)
     answers = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     assert answers[0] == answers[1], "the same Idempotency-Key, the same answer"
-    assert brand_a.call("catalog", "GET", "/v1/items/quickstart-curl").status_code == 404
+    assert reader.call("catalog", "GET", "/v1/items/quickstart-curl").status_code == 404
 
 
-def test_with_python(settings: dict[str, str], clients: Path, brand_a: Brand, tmp_path: Path) -> None:
+def test_with_python(settings: dict[str, str], clients: Path, reader: Brand, tmp_path: Path) -> None:
     settings["PYTHONPATH"] = str(clients / "python")
     python = str(ROOT / ".cache/clients/bin/python")
     out = said(settings, python, "-W", "error", str(EXAMPLES / "quickstart.py"), cwd=tmp_path)
     assert "35.00 EUR 3" in out
-    assert brand_a.call("catalog", "GET", "/v1/items/quickstart-python").status_code == 404
+    assert reader.call("catalog", "GET", "/v1/items/quickstart-python").status_code == 404
 
 
-def test_with_typescript(settings: dict[str, str], clients: Path, brand_a: Brand) -> None:
+def test_with_typescript(settings: dict[str, str], clients: Path, reader: Brand) -> None:
     if not shutil.which("npm"):
         pytest.skip("there is no npm: the TypeScript client was not generated, its example not run")
     folder = clients / "example"
@@ -98,4 +104,4 @@ def test_with_typescript(settings: dict[str, str], clients: Path, brand_a: Brand
     assert compiled.returncode == 0, compiled.stdout + compiled.stderr
     out = said(settings, "node", "quickstart.js", cwd=folder)
     assert "35.00 EUR 3" in out
-    assert brand_a.call("catalog", "GET", "/v1/items/quickstart-typescript").status_code == 404
+    assert reader.call("catalog", "GET", "/v1/items/quickstart-typescript").status_code == 404
