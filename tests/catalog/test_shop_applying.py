@@ -217,6 +217,23 @@ async def test_stock_that_comes_first_waits_for_its_product(
     assert items_of(settings, brand)["gloves"].quantity == 0
 
 
+async def test_what_a_webhook_leaves_out_about_stock_stays_as_it_is_known(
+    database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
+) -> None:
+    shop = shop_of(brand)
+    first = (variant("11", "Green", quantity=7), variant("12", "Red", quantity=None))
+    await applied(database, shop, product(*first))
+    untold = [
+        variant(number, color, quantity=9, tracking_told=False)
+        for number, color in (("11", "Green"), ("12", "Red"))
+    ]
+    await applied(database, shop, product(*untold, minute=2))
+    found = items_of(settings, brand)
+    assert (found["gloves-green"].quantity, found["gloves-red"].quantity) == (9, None)
+    await applied(database, shop, product(*first, minute=3))
+    assert items_of(settings, brand)["gloves-green"].quantity == 7
+
+
 async def test_refused_variant_says_why_and_is_bound_to_nothing(
     database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
 ) -> None:

@@ -154,6 +154,20 @@ def test_more_variants_than_a_webhook_holds_have_to_be_asked_for() -> None:
     assert shopify("products/update", nameless).kind is NewsKind.PRODUCT_TOUCHED
 
 
+def test_a_body_that_leaves_out_whether_stock_is_tracked_does_not_say_that_it_is_not() -> None:
+    """As newer versions of the webhook are; the sandbox sends them so."""
+    variants = [
+        {name: value for name, value in one.items() if name != "inventory_management"}
+        for one in data.SHOPIFY_PRODUCT["variants"]
+    ]
+    body = changed(data.SHOPIFY_PRODUCT, variants=variants)
+    product = shopify("products/update", body).product
+    assert product is not None
+    assert [one.tracking_told for one in product.variants] == [False] * len(variants)
+    assert [one.quantity for one in product.variants] == [one["inventory_quantity"] for one in variants]
+    assert shopify("products/create", body).kind is NewsKind.PRODUCT_TOUCHED, "nothing is known of it yet"
+
+
 def test_a_shopify_deletion_takes_its_moment_from_the_head() -> None:
     news = shopify("products/delete", {"id": 788032119674292922})
     assert (news.kind, news.product_id, news.at) == (

@@ -37,6 +37,8 @@ class ShopVariant:
     cost: Money | None = None
     inventory_item_id: str = ""
     quantity: int | None = None
+    tracking_told: bool = True
+    """False: the body does not say whether stock is tracked; `quantity` then counts only where that is known."""
     oversell: bool = False
     """The shop sells it although there is none."""
     on_backorder: bool = False

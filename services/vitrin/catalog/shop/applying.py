@@ -206,6 +206,7 @@ def _named(one: Mapped, found: Mapping[str, Match], product: ShopProduct) -> Nam
         found[one.variant.variant_id].item_id,
         one.variant.quantity,
         product.updated_at,
+        one.variant.tracking_told,
     )
 
 

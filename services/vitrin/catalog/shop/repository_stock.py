@@ -17,12 +17,14 @@ from vitrin.platforms.shop import ShopLocation, StockLevel
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a product says of an inventory item. `item_id` "": it is no item of ours. `quantity` None: not tracked."""
+    """What a product says of an inventory item. `item_id` "": it is no item of ours. `quantity` None: not tracked.
+    `told` False: it does not say whether it is tracked, and what is known of that stays."""
 
     inventory_item_id: str
     item_id: str
     quantity: int | None
     at: datetime
+    told: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +90,11 @@ _HOLD: Final = text(
 )
 _NAME: Final = text(
     """
-    update shop_inventory set item_id = new.item_id, tracked = new.quantity is not null,
+    update shop_inventory set item_id = new.item_id,
+        tracked = case when new.told then new.quantity is not null else tracked end,
         payload_quantity = new.quantity, payload_at = new.at, seen_at = :now
     from unnest(cast(:ids as text[]), cast(:items as text[]), cast(:quantities as bigint[]),
-                cast(:moments as timestamptz[])) as new(id, item_id, quantity, at)
+                cast(:moments as timestamptz[]), cast(:told as boolean[])) as new(id, item_id, quantity, at, told)
     where brand_id = :brand and connection_id = :connection and inventory_item_id = new.id
     """
 )
@@ -171,6 +174,7 @@ async def name_inventory(tx: WriteSession, key: Key, named: Sequence[Named], *, 
         "items": [one.item_id for one in named],
         "quantities": [one.quantity for one in named],
         "moments": [one.at for one in named],
+        "told": [one.told for one in named],
     }
     await tx.execute(_NAME, {**_of(key), **columns, "now": now})
 

@@ -52,8 +52,9 @@ def _variant(part: Part, names: list[str], links: Mapping[str, str], currency: s
     price = part.money("price", currency)
     values = [part.text(f"option{number}") for number in (1, 2, 3)]
     pairs = [(name, value) for name, value in zip(names, values, strict=False) if value]
-    # Since 2026 a variant may be untracked by a flag of its inventory item only; the webhook keeps the old word.
-    tracked = part.has("inventory_management") and part.text("inventory_management") != ""
+    # Newer versions tell it by the inventory item only, which the webhook does not hold: the word is left out there.
+    told = tells_tracking(part)
+    tracked = not told or part.text("inventory_management") != ""
     return ShopVariant(
         variant_id=part.id(),
         price=price,
@@ -64,9 +65,15 @@ def _variant(part: Part, names: list[str], links: Mapping[str, str], currency: s
         compare_at=reduced_from(part.money_or_none("compare_at_price", currency), price),
         inventory_item_id=part.id_or_none("inventory_item_id"),
         quantity=part.integer_or_none("inventory_quantity") if tracked else None,
+        tracking_told=told,
         oversell=part.text("inventory_policy").lower() == "continue",
         image_link=links.get(part.id_or_none("image_id"), ""),
     )
+
+
+def tells_tracking(variant: Part) -> bool:
+    """Whether the body says if the variant's stock is tracked; null says that it is not."""
+    return "inventory_management" in variant.value
 
 
 def _plain(pairs: list[tuple[str, str]]) -> bool:

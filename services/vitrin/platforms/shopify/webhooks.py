@@ -53,7 +53,7 @@ def read_news(head: DeliveryHead, body: bytes, *, currency: str, received_at: da
     at = head.triggered_at or received_at
     read = parse(body)
     if head.topic in ("products/create", "products/update"):
-        return _product(read, currency)
+        return _product(read, currency, new=head.topic == "products/create")
     if head.topic == "products/delete":
         gone = read.id()
         return News(kind=NewsKind.PRODUCT_DELETED, subject=f"product:{gone}", at=at, product_id=gone)
@@ -71,8 +71,10 @@ def read_news(head: DeliveryHead, body: bytes, *, currency: str, received_at: da
     return _shop(head.topic, read, at)
 
 
-def _product(read: Part, currency: str) -> News:
-    if not products.whole(read):
+def _product(read: Part, currency: str, *, new: bool) -> News:
+    """Of a new product nothing is known yet that could make up for what the body leaves out."""
+    untold = new and not all(products.tells_tracking(one) for one in read.parts("variants"))
+    if untold or not products.whole(read):
         touched, at = read.id(), read.moment("updated_at")
         return News(kind=NewsKind.PRODUCT_TOUCHED, subject=f"product:{touched}", at=at, product_id=touched)
     product = products.product(read, currency=currency)
