@@ -1,0 +1,155 @@
+"""A shop from the consent to the platform: loaded whole, followed by its webhooks, and never in two minds."""
+
+from typing import Any
+
+import pytest
+
+from tests.e2e.system import Brand, Document, System, equal, until
+
+HOST = "holm.myshopify.com"
+STORE = "holm.example"
+CSV = """Handle,Title,Body (HTML),Vendor,Published,Option1 Name,Option1 Value,Variant SKU,Variant Inventory Tracker,Variant Inventory Qty,Variant Inventory Policy,Variant Price,Variant Barcode,Image Src,Status
+apron,Apron,<p>Linen.</p>,Holm,true,Size,S,AP-S,shopify,4,deny,39.00,,https://cdn.example/apron.jpg,active
+apron,,,,,,L,AP-L,shopify,2,deny,39.00,,,
+mug,Mug,<p>Clay.</p>,Holm,true,Title,Default Title,MUG,shopify,9,deny,12.00,,https://cdn.example/mug.jpg,active
+"""
+SOURCE = {"shopify": f"shopify:{HOST}", "woocommerce": f"woocommerce:https://{STORE}"}
+
+
+class Corner:
+    """A shop of the sandbox, and the brand that it is connected to."""
+
+    def __init__(self, system: System, brand: Brand, kind: str, host: str) -> None:
+        self.system, self.brand, self.kind, self.host = system, brand, kind, host
+        self.made = self.command(
+            "POST", "/_sandbox/shops", kind=kind, host=host, currency="EUR", locations=["Berlin"]
+        )
+
+    def command(self, method: str, path: str, **body: Any) -> Any:
+        answer = self.system.http["sandbox"].request(method, path, json=body or None)
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
+
+    def at(self, method: str, path: str, **body: Any) -> Any:
+        return self.command(method, f"/_sandbox/shops/{self.kind}/{self.host}/{path}", **body)
+
+    def seed(self, csv: str) -> None:
+        answer = self.system.http["sandbox"].post(
+            f"/_sandbox/shops/{self.kind}/{self.host}/seed", content=csv, headers={"content-type": "text/csv"}
+        )
+        assert answer.is_success, answer.text
+
+    def shop(self) -> Document:
+        """Nothing until catalog has heard of it."""
+        shops = self.brand.ok("catalog", "GET", "/v1/shops")["data"]
+        return next((one for one in shops if one["platform"] == self.kind), {})
+
+    def item(self, item_id: str) -> Document:
+        answer = self.brand.call("catalog", "GET", f"/v1/items/{item_id}")
+        return answer.json() if answer.is_success else {}  # type: ignore[no-any-return]
+
+    def quantity_and_price(self, item_id: str) -> tuple[Any, Any]:
+        found = self.item(item_id)
+        return found.get("quantity"), found.get("price")
+
+    def ids(self) -> dict[str, str]:
+        return {
+            one["sku"]: one["id"]
+            for one in self.brand.catalog().values()
+            if one["external"]["source"] == SOURCE[self.kind]
+        }
+
+
+@pytest.fixture(scope="module")
+def brand(system: System) -> Brand:
+    return system.new_brand()
+
+
+def test_a_shopify_shop(system: System, brand: Brand) -> None:
+    """Its file came first: what the shop tells later is the same items."""
+    imported = brand.ok("catalog", "POST", "/v1/imports", content=CSV, headers={"content-type": "text/csv"})
+    until(lambda: brand.ok("catalog", "GET", f"/v1/imports/{imported['id']}")["state"], equal("done"))
+    before = set(brand.catalog())
+    corner = Corner(system, brand, "shopify", HOST)
+    corner.seed(CSV)
+    started = brand.ok(
+        "accounts",
+        "POST",
+        "/v1/connections:authorize",
+        json={"platform": "shopify", "mode": "sandbox", "external_ids": {"shop": HOST}},
+    )
+    back = system.http["sandbox"].post(started["authorize_url"], data={"decision": "approve"})
+    assert system.http["accounts"].get(back.headers["location"]).is_success
+    until(lambda: bool(corner.shop().get("loaded_at")), equal(True))
+    ids = corner.ids()
+    assert set(ids) == {"AP-S", "AP-L", "MUG"}
+    assert set(brand.catalog()) == before, "no new item"
+    until(lambda: corner.quantity_and_price(ids["MUG"]), equal((9, "12.00 EUR")))
+
+    mug = corner.item(ids["MUG"])["external"]["variant_id"]
+    corner.at("POST", "stock", variant_id=int(mug), available=3)
+    until(lambda: corner.quantity_and_price(ids["MUG"]), equal((3, "12.00 EUR")))
+    corner.at("PATCH", f"variants/{mug}", price="11.50")
+    until(lambda: corner.quantity_and_price(ids["MUG"]), equal((3, "11.50 EUR")))
+    shown = until(
+        lambda: {one["item_id"]: one["fields"]["price"] for one in brand.shown("meta")}.get(ids["MUG"]),
+        lambda price: price is not None and "11.5" in str(price),
+    )
+    assert "EUR" in str(shown)
+
+    shop = corner.shop()["id"]
+    corner.at("POST", "hook_faults", kind="drop", count=1)
+    corner.at("PATCH", f"variants/{mug}", price="10.00")
+    loaded = corner.shop()["loaded_at"]
+    brand.ok("catalog", "POST", f"/v1/shops/{shop}:load")
+    until(lambda: corner.quantity_and_price(ids["MUG"]), equal((3, "10.00 EUR")))
+    until(lambda: corner.shop()["loaded_at"] != loaded, equal(True))
+
+    product = corner.item(ids["AP-S"])["external"]["product_id"]
+    corner.at("DELETE", f"products/{product}")
+    until(lambda: set(corner.ids()), equal({"MUG"}))
+
+    corner.at("POST", "uninstall")
+    until(lambda: corner.shop()["state"], equal("uninstalled"))
+    connection = brand.ok("accounts", "GET", f"/v1/connections/{shop}")
+    assert connection["state"] == "uninstalled"
+    assert set(corner.ids()) == {"MUG"}, "nothing leaves a shopfront because an app was taken out"
+
+
+def test_a_woocommerce_shop(system: System, brand: Brand) -> None:
+    corner = Corner(system, brand, "woocommerce", STORE)
+    corner.at("POST", "seed", products=3, variants_each=2)
+    made = brand.ok(
+        "accounts",
+        "POST",
+        "/v1/connections",
+        json={
+            "platform": "woocommerce",
+            "mode": "sandbox",
+            "external_ids": {"store": f"https://{STORE}"},
+            "access_token": corner.made["access_token"],
+            "base_url": corner.made["base_url"],
+        },
+    )
+    until(lambda: bool(corner.shop().get("loaded_at")), equal(True))
+    ids = corner.ids()
+    assert len(ids) == 6
+    sku, item_id = sorted(ids.items())[0]
+    variant = corner.item(item_id)["external"]["variant_id"]
+    corner.at("PATCH", f"variants/{variant}", price="77.00")
+    until(lambda: corner.item(item_id).get("price"), equal("77.00 EUR"))
+    assert set(corner.ids()) == set(ids), sku
+    forged = system.http["catalog"].post(
+        f"/v1/webhooks/woocommerce/{made['id']}",
+        content=b'{"id": 1}',
+        headers={
+            "x-wc-webhook-topic": "product.deleted",
+            "x-wc-webhook-signature": "AAAA",
+            "x-wc-webhook-id": "1",
+            "x-wc-webhook-delivery-id": "1",
+            "x-wc-webhook-source": f"https://{STORE}/",
+            "x-wc-webhook-resource": "product",
+            "x-wc-webhook-event": "deleted",
+        },
+    )
+    assert forged.status_code == 401
