@@ -8,11 +8,16 @@ from tests.e2e.system import Brand, Document, System, equal, until
 
 HOST = "holm.myshopify.com"
 STORE = "holm.example"
-CSV = """Handle,Title,Body (HTML),Vendor,Published,Option1 Name,Option1 Value,Variant SKU,Variant Inventory Tracker,Variant Inventory Qty,Variant Inventory Policy,Variant Price,Variant Barcode,Image Src,Status
-apron,Apron,<p>Linen.</p>,Holm,true,Size,S,AP-S,shopify,4,deny,39.00,,https://cdn.example/apron.jpg,active
-apron,,,,,,L,AP-L,shopify,2,deny,39.00,,,
-mug,Mug,<p>Clay.</p>,Holm,true,Title,Default Title,MUG,shopify,9,deny,12.00,,https://cdn.example/mug.jpg,active
-"""
+HEAD = (
+    "Handle,Title,Body (HTML),Vendor,Published,Option1 Name,Option1 Value,Variant SKU,Variant Inventory Tracker,"
+    "Variant Inventory Qty,Variant Inventory Policy,Variant Price,Variant Barcode,Image Src,Status"
+)
+ROWS = (
+    "apron,Apron,<p>Linen.</p>,Holm,true,Size,S,AP-S,shopify,4,deny,39.00,,https://cdn.example/apron.jpg,active",
+    "apron,,,,,,L,AP-L,shopify,2,deny,39.00,,,",
+    "mug,Mug,<p>Clay.</p>,Holm,true,Title,Default Title,MUG,shopify,9,deny,12.00,,https://cdn.example/mug.jpg,active",
+)
+CSV = "\n".join((HEAD, *ROWS, ""))
 SOURCE = {"shopify": f"shopify:{HOST}", "woocommerce": f"woocommerce:https://{STORE}"}
 
 
