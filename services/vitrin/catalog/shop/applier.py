@@ -25,6 +25,7 @@ from vitrin.platforms.base import PlatformFailure
 from vitrin.platforms.shop import BodyInvalid, HeadInvalid, News, NewsKind, ShopProduct, ShopSpec, StockLevel
 
 UNKNOWN_KIND: Final = "unknown"
+CONNECT_AGAIN: Final = "Connect the shop again; then it is applied at once."
 _log = get_logger("vitrin.catalog.appliers")
 Fetched = tuple[ShopProduct, tuple[StockLevel, ...]] | None
 
@@ -80,10 +81,14 @@ class Applier:
             words = outcome.problem("not_ready", str(error), "It is tried again by itself.")
             return await self._mark(delivery, kind, self._again(delivery, words))
         except ShopClosedNow as closed:
-            return await self._mark(delivery, kind, self._again(delivery, closed.problem))
+            ending = outcome.unasked(delivery.tries, closed.problem, now=self._clock())
+            return await self._mark(delivery, kind, ending)
         except PlatformFailure as failure:
             if failure.kind in REFUSALS and row is not None:
                 await self._sources.report(row, failure)
+                words = outcome.problem(failure.code, failure.message, failure.fix or CONNECT_AGAIN)
+                ending = outcome.unasked(delivery.tries, words, now=self._clock())
+                return await self._mark(delivery, kind, ending)
             ending = outcome.of_failure(failure, delivery.tries, now=self._clock())
             return await self._mark(delivery, kind, ending)
         except Exception as error:

@@ -71,6 +71,11 @@ def of_failure(failure: PlatformFailure, tries: int, *, now: datetime) -> Ending
     return again(tries, words, now=now, after_s=failure.retry_after_s)
 
 
+def unasked(tries: int, words: Problem, *, now: datetime) -> Ending:
+    """The shop does not take our token: no try is counted, and connecting it again brings the next one at once."""
+    return Ending("failed", tries, words, now + PAUSE_MAX)
+
+
 def unprepared(tries: int, words: Problem, *, now: datetime) -> Ending:
     """Not its fault: no try is counted."""
     return Ending("pending", tries, words, now + UNPREPARED_PAUSE)

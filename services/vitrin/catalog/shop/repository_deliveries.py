@@ -59,6 +59,9 @@ _WAKE_WAITING: Final = text(
     f"update shop_deliveries set state = 'pending', due_at = :now, problem = null, finished_at = null where {_KEY}"
     " and state = 'waiting' and kind = any(cast(:kinds as text[]))"
 )
+_HURRY: Final = text(
+    f"update shop_deliveries set due_at = :now where {_KEY} and state = 'failed' and due_at > :now"
+)
 _FORGET_BODIES: Final = text(
     f"update shop_deliveries set {_NO_BODY} where {_KEY} and delivery_id in (select delivery_id from"
     f" shop_deliveries where {_KEY} and received_at < :before and state = 'dead' and key_id is not null"
@@ -211,6 +214,12 @@ async def next_due(tx: ReadSession, key: ShopKey) -> datetime | None:
 async def wake_waiting(tx: WriteSession, key: ShopKey, *, kinds: Sequence[str], now: datetime) -> int:
     """Kinds that this release knows what to do with."""
     changed = await tx.execute(_WAKE_WAITING, _params(key) | {"kinds": list(kinds), "now": now})
+    return int(changed.rowcount)
+
+
+async def hurry(tx: WriteSession, key: ShopKey, *, now: datetime) -> int:
+    """Those that rest between two tries need not wait any longer."""
+    changed = await tx.execute(_HURRY, _params(key) | {"now": now})
     return int(changed.rowcount)
 
 
