@@ -14,14 +14,14 @@ from vitrin.catalog.service_write import CHANGES_PER_TRANSACTION_MAX, write_chan
 from vitrin.catalog.shop import repository_products as products
 from vitrin.catalog.shop import repository_stock as stocks
 from vitrin.catalog.shop.mapping import Known, Mapped, group_of, map_product, patch_of, pieces
-from vitrin.catalog.shop.matching import Match, Step, match, source_of
+from vitrin.catalog.shop.matching import Match, Step, match
 from vitrin.catalog.shop.repository_products import Binding, Key
 from vitrin.catalog.shop.repository_stock import Named
 from vitrin.catalog.shop.stock import newest, quantity_of
 from vitrin.catalog.shop.values import Applied, Shop
 from vitrin.kit import metrics
 from vitrin.kit.db.session import ReadSession, WriteSession
-from vitrin.platforms.shop import ShopLocation, ShopProduct, StockLevel
+from vitrin.platforms.shop import ShopLocation, ShopProduct, StockLevel, source_of_shop
 
 MATCHES = metrics.counter(
     "vitrin_catalog_shop_matches_total",
@@ -44,11 +44,6 @@ def key_of(shop: Shop) -> Key:
     return Key(shop.brand, shop.connection_id)
 
 
-def source_of_shop(shop: Shop) -> str:
-    address = next((shop.external_ids.get(name, "") for name in shop.spec.required_external_ids), "")
-    return source_of(shop.spec.refs_source, address or str(shop.connection_id))
-
-
 async def apply_product(
     tx: WriteSession,
     shop: Shop,
@@ -68,7 +63,7 @@ async def apply_product(
     mapped = map_product(
         replace(product, variants=tuple({one.variant_id: one for one in product.variants}.values())),
         kind=shop.spec.refs_source,
-        source=source_of_shop(shop),
+        source=source_of_shop(shop.spec, shop.external_ids, str(shop.connection_id)),
         storefront_url=shop.storefront_url,
     )
     found, gone = await _match(tx, key, product, mapped)
