@@ -19,6 +19,7 @@ from bench import (
     revocation,
     sick_platform,
     stock_flood,
+    stock_webhook,
 )
 from bench.claims import Claim, keep, line
 
@@ -33,6 +34,7 @@ CLAIMS: dict[str, Claim] = {
     "P18": batching.run,
     "P19": makespan.run,
     "S1": sick_platform.run,
+    "S2": stock_webhook.run,
     "S3": stock_flood.run,
     "H1": revocation.run,
     "H2": house.run,
