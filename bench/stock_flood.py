@@ -155,9 +155,12 @@ class Stall:
 class Corner:
     """The shop: signs as Shopify does, and knows which quantity it told last."""
 
-    def __init__(self, system: System, made: Document, connection: str) -> None:
-        self.system, self.made, self.connection = system, made, connection
-        self.catalog = str(system.http["catalog"].base_url)
+    def __init__(self, system: System, made: Document) -> None:
+        self.system, self.made = system, made
+        shop = system.http["sandbox"].get(f"/_sandbox/shops/shopify/{HOST}").raise_for_status().json()
+        self.address = next(
+            one["address"] for one in shop["subscriptions"] if one["topic"] == "inventory_levels/update"
+        )
         self.sandbox = str(system.http["sandbox"].base_url)
         self.stalls: list[Stall] = []
         self.touched: list[tuple[int, list[str]]] = []
@@ -213,9 +216,7 @@ class Corner:
             "x-shopify-triggered-at": f"{now:%Y-%m-%dT%H:%M:%S.%f}000Z",
         }
         began = time.perf_counter()
-        answer = await client.post(
-            f"{self.catalog}/v1/webhooks/shopify/{self.connection}", content=body, headers=headers
-        )
+        answer = await client.post(self.address, content=body, headers=headers)
         took_s = time.perf_counter() - began
         return Sent(stall.item_id, quantity, time.time(), took_s, answer.status_code)
 
@@ -258,7 +259,7 @@ def _opened(system: System) -> tuple[Brand, Corner]:
         "seed": {"products": PRODUCTS, "variants_each": VARIANTS_EACH},
     }
     made = system.http["sandbox"].post("/_sandbox/shops", json=wanted).raise_for_status().json()
-    connection = brand.ok(
+    brand.ok(
         "accounts",
         "POST",
         "/v1/connections",
@@ -267,10 +268,10 @@ def _opened(system: System) -> tuple[Brand, Corner]:
             "mode": "sandbox",
             **{name: made[name] for name in ("external_ids", "access_token", "webhook_secret", "base_url")},
         },
-    )["id"]
+    )
     live = {"live": PRODUCTS * VARIANTS_EACH}
     until(lambda: brand.counts().get("meta"), lambda seen: seen == live, within_s=SETTLE_S, every_s=0.5)
-    corner = Corner(system, made, connection)
+    corner = Corner(system, made)
     corner.learn(brand)
     return brand, corner
 
@@ -292,6 +293,7 @@ def _flooded(system: System, corner: Corner, meta: Meta) -> tuple[float, float]:
         began = time.perf_counter()
         sent = asyncio.run(flood())
         door_s = time.perf_counter() - began
+        assert {one.status for one in sent} == {httpx.codes.OK}
         until(
             lambda: connection.execute(
                 "select count(*) from shop_deliveries where topic = 'inventory_levels/update'"

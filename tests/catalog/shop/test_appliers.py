@@ -3,6 +3,10 @@
 from tests.catalog.shop.corner import product_body
 from tests.catalog.shop.house import House, until
 from tests.catalog.shop.test_door import ready
+from tests.catalog.support import admin_execute, new_brand
+from vitrin.kit.ids import ConnectionId, new_uuid
+
+WAITING = 6_000
 
 
 async def ended(house: House, count: int) -> dict[str, str]:
@@ -96,3 +100,44 @@ async def test_a_shop_of_another_currency_is_refused_with_words(house: House) ->
         )
         assert said == [("The shop sells in USD, the brand's market DE in EUR.",)]
         assert await house.effects() == {}
+
+
+async def test_a_brand_with_a_long_backlog_does_not_hold_up_another(house: House) -> None:
+    """With room for one shop at a time: what waits is worked on in slices, and the other brand has the next one."""
+    house.settings_more = {"shops_at_once": 1}
+    house.connect_secrets()
+    async with house.running(), house.client() as client:
+        await ready(house)
+        await until(house.loads, lambda seen: seen == [("first", "done")])
+        crowded = house.connection
+        house.brand, house.connection = new_brand(), ConnectionId(new_uuid())
+        house.connect_secrets()
+        await ready(house)
+        await until(house.loads, lambda seen: seen == [("first", "done")])
+        admin_execute(
+            house.database,
+            "insert into shop_deliveries (brand_id, connection_id, delivery_id, platform, topic, kind, subject,"
+            " received_at, state, due_at, body_bytes) select s.brand_id, s.connection_id, 'waits-' || n, 'corner',"
+            " 'products', 'product', 'product:' || n, now(), 'pending', now(), 1"
+            " from shops s, generate_series(1, %s) n where s.connection_id = %s",
+            WAITING,
+            crowded,
+        )
+        admin_execute(
+            house.database,
+            "insert into shop_queues (brand_id, connection_id, work, due_at)"
+            " select brand_id, connection_id, 'deliveries', now() from shops where connection_id = %s",
+            crowded,
+        )
+
+        async def begun() -> int:
+            found = house.rows(
+                "select count(*) from shop_deliveries where connection_id = %s and state = 'dead'", crowded
+            )
+            return int(found[0][0])
+
+        await until(begun, lambda seen: seen > 0)
+        assert (await house.post(client, product_body("mug"), delivery_id="d1")).status_code == 200
+        assert await ended(house, 1) == {"d1": "applied"}
+        assert await begun() < WAITING // 2
+    admin_execute(house.database, "delete from shop_deliveries where connection_id = %s", crowded)
