@@ -64,10 +64,10 @@ class Applier:
             async with self._database.read([delivery.key[0]]) as tx:
                 row = await repository_shops.get(tx, delivery.key)
                 packed = await repository_deliveries.body(tx, delivery, cipher=self._cipher)
-            early = _not_yet(row, delivery, self._clock())
+            early = not_yet(row, self._clock(), tries=delivery.tries)
             if early is not None or row is None:
                 return await self._mark(delivery, kind, early or Ending("nothing", delivery.tries))
-            spec, news = self._read(packed, row, delivery)
+            spec, news = read(self._specs, packed, row, delivery)
             kind = news.kind.value
             return await self._follow(delivery, row, spec, news)
         except (DBAPIError, PoolTimeout, OSError):
@@ -100,19 +100,6 @@ class Applier:
 
     def _again(self, delivery: Delivery, words: outcome.Problem) -> Ending:
         return outcome.again(delivery.tries, words, now=self._clock())
-
-    def _read(self, packed: bytes, row: ShopRow, delivery: Delivery) -> tuple[ShopSpec, News]:
-        spec = self._specs.get(row.platform)
-        if spec is None:
-            raise Unreadable(f"this release does not know the shop {row.platform!r}")
-        arrival = unpack(packed)
-        try:
-            head = spec.read_head(arrival.headers, arrival.body)
-            return spec, spec.read_news(
-                head, arrival.body, currency=row.currency, received_at=delivery.received_at
-            )
-        except (HeadInvalid, BodyInvalid) as invalid:
-            raise Unreadable(str(invalid)) from None
 
     async def _follow(self, delivery: Delivery, row: ShopRow, spec: ShopSpec, news: News) -> Ending | None:
         if news.kind is NewsKind.NOTHING:
@@ -157,7 +144,7 @@ class Applier:
                 )
             ending = outcome.of_applied(applied, delivery.tries)
             await self._finish(tx, delivery, news.kind.value, ending)
-        self._count(delivery, news.kind.value, ending)
+        count(delivery, news.kind.value, ending, now=self._clock())
         return ending
 
     async def _uninstalled(self, delivery: Delivery, row: ShopRow) -> Ending:
@@ -198,7 +185,7 @@ class Applier:
             if not await repository_deliveries.hold(tx, delivery):
                 return None
             await self._finish(tx, delivery, kind, ending)
-        self._count(delivery, kind, ending)
+        count(delivery, kind, ending, now=self._clock())
         return ending
 
     async def _finish(self, tx: WriteSession, delivery: Delivery, kind: str, ending: Ending) -> None:
@@ -213,27 +200,45 @@ class Applier:
             problem=ending.problem,
         )
 
-    def _count(self, delivery: Delivery, kind: str, ending: Ending) -> None:
-        if ending.state == "pending":
-            return
-        metrics.DELIVERIES.labels(delivery.platform, kind, ending.state).inc()
-        if ending.state == "applied":
-            seconds = (self._clock() - delivery.received_at).total_seconds()
-            metrics.DELIVERY_SECONDS.labels(delivery.platform).observe(max(0.0, seconds))
+
+def read(
+    specs: Mapping[str, ShopSpec], packed: bytes, row: ShopRow, delivery: Delivery
+) -> tuple[ShopSpec, News]:
+    """Raises Unreadable."""
+    spec = specs.get(row.platform)
+    if spec is None:
+        raise Unreadable(f"this release does not know the shop {row.platform!r}")
+    arrival = unpack(packed)
+    try:
+        head = spec.read_head(arrival.headers, arrival.body)
+        return spec, spec.read_news(
+            head, arrival.body, currency=row.currency, received_at=delivery.received_at
+        )
+    except (HeadInvalid, BodyInvalid) as invalid:
+        raise Unreadable(str(invalid)) from None
 
 
-def _not_yet(row: ShopRow | None, delivery: Delivery, now: datetime) -> Ending | None:
+def count(delivery: Delivery, kind: str, ending: Ending, *, now: datetime) -> None:
+    if ending.state == "pending":
+        return
+    metrics.DELIVERIES.labels(delivery.platform, kind, ending.state).inc()
+    if ending.state == "applied":
+        seconds = (now - delivery.received_at).total_seconds()
+        metrics.DELIVERY_SECONDS.labels(delivery.platform).observe(max(0.0, seconds))
+
+
+def not_yet(row: ShopRow | None, now: datetime, *, tries: int = 0) -> Ending | None:
     """What stands against reading it now."""
     if row is None or (row.state == "new" and not row.currency and not row.deleted):
         words = outcome.problem(
             "shop_not_ready", "The shop has not told its currency yet.", "It is tried again by itself."
         )
-        return outcome.unprepared(delivery.tries, words, now=now)
+        return outcome.unprepared(tries, words, now=now)
     if row.deleted:
         words = outcome.problem(
             "connection_deleted", "The connection was deleted.", "Connect the shop again."
         )
-        return Ending("nothing", delivery.tries, words)
+        return Ending("nothing", tries, words)
     if row.state == "refused":
-        return Ending("nothing", delivery.tries, dict(row.problem or {}))
+        return Ending("nothing", tries, dict(row.problem or {}))
     return None

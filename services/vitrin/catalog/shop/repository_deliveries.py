@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -46,6 +47,14 @@ _BODY: Final = text(
 _HOLD: Final = text(
     f"select delivery_id from shop_deliveries where {_KEY} and delivery_id = :delivery_id and {_OPEN} for update"
 )
+_BODIES: Final = text(
+    f"select delivery_id, key_id, nonce, ciphertext from shop_deliveries where {_KEY}"
+    " and delivery_id = any(cast(:ids as text[])) and key_id is not null"
+)
+_HOLD_ALL: Final = text(
+    f"select delivery_id from shop_deliveries where {_KEY} and delivery_id = any(cast(:ids as text[])) and {_OPEN}"
+    " order by delivery_id for update"
+)
 _NO_BODY: Final = "key_id = null, nonce = null, ciphertext = null"
 _FINISH: Final = text(
     f"update shop_deliveries set state = :state, kind = :kind, tries = :tries, due_at = :due_at,"
@@ -53,6 +62,10 @@ _FINISH: Final = text(
     " key_id = case when :keep_body then key_id end, nonce = case when :keep_body then nonce end,"
     " ciphertext = case when :keep_body then ciphertext end"
     f" where {_KEY} and delivery_id = :delivery_id and {_OPEN}"
+)
+_FINISH_APPLIED: Final = text(
+    f"update shop_deliveries set state = 'applied', kind = :kind, due_at = null, finished_at = :now, problem = null,"
+    f" {_NO_BODY} where {_KEY} and delivery_id = any(cast(:ids as text[])) and {_OPEN}"
 )
 _NEXT: Final = text(f"select min(due_at) from shop_deliveries where {_KEY} and {_OPEN}")
 _WAKE_WAITING: Final = text(
@@ -172,6 +185,23 @@ async def body(tx: ReadSession, delivery: Delivery, *, cipher: TokenCipher) -> b
     return cipher.open_bytes(sealed, row_aad(delivery.key, delivery.delivery_id))
 
 
+async def bodies(
+    tx: ReadSession, key: ShopKey, deliveries: Sequence[Delivery], *, cipher: TokenCipher
+) -> dict[str, bytes]:
+    """Of those whose body is there and can be opened."""
+    found: dict[str, bytes] = {}
+    for row in await tx.all(_BODIES, _params(key) | {"ids": [one.delivery_id for one in deliveries]}):
+        sealed = Sealed(row.key_id, bytes(row.nonce), bytes(row.ciphertext))
+        with suppress(CannotOpen):
+            found[row.delivery_id] = cipher.open_bytes(sealed, row_aad(key, row.delivery_id))
+    return found
+
+
+async def hold_all(tx: WriteSession, key: ShopKey, ids: Sequence[str]) -> set[str]:
+    """Locks them; those that somebody else has finished are not among them."""
+    return {row.delivery_id for row in await tx.all(_HOLD_ALL, _params(key) | {"ids": list(ids)})}
+
+
 async def hold(tx: WriteSession, delivery: Delivery) -> bool:
     """Locks it; False when somebody else has finished it."""
     params = _params(delivery.key) | {"delivery_id": delivery.delivery_id}
@@ -204,6 +234,13 @@ async def finish(
             "keep_body": state in ("failed", "pending", "dead", "waiting"),
         },
     )
+
+
+async def finish_applied(
+    tx: WriteSession, key: ShopKey, ids: Sequence[str], *, kind: str, now: datetime
+) -> None:
+    """Many of which nothing more is to be said."""
+    await tx.execute(_FINISH_APPLIED, _params(key) | {"ids": list(ids), "kind": kind, "now": now})
 
 
 async def next_due(tx: ReadSession, key: ShopKey) -> datetime | None:
