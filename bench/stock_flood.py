@@ -37,7 +37,7 @@ TOUCHED: Final = 100
 """Products whose texts change; their stock does not, since a product's webhook tells it too."""
 HOT: Final = 100
 LOAD_S: Final = 60.0
-ROUNDS: Final = 1
+ROUNDS: Final = 3
 LIMIT_S: Final = 15.0
 DOOR_LIMIT_S: Final = 5.0
 """Shopify gives up an answer after this time."""
