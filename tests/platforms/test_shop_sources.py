@@ -338,8 +338,9 @@ async def test_changed_orders_of_one_second_are_all_read(woo: Woo, store: ShopSo
     seen: set[str] = set()
     cursor: str | None = None
     while True:
-        found, cursor = await store.orders_since(SINCE, cursor)
-        seen |= {order.order_id for order in found}
+        page = await store.orders_since(SINCE, cursor)
+        seen |= {order.order_id for order in page.orders}
+        cursor = page.cursor
         if cursor is None:
             break
     assert seen == {str(number) for number in range(2, 253)}

@@ -20,9 +20,9 @@ from vitrin.platforms.shop import (
     LoadState,
     News,
     NewsKind,
+    OrderPage,
     ShopInfo,
     ShopLocation,
-    ShopOrder,
     ShopProduct,
     ShopSpec,
     ShopVariant,
@@ -198,10 +198,8 @@ class CornerSource:
         changed = [name for name, one in sorted(self._shop.products.items()) if one.updated_at >= since]
         return self._page(changed, int(cursor or 0))
 
-    async def orders_since(
-        self, since: datetime, cursor: str | None
-    ) -> tuple[tuple[ShopOrder, ...], str | None]:
-        return (), None
+    async def orders_since(self, since: datetime, cursor: str | None) -> OrderPage:
+        return OrderPage(orders=(), cursor=None)
 
     async def subscriptions(self) -> list[Subscription]:
         self._call("subscriptions")

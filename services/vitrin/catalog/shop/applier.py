@@ -21,10 +21,14 @@ from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.errors import Unavailable
 from vitrin.kit.logs import get_logger
+from vitrin.kit.seal import SealRefused, SealUnavailable
 from vitrin.platforms.base import PlatformFailure
 from vitrin.platforms.shop import BodyInvalid, HeadInvalid, News, NewsKind, ShopProduct, ShopSpec, StockLevel
 
-UNKNOWN_KIND: Final = "unknown"
+PRIVACY: Final = frozenset(
+    {NewsKind.PERSON_EXPORT.value, NewsKind.PERSON_ERASE.value, NewsKind.SHOP_ERASE.value}
+)
+"""Asked for people, so also of a shop that is closed: the shop's erasure comes 48 hours after its app was removed."""
 _log = get_logger("vitrin.catalog.appliers")
 Fetched = tuple[ShopProduct, tuple[StockLevel, ...]] | None
 
@@ -47,6 +51,7 @@ class Applier:
     ) -> None:
         self._database = database
         self._specs = specs
+        self._effects = effects
         self._products = effects.products
         self._handlers = effects.handlers()
         self._kinds = frozenset(effects.kinds())
@@ -57,7 +62,7 @@ class Applier:
 
     async def apply(self, delivery: Delivery) -> Ending | None:
         """None: somebody else has finished it. Raises what says that the database is away."""
-        kind = UNKNOWN_KIND
+        kind = delivery.kind
         row: ShopRow | None = None
         try:
             async with self._database.read([delivery.key[0]]) as tx:
@@ -76,6 +81,19 @@ class Applier:
                 "unreadable", str(error), "Replay it with a release that reads it, or load the shop anew."
             )
             return await self._mark(delivery, kind, Ending("dead", delivery.tries + 1, words))
+        except SealUnavailable:
+            words = outcome.problem(
+                "keys_away",
+                "The keys of personal data cannot be had at the moment.",
+                "It waits for accounts, and is tried again by itself.",
+            )
+            ending = outcome.unprepared(delivery.tries, words, now=self._clock(), pause=outcome.KEYS_PAUSE)
+            return await self._mark(delivery, kind, ending)
+        except SealRefused as refused:
+            words = outcome.problem(
+                "seal_refused", f"Accounts gives no key: {refused}", "It is tried again by itself."
+            )
+            return await self._mark(delivery, kind, self._again(delivery, words))
         except (ShopAway, Unavailable) as error:
             words = outcome.problem("not_ready", str(error), "It is tried again by itself.")
             return await self._mark(delivery, kind, self._again(delivery, words))
@@ -122,6 +140,8 @@ class Applier:
                 "It waits for one that does.",
             )
             return await self._mark(delivery, news.kind.value, Ending("waiting", delivery.tries, words))
+        if news.kind is NewsKind.SHOP_ERASE and not row.deleted and row.state != UNINSTALLED:
+            await self._uninstalled(delivery, row)
         fetched: Fetched = None
         if news.kind is NewsKind.PRODUCT_TOUCHED:
             fetched = await (await self._sources.open(row)).product(news.product_id)
@@ -131,6 +151,7 @@ class Applier:
         self, delivery: Delivery, row: ShopRow, spec: ShopSpec, news: News, fetched: Fetched
     ) -> Ending | None:
         shop, received_at = row.shop(spec), delivery.received_at
+        prepared = await self._effects.prepare(shop, news)
         async with self._database.write([row.brand_id]) as tx:
             if not await repository_deliveries.hold(tx, delivery):
                 return None
@@ -148,7 +169,7 @@ class Applier:
                     )
             else:
                 applied = await self._handlers[news.kind](
-                    tx, shop, news, place=place, received_at=received_at
+                    tx, shop, news, place=place, received_at=received_at, prepared=prepared
                 )
             ending = outcome.of_applied(applied, delivery.tries)
             await self._finish(tx, delivery, news.kind.value, ending)
@@ -224,6 +245,8 @@ def _not_yet(row: ShopRow | None, delivery: Delivery, now: datetime) -> Ending |
             "shop_not_ready", "The shop has not told its currency yet.", "It is tried again by itself."
         )
         return outcome.unprepared(delivery.tries, words, now=now)
+    if delivery.kind in PRIVACY:
+        return None
     if row.deleted:
         words = outcome.problem(
             "connection_deleted", "The connection was deleted.", "Connect the shop again."

@@ -15,6 +15,7 @@ TRIES_MAX: Final = 16
 PAUSE_FIRST: Final = timedelta(seconds=2)
 PAUSE_MAX: Final = timedelta(minutes=15)
 UNPREPARED_PAUSE: Final = timedelta(seconds=2)
+KEYS_PAUSE: Final = timedelta(seconds=15)
 REFUSED_SHOWN_MAX: Final = 20
 
 
@@ -48,7 +49,9 @@ def of_applied(applied: Applied, tries: int) -> Ending:
         )
     if applied.parked:
         words = problem(
-            "parked", "The item of this stock is not known yet.", "Nothing: it counts as soon as it is."
+            "parked",
+            "What it belongs to (an item, an order) is not known yet.",
+            "Nothing: it counts as soon as that is.",
         )
         return Ending("applied", tries, words)
     return Ending("applied", tries)
@@ -71,6 +74,6 @@ def of_failure(failure: PlatformFailure, tries: int, *, now: datetime) -> Ending
     return again(tries, words, now=now, after_s=failure.retry_after_s)
 
 
-def unprepared(tries: int, words: Problem, *, now: datetime) -> Ending:
+def unprepared(tries: int, words: Problem, *, now: datetime, pause: timedelta = UNPREPARED_PAUSE) -> Ending:
     """Not its fault: no try is counted."""
-    return Ending("pending", tries, words, now + UNPREPARED_PAUSE)
+    return Ending("pending", tries, words, now + pause)
