@@ -186,8 +186,10 @@ class Service:
 
 
 @asynccontextmanager
-async def serving(postgres: EmbeddedPostgres, **limits: object) -> AsyncIterator[Service]:
-    """`limits` replace those of ImportSettings."""
+async def serving(
+    postgres: EmbeddedPostgres, *, sealer: Sealer | None = None, **limits: object
+) -> AsyncIterator[Service]:
+    """`limits` replace those of ImportSettings. `sealer` None: accounts is away."""
     database_settings = migrated(postgres)
     settings = CatalogSettings(
         process=ProcessSettings(),
@@ -202,7 +204,7 @@ async def serving(postgres: EmbeddedPostgres, **limits: object) -> AsyncIterator
     app_database = AppDatabase(settings=database_settings, service="catalog", clock=system_clock)
     worker_database = WorkerDatabase(settings=database_settings, service="catalog", clock=system_clock)
     accounts = channel("127.0.0.1:1", "t" * 16)
-    sealer = Sealer(AccountsKeys(accounts))
+    sealer = sealer or Sealer(AccountsKeys(accounts))
     directory = ReplicaDirectory(app_database, AlwaysFresh(), AccessServiceStub(accounts), system_clock)
     places = Places(brands=brand_source(directory), clock=system_clock)
     app = build_app(

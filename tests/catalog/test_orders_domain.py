@@ -1,5 +1,6 @@
 """An order is the same, whatever its webhooks' order: late, twice, a refund before its order."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
@@ -45,7 +46,8 @@ def test_what_is_new_is_said_once() -> None:
     paid = take(placed.order, order(1, "paid"))
     assert paid.news == ("paid",)
     assert take(paid.order, order(1, "paid")) == Change(paid.order)
-    assert take(paid.order, order(2, "paid")).news == (), "a moment alone is no news"
+    moved = take(paid.order, order(2, "paid"))
+    assert (moved.news, moved.moved) == ((), True), "a moment alone is no news, and kept"
     assert take(paid.order, order(2, "paid", name="#2")).news == ("updated",)
     assert take(paid.order, order(2, "cancelled")).news == ("cancelled",)
     assert take(None, order(2, "paid", refunds=(given_back(1),))).news == ("created", "paid", "refunded")
@@ -60,6 +62,18 @@ def test_older_news_changes_nothing_but_tells_a_refund() -> None:
         "partially_refunded",
         paid.updated_at,
     )
+
+
+def test_of_one_second_the_one_that_is_further_on_is_the_later() -> None:
+    paid = take(None, order(5, "paid")).order
+    assert take(paid, order(5)) == Change(paid, stale=True)
+    assert take(take(None, order(5)).order, order(5, "paid")).news == ("paid",)
+
+
+def test_a_refund_keeps_the_first_moment_that_was_heard() -> None:
+    known = take(None, order(1, "paid", refunds=(given_back(1),))).order
+    later = replace(given_back(1), created_at=START + timedelta(days=9))
+    assert take(known, order(2, "partially_refunded", refunds=(later,))).order.refunds == (given_back(1),)
 
 
 def test_refunds_are_a_set_and_make_the_state() -> None:
@@ -106,3 +120,6 @@ def test_any_order_of_deliveries_ends_the_same(picks: list[int]) -> None:
 def test_lines_are_bound_to_items() -> None:
     assert bound(order(), {"100": "mug"}).lines[0].item_id == "mug"
     assert bound(order(), {"7": "cup"}).lines[0].item_id == ""
+    known = bound(order(), {"100": "mug"})
+    again = take(known, order(1))
+    assert (again.news, again.order.lines[0].item_id) == ((), "mug"), "also when the product is gone since"

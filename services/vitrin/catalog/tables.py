@@ -42,7 +42,7 @@ TABLES = (
     Table("shop_load_products", State("until the load ends"), left_out=WORK),
     Table(
         "orders",
-        Swept("400 days after their creation (`CATALOG_ORDERS_KEEP_DAYS`)", ORDERS),
+        Swept("400 days after their last change (`CATALOG_ORDERS_KEEP_DAYS`)", ORDERS),
         sealed={"person": CONTEXT},
     ),
     Table("order_refunds_parked", Swept("until the order comes, 30 days at most", ORDERS)),

@@ -23,6 +23,7 @@ from vitrin.platforms.shop import (
     OrderPage,
     ShopInfo,
     ShopLocation,
+    ShopOrder,
     ShopProduct,
     ShopSpec,
     ShopVariant,
@@ -130,6 +131,8 @@ class CornerShop:
     subscribed: dict[str, Subscription] = field(default_factory=dict)
     installed: bool = True
     asked: list[str] = field(default_factory=list)
+    orders: list[ShopOrder] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
     left_out: set[str] = field(default_factory=set)
     """Products that a whole load does not show although they are there."""
     at_page: Any = None
@@ -199,7 +202,8 @@ class CornerSource:
         return self._page(changed, int(cursor or 0))
 
     async def orders_since(self, since: datetime, cursor: str | None) -> OrderPage:
-        return OrderPage(orders=(), cursor=None)
+        self._call("orders_since")
+        return OrderPage(orders=tuple(self._shop.orders), cursor=None, unreadable=self._shop.unreadable)
 
     async def subscriptions(self) -> list[Subscription]:
         self._call("subscriptions")

@@ -53,7 +53,8 @@ async def list_orders(
     limit: Limit = None,
     cursor: Cursor = None,
 ) -> Response:
-    """Of connected shops, from the connection on; kept for 400 days (`CATALOG_ORDERS_KEEP_DAYS`). Who bought is not in
+    """Of connected shops, from the connection on; kept for 400 days after the last change
+    (`CATALOG_ORDERS_KEEP_DAYS`). Who bought is not in
     the list. A test key sees those of sandbox shops."""
     size = page_limit(request, limit)
     position = _position(cursor, "order")

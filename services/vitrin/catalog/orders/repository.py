@@ -66,7 +66,7 @@ _DELETE: Final = text(f"delete from orders where {_KEY} and order_id = any(cast(
 _DELETE_PARKED: Final = text(f"delete from order_refunds_parked where {_KEY}")
 _OLD: Final = text(
     "delete from orders where (brand_id, connection_id, order_id) in (select brand_id, connection_id, order_id"
-    " from orders where brand_id = :brand_id and created_at < :before limit :limit)"
+    " from orders where brand_id = :brand_id and changed_at < :before limit :limit)"
 )
 _OLD_REFUNDS: Final = text(
     "delete from order_refunds_parked where brand_id = :brand_id and received_at < :before"

@@ -30,6 +30,7 @@ _ORDERS = (
     )
     """,
     "create index orders_by_creation on orders (brand_id, created_at, connection_id, order_id)",
+    "create index orders_by_age on orders (brand_id, changed_at)",
     """
     create table order_refunds_parked (
         brand_id uuid not null,
