@@ -26,6 +26,7 @@ from vitrin.kit.brand_data import BrandExport
 from vitrin.kit.clock import system_clock
 from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.embedded.postgres import EmbeddedPostgres
+from vitrin.kit.ids import ConnectionId, new_uuid
 from vitrin.kit.seal import Fields
 from vitrin.kit.settings import DatabaseSettings
 from vitrin.platforms.registry import SHOPS
@@ -329,7 +330,10 @@ async def test_a_shop_is_forgotten_when_its_app_is_gone(
         assert await till.told(client, "shop/redact", redact) == "stale", "the app is there: an old one"
         await till.keeping().sweep(stop)
         assert house.rows("select count(*) from orders where brand_id = %s", house.brand) == [(2,)]
-        house.shop.installed = False
+        first, house.connection = house.connection, ConnectionId(new_uuid())
+        await house.connect()
+        await until(house.shop_state, lambda seen: seen[0] == "ready")
+        house.connection, house.shop.installed = first, False
         assert await till.told(client, "shop/redact", redact) == "applied"
         before = till.order_events()
         await till.keeping().sweep(stop)

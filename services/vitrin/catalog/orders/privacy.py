@@ -13,7 +13,7 @@ from vitrin.catalog.orders import messages, metrics, people, repository, reposit
 from vitrin.catalog.orders.attention import PrivacyNotices
 from vitrin.catalog.orders.taking import write
 from vitrin.catalog.service_places import Place
-from vitrin.catalog.shop.sources import UNINSTALLED
+from vitrin.catalog.shop import repository_shops
 from vitrin.catalog.shop.values import Applied, Shop
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import WorkerDatabase
@@ -28,7 +28,8 @@ WHOLE_SHOP: Final = "shop"
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """`person`: who asked, sealed. `receipts`: of destroyed keys. `installed`: the app is still at the shop."""
+    """`person`: who asked, sealed. `receipts`: of destroyed keys. `installed`: the app is still at the shop, by
+    whatever connection of the brand: connections to one shop share the keys of its customers."""
 
     person: Sealed | None = None
     receipts: Sequence[Receipt] = field(default=())
@@ -45,9 +46,12 @@ class PrivacyTaking:
     async def prepare(self, shop: Shop, news: News) -> Prepared:
         """SealUnavailable, SealRefused."""
         if news.kind is NewsKind.SHOP_ERASE:
+            name = shop.spec.required_external_ids[0]
             async with self._database.read([shop.brand]) as tx:
-                row = await repository_privacy.shop(tx, shop.brand, shop.connection_id)
-            return Prepared(installed=row is not None and row.state != UNINSTALLED and not row.deleted)
+                connected = await repository_shops.connected_to(
+                    tx, shop.brand, platform=shop.spec.name, name=name, address=shop.external_ids[name]
+                )
+            return Prepared(installed=bool(connected))
         assert news.person is not None
         if news.kind is NewsKind.PERSON_ERASE:
             named = people.named(shop, news.person)

@@ -140,8 +140,8 @@ class Applier:
                 "It waits for one that does.",
             )
             return await self._mark(delivery, news.kind.value, Ending("waiting", delivery.tries, words))
-        if news.kind is NewsKind.SHOP_ERASE and not row.deleted and row.state != UNINSTALLED:
-            await self._uninstalled(delivery, row)
+        if news.kind is NewsKind.SHOP_ERASE:
+            await self._look_whether_gone(delivery, row, spec)
         fetched: Fetched = None
         if news.kind is NewsKind.PRODUCT_TOUCHED:
             fetched = await (await self._sources.open(row)).product(news.product_id)
@@ -198,6 +198,16 @@ class Applier:
             return Ending("applied", delivery.tries, closed.problem)
         words = outcome.problem("still_installed", "The app is still installed.", "Nothing.")
         return Ending("nothing", delivery.tries, words)
+
+    async def _look_whether_gone(self, delivery: Delivery, row: ShopRow, spec: ShopSpec) -> None:
+        """Each connection of the brand to this shop: they share the keys of its customers."""
+        name = spec.required_external_ids[0]
+        async with self._database.read([row.brand_id]) as tx:
+            connected = await repository_shops.connected_to(
+                tx, row.brand_id, platform=row.platform, name=name, address=row.external_ids[name]
+            )
+        for one in connected:
+            await self._uninstalled(delivery, one)
 
     async def _close(self, row: ShopRow) -> None:
         problem = outcome.problem(
