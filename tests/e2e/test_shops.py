@@ -1,5 +1,6 @@
 """A shop from the consent to the platform: loaded whole, followed by its webhooks, and never in two minds."""
 
+import json
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -143,6 +144,10 @@ def sold(system: System, brand: Brand, corner: Corner, variant: int, item_id: st
         return brand.ok("catalog", "GET", path, params={"person": "true"})["person"]
 
     assert who()["email"] == "ada@holm.example"
+    listed = system.vitrin("orders", "list", "--json", VITRIN_API_KEY=brand.key)
+    assert [one["id"] for one in json.loads(listed.stdout)["data"]] == [shown["id"]]
+    for_people = system.vitrin("orders", "show", shown["id"], "--person", VITRIN_API_KEY=brand.key)
+    assert "ada@holm.example" in for_people.stdout, for_people.stderr
     corner.at("POST", f"orders/{placed['id']}/refund", amount="1.00")
     until(lambda: brand.ok("catalog", "GET", path)["refunded"], equal("1.00 EUR"))
     corner.at("POST", f"orders/{placed['id']}/ask", erase=True)
@@ -154,7 +159,8 @@ def sold(system: System, brand: Brand, corner: Corner, variant: int, item_id: st
         lambda seen: "privacy.asked" in {one["kind"] for one in seen},
     )
     assert "ada" not in str(notices).lower()
-    brand.ok("catalog", "POST", f"/v1/privacy_requests/{request['id']}:answered")
+    answered = system.vitrin("privacy", "answered", request["id"], "--json", VITRIN_API_KEY=brand.key)
+    assert json.loads(answered.stdout)["answered_at"], answered.stderr
 
 
 def test_a_woocommerce_shop(system: System, brand: Brand) -> None:

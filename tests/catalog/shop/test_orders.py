@@ -22,6 +22,7 @@ from tests.catalog.support import add_key, admin_execute, new_brand, serving
 from tests.platforms.shop_payloads import WOO_ORDER, changed
 from vitrin.catalog.shop.handlers import Effects
 from vitrin.catalog.tables import TABLES
+from vitrin.kit.access.tokens import KeyMode
 from vitrin.kit.brand_data import BrandExport
 from vitrin.kit.clock import system_clock
 from vitrin.kit.db.database import AppDatabase
@@ -57,15 +58,27 @@ class Desk:
     def __init__(self, service: Any, till: Till) -> None:
         self._service, self._till = service, till
 
-    async def get(self, path: str, *, owner: bool = False, brand: Any = None, **params: Any) -> Any:
-        return await self._asked("GET", path, owner, brand, params)
+    async def get(
+        self, path: str, *, owner: bool = False, brand: Any = None, mode: KeyMode = "live", **params: Any
+    ) -> Any:
+        return await self._asked("GET", path, owner=owner, brand=brand, mode=mode, params=params)
 
-    async def post(self, path: str, *, owner: bool = True) -> Any:
-        return await self._asked("POST", path, owner, None, {})
+    async def post(self, path: str) -> Any:
+        return await self._asked("POST", path, owner=True)
 
-    async def _asked(self, method: str, path: str, owner: bool, brand: Any, params: Any) -> Any:
+    async def _asked(
+        self,
+        method: str,
+        path: str,
+        *,
+        owner: bool,
+        brand: Any = None,
+        mode: KeyMode = "live",
+        params: Any = None,
+    ) -> Any:
         scopes = ("catalog:read", "accounts:write") if owner else ("catalog:read",)
-        key = add_key(self._service.database_settings, brand or self._till.house.brand, scopes=scopes)
+        brand = brand or self._till.house.brand
+        key = add_key(self._service.database_settings, brand, scopes=scopes, mode=mode)
         async with self._service.client(key) as client:
             answer = await client.request(method, path, params=params)
         return answer.json() if answer.is_success else (answer.status_code, answer.json()["code"])
@@ -143,6 +156,11 @@ async def by_the_api(till: Till, embedded_postgres: EmbeddedPostgres) -> None:
         assert (await desk.get(path, owner=True, person=True))["person"]["first_name"] == "Jon"
         assert len((await desk.get(path))["person_seen"]) == 1, "noted, and the refusal is not"
         assert await desk.get(path, brand=new_brand()) == (404, "order_not_found")
+        assert (await desk.get(path, mode="test"))["name"] == "#9999"
+        live = "update shops set mode = 'live' where brand_id = %s"
+        admin_execute(service.database_settings, live, till.house.brand)
+        assert await desk.get(path, mode="test") == (404, "order_not_found"), "a test key sees the sandbox"
+        assert (await desk.get("/v1/orders", mode="test"))["data"] == []
         assert await desk.get("/v1/orders/nothing") == (404, "order_not_found")
         assert await desk.get("/v1/orders", cursor="x") == (400, "cursor_invalid")
 

@@ -20,6 +20,8 @@ from vitrin.platforms.registry import SHOPS
 from vitrin.platforms.shop import ShopSpec
 
 EVERY_S: Final = 60.0
+TIDY_EVERY: Final = timedelta(hours=1)
+BRANDS_AT_ONCE: Final = 500
 ORDERS_AT_ONCE: Final = 200
 REFUNDS_KEEP: Final = timedelta(days=30)
 REQUESTS_KEEP: Final = timedelta(days=3 * 365)
@@ -29,7 +31,7 @@ _log = get_logger("vitrin.catalog.orders")
 
 
 class OrderKeeping:
-    """Several processes may run it."""
+    """Looks every minute, tidies every hour. Several processes may run it."""
 
     def __init__(
         self,
@@ -46,6 +48,7 @@ class OrderKeeping:
         self._orders_keep = orders_keep
         self._specs = specs
         self._notices = PrivacyNotices(clock)
+        self._tidied_at: datetime | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -62,28 +65,39 @@ class OrderKeeping:
         """SealUnavailable where a shop is to be erased and accounts is away; everything else is done by then."""
         async with self._database.read() as tx:
             brands = await repository.brands(tx)
-        due_s, erasing_s, parked = repository_privacy.DUE.total_seconds(), 0.0, 0
-        to_erase: list[BrandId] = []
-        for brand in brands:
-            if stop.is_set():
-                return
-            await self._forget(brand, stop)
-            async with self._database.read([brand]) as tx:
-                waiting = await repository_privacy.unanswered(tx, brand)
-                running = await repository_privacy.running(tx, brand)
-                parked += await repository.parked_count(tx, brand)
-            now = self._clock()
-            due_s = min([due_s, *((one.due_at - now).total_seconds() for one in waiting)])
-            await self._remind(brand, [one for one in waiting if one.due_at - now < URGENT])
-            if running is not None:
-                erasing_s = max(erasing_s, (now - running.received_at).total_seconds())
-                to_erase.append(brand)
-        metrics.DUE_SECONDS.set(due_s)
+        now = self._clock()
+        waiting, running = await self._look(brands, now)
+        if self._tidied_at is None or now - self._tidied_at >= TIDY_EVERY:
+            for brand in brands:
+                if stop.is_set():
+                    return
+                await self._forget(brand, stop)
+            for one in waiting:
+                if one.due_at - now < URGENT:
+                    await self._remind(one)
+            self._tidied_at = now
+        for request in running:
+            await self._erase_shop(request, stop)
+        if running and not stop.is_set():
+            metrics.ERASING_SECONDS.set(0.0)
+
+    async def _look(self, brands: list[BrandId], now: datetime) -> tuple[list[Any], list[Any]]:
+        """Exports that wait for an answer, and erasures that run."""
+        waiting: list[Any] = []
+        running: list[Any] = []
+        parked = 0
+        for start in range(0, len(brands), BRANDS_AT_ONCE):
+            some = brands[start : start + BRANDS_AT_ONCE]
+            async with self._database.read(some) as tx:
+                waiting += await repository_privacy.unanswered(tx, some)
+                running += await repository_privacy.running(tx, some)
+                parked += await repository.parked_count(tx, some)
+        due_s = [(one.due_at - now).total_seconds() for one in waiting]
+        metrics.DUE_SECONDS.set(min(due_s, default=repository_privacy.DUE.total_seconds()))
+        age_s = [(now - one.received_at).total_seconds() for one in running]
+        metrics.ERASING_SECONDS.set(max(age_s, default=0.0))
         metrics.PARKED.set(parked)
-        metrics.ERASING_SECONDS.set(max(0.0, erasing_s))
-        for brand in to_erase:
-            await self._erase_shops(brand, stop)
-        metrics.ERASING_SECONDS.set(0.0)
+        return waiting, running
 
     async def _forget(self, brand: BrandId, stop: asyncio.Event) -> None:
         now, deleted = self._clock(), ORDERS_AT_ONCE
@@ -101,36 +115,27 @@ class OrderKeeping:
                 await self._notices.over(tx, brand, *gone)
             metrics.GIVEN_UP.inc(given_up)
 
-    async def _remind(self, brand: BrandId, urgent: list[Any]) -> None:
-        if not urgent:
-            return
+    async def _remind(self, one: Any) -> None:
+        spec = self._specs.get(one.platform)
+        shop = one.external_ids[spec.required_external_ids[0]] if spec is not None else one.platform
+        brand = BrandId(one.brand_id)
         async with self._database.write([brand]) as tx:
-            for one in urgent:
-                spec = self._specs.get(one.platform)
-                shop = one.external_ids[spec.required_external_ids[0]] if spec is not None else one.platform
-                await self._notices.asked(
-                    tx, brand, one.request_id, kind=one.kind, shop=shop, due_at=one.due_at
-                )
+            await self._notices.asked(tx, brand, one.request_id, kind=one.kind, shop=shop, due_at=one.due_at)
 
-    async def _erase_shops(self, brand: BrandId, stop: asyncio.Event) -> None:
+    async def _erase_shop(self, request: Any, stop: asyncio.Event) -> None:
+        brand, connection = BrandId(request.brand_id), ConnectionId(request.connection_id)
+        receipt = people.receipt_of((), orders=0, before=request.receipt)
         while not stop.is_set():
-            async with self._database.read([brand]) as tx:
-                request = await repository_privacy.running(tx, brand)
-            if request is None:
-                return
-            connection = ConnectionId(request.connection_id)
-            receipt = people.receipt_of((), orders=0, before=request.receipt)
-            while not stop.is_set():
-                ids, destroyed = await self._destroy_some(brand, connection)
-                receipt = people.receipt_of(destroyed, orders=len(ids), before=receipt)
-                async with self._database.write([brand]) as tx:
-                    await repository.drop(tx, brand, connection, ids)
-                    await repository_privacy.progress(tx, brand, request.request_id, receipt=receipt)
-                    if not ids:
-                        await self._end(tx, brand, request, now=self._clock())
+            ids, destroyed = await self._destroy_some(brand, connection)
+            receipt = people.receipt_of(destroyed, orders=len(ids), before=receipt)
+            async with self._database.write([brand]) as tx:
+                await repository.drop(tx, brand, connection, ids)
+                await repository_privacy.progress(tx, brand, request.request_id, receipt=receipt)
                 if not ids:
-                    _log.info("shop_erased", connection=str(connection), orders=receipt["orders"])
-                    break
+                    await self._end(tx, brand, request, now=self._clock())
+            if not ids:
+                _log.info("shop_erased", connection=str(connection), orders=receipt["orders"])
+                return
 
     async def _end(self, tx: Any, brand: BrandId, request: Any, *, now: datetime) -> None:
         connection = ConnectionId(request.connection_id)

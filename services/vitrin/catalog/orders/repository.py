@@ -71,7 +71,9 @@ _OLD: Final = text(
 _OLD_REFUNDS: Final = text(
     "delete from order_refunds_parked where brand_id = :brand_id and received_at < :before"
 )
-_PARKED: Final = text("select count(*) from order_refunds_parked where brand_id = :brand_id")
+_PARKED: Final = text(
+    "select count(*) from order_refunds_parked where brand_id = any(cast(:brands as uuid[]))"
+)
 _VIEW: Final = text(
     "insert into order_views (brand_id, view_id, at, actor, connection_id, order_id, request_id)"
     " values (:brand_id, :view_id, :at, :actor, :connection_id, :order_id, :request_id)"
@@ -209,8 +211,8 @@ async def forget_old(
     return int(orders.rowcount), int(refunds.rowcount)
 
 
-async def parked_count(tx: ReadSession, brand: BrandId) -> int:
-    found: int = await tx.scalar(_PARKED, {"brand_id": brand})
+async def parked_count(tx: ReadSession, brands: Sequence[BrandId]) -> int:
+    found: int = await tx.scalar(_PARKED, {"brands": list(brands)})
     return found
 
 

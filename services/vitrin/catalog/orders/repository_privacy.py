@@ -60,13 +60,13 @@ _END: Final = text(
     " where brand_id = :brand_id and request_id = :request_id and state = 'running'"
 )
 _RUNNING: Final = text(
-    "select request_id, connection_id, receipt, received_at from privacy_requests"
-    " where brand_id = :brand_id and state = 'running' order by received_at limit 1"
+    "select brand_id, request_id, connection_id, receipt, received_at from privacy_requests"
+    " where brand_id = any(cast(:brands as uuid[])) and state = 'running' order by received_at"
 )
 _UNANSWERED: Final = text(
-    "select p.request_id, p.connection_id, p.kind, p.state, p.due_at, p.received_at, s.platform, s.external_ids"
+    "select p.brand_id, p.request_id, p.kind, p.due_at, s.platform, s.external_ids"
     " from privacy_requests p join shops s on s.brand_id = p.brand_id and s.connection_id = p.connection_id"
-    " where p.brand_id = :brand_id and p.kind = 'export' and p.state = 'open'"
+    " where p.brand_id = any(cast(:brands as uuid[])) and p.kind = 'export' and p.state = 'open'"
 )
 _OLD: Final = text(
     "delete from privacy_requests where brand_id = :brand_id and done_at < :before returning request_id"
@@ -149,13 +149,13 @@ async def end(tx: WriteSession, brand: BrandId, request: UUID, *, now: datetime)
     await tx.execute(_END, {"brand_id": brand, "request_id": request, "now": now})
 
 
-async def running(tx: ReadSession, brand: BrandId) -> Row[Any] | None:
-    """The erasure of a shop that has waited longest."""
-    return await tx.one_or_none(_RUNNING, {"brand_id": brand})
+async def running(tx: ReadSession, brands: Sequence[BrandId]) -> Sequence[Row[Any]]:
+    """Erasures of shops, the one that has waited longest first."""
+    return await tx.all(_RUNNING, {"brands": list(brands)})
 
 
-async def unanswered(tx: ReadSession, brand: BrandId) -> Sequence[Row[Any]]:
-    return await tx.all(_UNANSWERED, {"brand_id": brand})
+async def unanswered(tx: ReadSession, brands: Sequence[BrandId]) -> Sequence[Row[Any]]:
+    return await tx.all(_UNANSWERED, {"brands": list(brands)})
 
 
 async def forget_old(tx: WriteSession, brand: BrandId, *, before: datetime) -> list[UUID]:
