@@ -87,7 +87,9 @@ class Applier:
                 "The keys of personal data cannot be had at the moment.",
                 "It waits for accounts, and is tried again by itself.",
             )
-            ending = outcome.unprepared(delivery.tries, words, now=self._clock(), pause=outcome.KEYS_PAUSE)
+            ending = outcome.without_keys(
+                delivery.tries, words, now=self._clock(), received_at=delivery.received_at
+            )
             return await self._mark(delivery, kind, ending)
         except SealRefused as refused:
             words = outcome.problem(

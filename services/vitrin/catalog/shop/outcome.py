@@ -16,6 +16,7 @@ PAUSE_FIRST: Final = timedelta(seconds=2)
 PAUSE_MAX: Final = timedelta(minutes=15)
 UNPREPARED_PAUSE: Final = timedelta(seconds=2)
 KEYS_PAUSE: Final = timedelta(seconds=15)
+KEYS_PAUSE_MAX: Final = timedelta(minutes=5)
 REFUSED_SHOWN_MAX: Final = 20
 
 
@@ -84,6 +85,12 @@ def of_failure(failure: PlatformFailure, tries: int, *, now: datetime) -> Ending
     return again(tries, words, now=now, after_s=failure.retry_after_s)
 
 
-def unprepared(tries: int, words: Problem, *, now: datetime, pause: timedelta = UNPREPARED_PAUSE) -> Ending:
-    """Not its fault: no try is counted."""
+def without_keys(tries: int, words: Problem, *, now: datetime, received_at: datetime) -> Ending:
+    """Not its fault either; the longer it has waited the longer it rests: thousands must not come all the time."""
+    pause = min(max(KEYS_PAUSE, (now - received_at) / 4), KEYS_PAUSE_MAX)
     return Ending("pending", tries, words, now + pause)
+
+
+def unprepared(tries: int, words: Problem, *, now: datetime) -> Ending:
+    """Not its fault: no try is counted."""
+    return Ending("pending", tries, words, now + UNPREPARED_PAUSE)
