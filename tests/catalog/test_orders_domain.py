@@ -1,5 +1,6 @@
 """An order is the same, whatever its webhooks' order: late, twice, a refund before its order."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
@@ -7,7 +8,17 @@ from itertools import permutations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitrin.catalog.orders.domain import Change, Line, Order, Refund, bound, refund, take
+from vitrin.catalog.orders import messages
+from vitrin.catalog.orders.domain import (
+    Change,
+    Line,
+    Order,
+    Refund,
+    RefundLine,
+    bound,
+    refund,
+    take,
+)
 from vitrin.kit.money import Money
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -115,6 +126,21 @@ def test_any_order_of_deliveries_ends_the_same(picks: list[int]) -> None:
     expected = end(list(story))
     for way in permutations(range(4)):
         assert end([story[index] for index in (*way, *picks)]) == expected
+
+
+def test_an_order_comes_back_from_its_stored_form_as_it_was() -> None:
+    whole = replace(
+        bound(order(3, "partially_refunded", refunds=(given_back(1),)), {"100": "mug"}),
+        refunds=(replace(given_back(1), lines=(RefundLine("l1", 1, eur(400)),)), given_back(2, 0)),
+        cancelled_at=START,
+        cancel_reason="customer",
+        discount_codes=("SPRING",),
+        source="web",
+        test=True,
+    )
+    for one in (whole, replace(order(), lines=(), name="")):
+        message = messages.message_of(one, connection_id="c", platform="shopify", version=1)
+        assert messages.order_from(json.loads(json.dumps(messages.stored(message)))) == one
 
 
 def test_lines_are_bound_to_items() -> None:

@@ -28,15 +28,15 @@ def place_of(text: str) -> tuple[UUID, str] | None:
 
 
 def order_document(row: Any) -> Document:
-    order, message = order_from(row.document)
+    order = order_from(row.document)
     return {
         "id": id_of(row.connection_id, order.order_id),
-        "shop": message.connection_id,
-        "platform": message.platform,
+        "shop": str(row.connection_id),
+        "platform": row.document["platform"],
         "order_id": order.order_id,
         "name": order.name,
         "state": order.state,
-        "version": message.version,
+        "version": int(row.document["version"]),
         "test": order.test,
         "created_at": order.created_at,
         "updated_at": order.updated_at,

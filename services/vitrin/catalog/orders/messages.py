@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message as ProtobufMessage
 
 from vitrin.catalog.orders.domain import Line, Order, Refund, RefundLine
@@ -118,53 +118,44 @@ def stored(message: ProtobufMessage) -> dict[str, Any]:
 
 
 def refund_stored(document: Mapping[str, Any]) -> Refund:
-    return refund_from(ParseDict(dict(document), orders_pb2.OrderRefund(), ignore_unknown_fields=True))
-
-
-def refund_from(message: orders_pb2.OrderRefund) -> Refund:
     return Refund(
-        message.refund_id,
-        from_us(message.created_at_us) or EPOCH,
-        _back(message.amount),
-        tuple(RefundLine(one.line_id, one.quantity, _back(one.amount)) for one in message.lines),
+        document.get("refund_id", ""),
+        _moment(document, "created_at_us") or EPOCH,
+        _back(document["amount"]),
+        tuple(
+            RefundLine(one.get("line_id", ""), int(one.get("quantity", 0)), _back(one["amount"]))
+            for one in document.get("lines", ())
+        ),
     )
 
 
-def order_from(document: Mapping[str, Any]) -> tuple[Order, orders_pb2.OrderChanged]:
-    message = ParseDict(dict(document), orders_pb2.OrderChanged(), ignore_unknown_fields=True)
-    order = Order(
-        order_id=message.order_id,
-        name=message.name,
-        state=message.state,
-        cancel_reason=message.cancel_reason,
-        source=message.source,
-        total=_back(message.total),
-        subtotal=_back(message.subtotal),
-        discounts=_back(message.discounts),
-        shipping=_back(message.shipping),
-        tax=_back(message.tax),
-        created_at=from_us(message.created_at_us) or EPOCH,
-        updated_at=from_us(message.updated_at_us) or EPOCH,
-        cancelled_at=from_us(message.cancelled_at_us),
+def order_from(document: Mapping[str, Any]) -> Order:
+    """What `stored` wrote; read by hand, since a page has hundreds and `ParseDict` takes ten times as long."""
+    plain: dict[str, Any] = {name: document.get(name, "") for name in _TEXTS}
+    plain |= {name: _back(document[name]) for name in _MONEY}
+    return Order(
+        **plain,
+        created_at=_moment(document, "created_at_us") or EPOCH,
+        updated_at=_moment(document, "updated_at_us") or EPOCH,
+        cancelled_at=_moment(document, "cancelled_at_us"),
         lines=tuple(
             Line(
-                one.line_id,
-                one.title,
-                one.quantity,
-                _back(one.price),
-                _back(one.discount),
-                product_id=one.product_id,
-                variant_id=one.variant_id,
-                sku=one.sku,
-                item_id=one.item_id,
+                one.get("line_id", ""),
+                one.get("title", ""),
+                int(one.get("quantity", 0)),
+                _back(one["price"]),
+                _back(one["discount"]),
+                product_id=one.get("product_id", ""),
+                variant_id=one.get("variant_id", ""),
+                sku=one.get("sku", ""),
+                item_id=one.get("item_id", ""),
             )
-            for one in message.lines
+            for one in document.get("lines", ())
         ),
-        refunds=tuple(refund_from(one) for one in message.refunds),
-        discount_codes=tuple(message.discount_codes),
-        test=message.test,
+        refunds=tuple(refund_stored(one) for one in document.get("refunds", ())),
+        discount_codes=tuple(document.get("discount_codes", ())),
+        test=bool(document.get("test", False)),
     )
-    return order, message
 
 
 def event_of(
@@ -200,8 +191,12 @@ def _money(money: Money) -> events_pb2.Money:
     return events_pb2.Money(amount_minor=money.amount_minor, currency=money.currency)
 
 
-def _back(money: events_pb2.Money) -> Money:
-    return Money(money.amount_minor, money.currency)
+def _back(money: Mapping[str, Any]) -> Money:
+    return Money(int(money.get("amount_minor", 0)), money["currency"])
+
+
+def _moment(document: Mapping[str, Any], name: str) -> datetime | None:
+    return from_us(int(document.get(name, 0)))
 
 
 def ids_text(order_ids: Iterable[str]) -> list[str]:

@@ -120,7 +120,7 @@ class PrivacyTaking:
             if not row.version:
                 await repository.drop(tx, shop.brand, shop.connection_id, [order_id])
                 continue
-            order, _ = messages.order_from(row.document)
+            order = messages.order_from(row.document)
             await write(
                 tx,
                 shop,

@@ -72,7 +72,7 @@ class OrderTaking:
         assert isinstance(prepared, Prepared)
         seen = messages.order_of(news.order)
         row = await repository.lock(tx, shop.brand, shop.connection_id, seen.order_id, now=self._clock())
-        known = messages.order_from(row.document)[0] if row.version else None
+        known = messages.order_from(row.document) if row.version else None
         parked = [
             messages.refund_stored(one)
             for one in await repository.parked_refunds(tx, shop.brand, shop.connection_id, seen.order_id)
@@ -109,7 +109,7 @@ class OrderTaking:
                 now=self._clock(),
             )
             return Applied(parked=1)
-        known, _ = messages.order_from(row.document)
+        known = messages.order_from(row.document)
         change = domain.refund(known, [refund])
         return await self._save(tx, shop, change, row=row, person=_kept(row.person), received_at=received_at)
 
