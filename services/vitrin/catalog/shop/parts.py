@@ -199,7 +199,5 @@ def _reading(
         return None, None
     intake = Intake(database=database, applying=products.applying, places=places, clock=clock)
     loading = Loading(database=database, intake=intake, known=products.known, clock=clock)
-    reconciling = Reconciling(
-        database=database, intake=intake, handlers=effects.handlers(), places=places, clock=clock
-    )
+    reconciling = Reconciling(database=database, intake=intake, effects=effects, places=places, clock=clock)
     return loading, reconciling

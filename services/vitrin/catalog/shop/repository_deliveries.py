@@ -36,7 +36,7 @@ _NAMES: Final = ", ".join(_COLUMNS)
 _OPEN: Final = "state in ('pending', 'failed')"
 _KEY: Final = "brand_id = :brand_id and connection_id = :connection_id"
 _DUE: Final = text(
-    f"select delivery_id, seq, platform, topic, subject, received_at, tries from shop_deliveries d where d.{_KEY}"
+    f"select delivery_id, seq, platform, topic, kind, subject, received_at, tries from shop_deliveries d where d.{_KEY}"
     f" and d.{_OPEN} and d.due_at <= :now and not exists (select from shop_deliveries earlier"
     " where earlier.connection_id = d.connection_id and earlier.subject = d.subject and earlier.seq < d.seq"
     f" and earlier.{_OPEN} and earlier.due_at > :now) order by seq limit :limit"
@@ -98,6 +98,13 @@ _REPLAY: Final = text(
     "update shop_deliveries set state = 'pending', tries = 0, due_at = :now, finished_at = null, problem = null"
     f" where {_KEY} and delivery_id = :delivery_id and state in ('dead', 'failed', 'waiting') and key_id is not null"
 )
+_SET_ASIDE: Final = text(
+    "insert into shop_deliveries (brand_id, connection_id, delivery_id, platform, topic, kind, subject, received_at,"
+    " state, finished_at, problem, body_bytes) values (:brand_id, :connection_id, :delivery_id, :platform,"
+    " 'reconcile', :kind, :subject, :now, 'dead', :now, cast(:problem as jsonb), 0)"
+    " on conflict (brand_id, connection_id, delivery_id) do update set received_at = excluded.received_at,"
+    " finished_at = excluded.finished_at, problem = excluded.problem"
+)
 _COUNTS: Final = text(f"select state, count(*) as number from shop_deliveries where {_KEY} group by state")
 
 
@@ -125,6 +132,7 @@ class Delivery:
     seq: int
     platform: str
     topic: str
+    kind: str
     subject: str
     received_at: datetime
     tries: int
@@ -285,6 +293,28 @@ async def replay(tx: WriteSession, key: ShopKey, delivery_id: str, *, now: datet
     """False where it is not one that failed, or its body is gone."""
     changed = await tx.execute(_REPLAY, _params(key) | {"delivery_id": delivery_id, "now": now})
     return bool(changed.rowcount == 1)
+
+
+async def set_aside(
+    tx: WriteSession,
+    key: ShopKey,
+    *,
+    platform: str,
+    kind: str,
+    subject: str,
+    problem: Mapping[str, object],
+    now: datetime,
+) -> None:
+    """Something that a reconcile read and could not take, listed as a dead delivery without a body."""
+    params = {
+        "delivery_id": f"reconcile:{subject}",
+        "platform": platform,
+        "kind": kind,
+        "subject": subject,
+        "problem": json.dumps(problem),
+        "now": now,
+    }
+    await tx.execute(_SET_ASIDE, _params(key) | params)
 
 
 async def counts(tx: ReadSession, key: ShopKey) -> dict[str, int]:

@@ -40,6 +40,9 @@ _ALL: Final = (
         "import.failed", "warning", "catalog", "An import was refused, broke, or could not be fetched."
     ),
     NoticeKind(
+        "privacy.asked", "warning", "catalog", "A shop asks for a customer's data, or for an erasure."
+    ),
+    NoticeKind(
         "webhook_endpoint.disabled", "warning", "notify", "A webhook endpoint only failed, or answered 410."
     ),
     NoticeKind(
