@@ -1,5 +1,6 @@
 """Carts on the real application: platforms' carts go on to the shop's own, each line right or with its reason."""
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -183,6 +184,8 @@ COUPON_TROUBLES = {
     "x\0y": "coupon_malformed",
     "x" * 3_000: "coupon_malformed",
 }
+TOGETHER = 8
+"""Carts at once, fewer than the connections of the pool."""
 PIECES = [*["1", "2"] * 8, "3", "7", "12", "007", "0", "-3", "1.5", "5000", "99999999999"]
 
 
@@ -232,37 +235,53 @@ async def test_two_hundred_carts_each_right_or_with_its_reason(desk: Desk) -> No
     shops = {kind: await connect_shop(desk.shop, kind) for kind in SOURCES}
     truth, platform_ids = await a_full_shop(desk, rng)
     outcomes: Counter[str] = Counter()
-    for kind in ["shopify"] * 120 + ["woocommerce"] * 80:
-        if kind not in outcomes:
-            stated = [Coupon(code) for code in COUPONS]
-            checkout = await desk.setup(connection_id=UUID(shops[kind].connection_id), coupons=stated)
-            outcomes[kind] = 0
-        own = sorted(
-            name for name, good in truth.items() if good.kind == kind and good.fate in ("sold", "more")
-        )
-        chosen = rng.choices(rng.choice([own, own, sorted(truth)]), k=rng.randint(0, 5))
-        wanted = [(name, rng.choice(PIECES)) for name in chosen] + rng.choice([[], [], [("ghost", "1")]])
-        coupon = rng.choice(["", "", *COUPONS.values(), *COUPONS.values(), *COUPON_TROUBLES])
-        names = [platform_ids.get(name, name) for name, _ in wanted]
-        if rng.random() < 0.5:  # each id encoded once more, before the whole is
-            names = [quote(name, safe="") for name in names]
-        text = ",".join(f"{name}:{pieces}" for name, (_, pieces) in zip(names, wanted, strict=True))
-        found = await desk.json(checkout, text, coupon)
-        right, reasons = expected(truth, wanted, kind)
-        if coupon in COUPON_TROUBLES:
-            reasons[COUPON_TROUBLES[coupon], None] += 1
-        assert Counter((one["code"], one["left"]) for one in found["troubles"]) == reasons, (text, found)
-        assert all(one["message"] for one in found["troubles"])
-        taken = coupon.strip() if coupon and coupon not in COUPON_TROUBLES else None
-        assert shop_reads(kind, found["cart_url"]) == (right, taken if right else None), (text, found)
-        outcome = "nothing" if not right else "partial" if reasons else "whole"
-        assert found["outcome"] == outcome
-        outcomes[outcome] += 1
+    for kind, carts in (("shopify", 120), ("woocommerce", 80)):
+        stated = [Coupon(code) for code in COUPONS]
+        checkout = await desk.setup(connection_id=UUID(shops[kind].connection_id), coupons=stated)
+        asked = [a_cart(rng, truth, kind) for _ in range(carts)]
+        texts = [written(rng, wanted, platform_ids) for wanted, _ in asked]
+        answers = [
+            answer
+            for at in range(0, carts, TOGETHER)
+            for answer in await asyncio.gather(
+                *(
+                    desk.json(checkout, text, coupon)
+                    for text, (_, coupon) in zip(
+                        texts[at : at + TOGETHER], asked[at : at + TOGETHER], strict=True
+                    )
+                )
+            )
+        ]
+        for text, (wanted, coupon), found in zip(texts, asked, answers, strict=True):
+            right, reasons = expected(truth, wanted, kind)
+            if coupon in COUPON_TROUBLES:
+                reasons[COUPON_TROUBLES[coupon], None] += 1
+            assert Counter((one["code"], one["left"]) for one in found["troubles"]) == reasons, (text, found)
+            assert all(one["message"] for one in found["troubles"])
+            taken = coupon.strip() if coupon and coupon not in COUPON_TROUBLES else None
+            assert shop_reads(kind, found["cart_url"]) == (right, taken if right else None), (text, found)
+            assert found["outcome"] == ("nothing" if not right else "partial" if reasons else "whole")
+            outcomes[found["outcome"]] += 1
     assert min(outcomes[one] for one in ("whole", "partial", "nothing")) >= 5, outcomes
     noted = await desk.use.handoffs(
         desk.owner, desk.connected.channel_id, outcome=None, before=None, limit=300
     )
-    assert Counter(row.outcome for row in noted) == +outcomes
+    assert Counter(row.outcome for row in noted) == outcomes
+
+
+def a_cart(rng: random.Random, truth: dict[str, Good], kind: str) -> tuple[list[tuple[str, str]], str]:
+    """Items and pieces as they are written, some twice; and a code."""
+    own = sorted(name for name, good in truth.items() if good.kind == kind and good.fate in ("sold", "more"))
+    chosen = rng.choices(rng.choice([own, own, sorted(truth)]), k=rng.randint(0, 5))
+    wanted = [(name, rng.choice(PIECES)) for name in chosen] + rng.choice([[], [], [("ghost", "1")]])
+    return wanted, rng.choice(["", "", *COUPONS.values(), *COUPONS.values(), *COUPON_TROUBLES])
+
+
+def written(rng: random.Random, wanted: list[tuple[str, str]], platform_ids: dict[str, str]) -> str:
+    names = [platform_ids.get(name, name) for name, _ in wanted]
+    if rng.random() < 0.5:  # each id encoded once more, before the whole is
+        names = [quote(name, safe="") for name in names]
+    return ",".join(f"{name}:{pieces}" for name, (_, pieces) in zip(names, wanted, strict=True))
 
 
 def shop_reads(kind: str, address: str) -> tuple[dict[str, int], str | None]:
