@@ -103,6 +103,16 @@ def _read_news(head: DeliveryHead, body: bytes, *, currency: str, received_at: d
                     at=received_at,
                     product_id=said["id"],
                 )
+            case "stock":
+                level = StockLevel(
+                    inventory_item_id=said["id"],
+                    location_id="1",
+                    available=said["available"],
+                    updated_at=datetime.fromisoformat(said["updated_at"]),
+                )
+                return News(
+                    kind=NewsKind.STOCK, subject=f"stock:{said['id']}/1", at=level.updated_at, stock=level
+                )
             case "orders":
                 return News(kind=NewsKind.REFUND, subject=f"order:{said['id']}", at=received_at)
             case "uninstalled":

@@ -156,7 +156,36 @@ class CornerApplying:
         place: Place,
         received_at: datetime,
     ) -> Applied:
-        return Applied(parked=len(levels))
+        (level,) = levels
+        return await self._stock(tx, shop, level, times=1)
+
+    async def apply_stocks(
+        self,
+        tx: WriteSession,
+        shop: Shop,
+        levels: Sequence[StockLevel],
+        *,
+        place: Place,
+        received_at: datetime,
+    ) -> dict[str, Applied]:
+        """Times are counted in thousands here, so that a test sees which way they went."""
+        return {one.inventory_item_id: await self._stock(tx, shop, one, times=1_000) for one in levels}
+
+    async def _stock(self, tx: WriteSession, shop: Shop, level: StockLevel, *, times: int) -> Applied:
+        done = await tx.execute(
+            text(
+                "insert into corner.effects values (:b, :p, :t, :u, :n) on conflict (brand_id, product_id)"
+                " do update set title = :t, updated_at = :u, times = effects.times + :n where effects.updated_at < :u"
+            ),
+            {
+                "b": shop.brand,
+                "p": level.inventory_item_id,
+                "t": str(100 // level.available),
+                "u": level.updated_at,
+                "n": times,
+            },
+        )
+        return Applied(updated=1) if done.rowcount else Applied(stale=True)
 
 
 async def known(tx: ReadSession, shop: Shop, *, after: str, limit: int) -> list[str]:

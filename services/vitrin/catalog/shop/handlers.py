@@ -46,6 +46,16 @@ class Applying(Protocol):
         received_at: datetime,
     ) -> Applied: ...
 
+    async def apply_stocks(
+        self,
+        tx: WriteSession,
+        shop: Shop,
+        levels: Sequence[StockLevel],
+        *,
+        place: Place,
+        received_at: datetime,
+    ) -> Mapping[str, Applied]: ...
+
 
 class KnownProducts(Protocol):
     async def __call__(self, tx: ReadSession, shop: Shop, *, after: str, limit: int) -> list[str]:

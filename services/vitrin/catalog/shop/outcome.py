@@ -91,6 +91,11 @@ def without_keys(tries: int, words: Problem, *, now: datetime, received_at: date
     return Ending("pending", tries, words, now + pause)
 
 
+def unasked(tries: int, words: Problem, *, now: datetime) -> Ending:
+    """The shop does not take our token: no try is counted, and connecting it again brings the next one at once."""
+    return Ending("failed", tries, words, now + PAUSE_MAX)
+
+
 def unprepared(tries: int, words: Problem, *, now: datetime) -> Ending:
     """Not its fault: no try is counted."""
     return Ending("pending", tries, words, now + UNPREPARED_PAUSE)

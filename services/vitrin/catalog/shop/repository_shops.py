@@ -61,6 +61,8 @@ CHANGEABLE: Final = frozenset(
         "full_at",
     }
 )
+NEEDS_ATTENTION: Final = "needs_attention"
+"""State of a shop that does not accept our token: it comes back when it is connected again."""
 _JSON: Final = frozenset({"problem", "webhooks_problem"})
 
 

@@ -27,7 +27,10 @@ _ALL: Final = (
         "removal.held", "warning", "shop_sync", "Items wait for an approval before they leave a platform."
     ),
     NoticeKind(
-        "connection.failed", "critical", "accounts", "A connection's token has expired or was refused."
+        "connection.failed",
+        "critical",
+        "accounts",
+        "A token has expired or was refused, or a shop removed the app.",
     ),
     NoticeKind(
         "connection.token_ending", "warning", "accounts", "A token ends within three days; nobody renews it."
