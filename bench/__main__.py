@@ -18,7 +18,7 @@ from bench import (
     relay_rate,
     revocation,
     sick_platform,
-    stock_webhook,
+    stock_flood,
 )
 from bench.claims import Claim, keep, line
 
@@ -33,7 +33,7 @@ CLAIMS: dict[str, Claim] = {
     "P18": batching.run,
     "P19": makespan.run,
     "S1": sick_platform.run,
-    "S2": stock_webhook.run,
+    "S2": stock_flood.run,
     "H1": revocation.run,
     "H2": house.run,
 }

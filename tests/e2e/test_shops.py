@@ -20,6 +20,8 @@ ROWS = (
     "mug,Mug,<p>Clay.</p>,Holm,true,Title,Default Title,MUG,shopify,9,deny,12.00,,https://cdn.example/mug.jpg,active",
 )
 CSV = "\n".join((HEAD, *ROWS, ""))
+APP = {"app_id": "5a4d0b0c5a4d0b0c5a4d0b0c5a4d0b0c", "secret": "shpss_sandbox-secret-of-the-shopify-app"}
+"""The house's, which every sandbox knows."""
 SOURCE = {"shopify": f"shopify:{HOST}", "woocommerce": f"woocommerce:https://{STORE}"}
 
 
@@ -112,6 +114,8 @@ def test_a_shopify_shop(system: System, brand: Brand) -> None:
     until(lambda: corner.quantity_and_price(ids["MUG"]), equal((3, "10.00 EUR")))
     until(lambda: corner.shop()["loaded_at"] != loaded, equal(True))
 
+    sold(system, brand, corner, int(mug), ids["MUG"])
+
     product = corner.item(ids["AP-S"])["external"]["product_id"]
     corner.at("DELETE", f"products/{product}")
     until(lambda: set(corner.ids()), equal({"MUG"}))
@@ -121,6 +125,42 @@ def test_a_shopify_shop(system: System, brand: Brand) -> None:
     connection = brand.ok("accounts", "GET", f"/v1/connections/{shop}")
     assert connection["state"] == "uninstalled"
     assert set(corner.ids()) == {"MUG"}, "nothing leaves a shopfront because an app was taken out"
+
+
+def sold(system: System, brand: Brand, corner: Corner, variant: int, item_id: str) -> None:
+    """An order until its customer is forgotten."""
+    doors = f"{str(system.http['catalog'].base_url).rstrip('/')}/v1/webhooks/shopify"
+    corner.command("POST", "/_sandbox/shops/apps", **APP, privacy_address=doors)
+    person = {"first_name": "Ada", "last_name": "Holm", "email": "ada@holm.example"}
+    placed = corner.at("POST", "orders", lines=[{"variant_id": variant, "quantity": 2}], person=person)
+    shown = until(
+        lambda: brand.ok("catalog", "GET", "/v1/orders", params={"state": "paid"})["data"],
+        lambda orders: len(orders) == 1,
+    )[0]
+    assert (shown["lines"][0]["item_id"], shown["lines"][0]["quantity"]) == (item_id, 2)
+    path = f"/v1/orders/{shown['id']}"
+
+    def who() -> Any:
+        return brand.ok("catalog", "GET", path, params={"person": "true"})["person"]
+
+    assert who()["email"] == "ada@holm.example"
+    listed = system.vitrin("orders", "list", "--json", VITRIN_API_KEY=brand.key)
+    assert [one["id"] for one in json.loads(listed.stdout)["data"]] == [shown["id"]]
+    for_people = system.vitrin("orders", "show", shown["id"], "--person", VITRIN_API_KEY=brand.key)
+    assert "ada@holm.example" in for_people.stdout, for_people.stderr
+    corner.at("POST", f"orders/{placed['id']}/refund", amount="1.00")
+    until(lambda: brand.ok("catalog", "GET", path)["refunded"], equal("1.00 EUR"))
+    corner.at("POST", f"orders/{placed['id']}/ask", erase=True)
+    until(who, equal(None))
+    (request,) = brand.ok("catalog", "GET", "/v1/privacy_requests")["data"]
+    assert (request["kind"], request["state"], request["receipt"]["orders"]) == ("erase", "done", 1)
+    notices = until(
+        lambda: brand.ok("notify", "GET", "/v1/notifications", params={"state": "open"})["data"],
+        lambda seen: "privacy.asked" in {one["kind"] for one in seen},
+    )
+    assert "ada" not in str(notices).lower()
+    answered = system.vitrin("privacy", "answered", request["id"], "--json", VITRIN_API_KEY=brand.key)
+    assert json.loads(answered.stdout)["answered_at"], answered.stderr
 
 
 def test_a_woocommerce_shop(system: System, brand: Brand) -> None:

@@ -12,7 +12,13 @@ from tests.e2e.walk import Operation, ids_of, operations
 FEED = "id,title,price,link,image_link,description,brand\nrow,Row,3.00 EUR,https://a.example,https://a.example/i,Row,Holm\n"
 MOVING = {"/v1/lag", "/v1/webhook_events", "/v1/export"}
 """Says something else a moment later, whoever asks."""
-OF_A_SHOP = ("/v1/shops/", "/v1/checkout/", "/v1/channels/{channel_id}/checkout")
+OF_A_SHOP = (
+    "/v1/shops/",
+    "/v1/orders/",
+    "/v1/privacy_requests/",
+    "/v1/checkout/",
+    "/v1/channels/{channel_id}/checkout",
+)
 """They need a connected shop, and this brand has none: tests/catalog and tests/shop_sync/test_checkouts.py show that
 another's are not found. `/v1/checkout/` is opened by its id alone."""
 ASKING_A_PLATFORM = {"/v1/connections/{connection_id}/assets"}
@@ -114,6 +120,8 @@ def test_lists_and_batches_reach_only_the_own_brand(
     for service, path in (
         ("catalog", "/v1/items"),
         ("catalog", "/v1/imports"),
+        ("catalog", "/v1/orders"),
+        ("catalog", "/v1/privacy_requests"),
         ("shop_sync", "/v1/channels"),
         ("shop_sync", "/v1/removals"),
         ("notify", "/v1/webhook_endpoints"),

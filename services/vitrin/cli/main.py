@@ -18,7 +18,9 @@ from vitrin.cli import (
     leaving,
     messages,
     notifications,
+    orders,
     people,
+    privacy,
     removals,
     republish,
     running,
@@ -56,6 +58,8 @@ switching.register(app)
 app.add_typer(adoption.app, name="adoption")
 app.add_typer(removals.app, name="removals")
 app.add_typer(shops.app, name="shops")
+app.add_typer(orders.app, name="orders")
+app.add_typer(privacy.app, name="privacy")
 app.add_typer(checkout.app, name="checkout")
 messages.register(app)
 webhooks.register(app)

@@ -7,6 +7,7 @@ from google.protobuf.message import Message as ProtobufMessage
 from vitrin.events import topics
 from vitrin.protos.accounts.v1 import events_pb2 as accounts_pb2
 from vitrin.protos.catalog.v1 import events_pb2 as catalog_pb2
+from vitrin.protos.catalog.v1 import orders_pb2
 from vitrin.protos.kit.v1.attention_pb2 import Attention
 from vitrin.protos.shop_sync.v1 import events_pb2 as shop_sync_pb2
 
@@ -24,6 +25,7 @@ EVENT_TYPES: Final[dict[str, EventType]] = {
     "catalog.item_changed": EventType(topics.ITEM, catalog_pb2.ItemChanged),
     "catalog.item_deleted": EventType(topics.ITEM, catalog_pb2.ItemDeleted),
     "catalog.offer_changed": EventType(topics.OFFER, catalog_pb2.OfferChanged),
+    "catalog.order_changed": EventType(topics.ORDER, orders_pb2.OrderChanged),
     "shop_sync.item_status_changed": EventType(topics.ITEM_STATUS, shop_sync_pb2.ItemStatusChanged),
     "shop_sync.removal_held": EventType(topics.ALERT, shop_sync_pb2.RemovalHeld),
     "shop_sync.removal_decided": EventType(topics.ALERT, shop_sync_pb2.RemovalDecided),

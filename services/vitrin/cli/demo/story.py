@@ -67,6 +67,7 @@ def tell(var: Var, output: Output, catalog: Path | None) -> int:
         ServiceClient("accounts", token=key) as accounts,
         ServiceClient("catalog", token=key) as items,
         ServiceClient("shop_sync", token=key) as sync,
+        ServiceClient("notify", token=key) as notify,
         ServiceClient("sandbox", token=None) as sandbox,
     ):
         stage = Stage(var, output, memory, accounts, items, sync)
@@ -88,7 +89,13 @@ def tell(var: Var, output: Output, catalog: Path | None) -> int:
         board = _board(stage, versions)
         judgement = _judge(stage, board, item_ids, untouched=untouched)
         shop = show_shop(
-            output, accounts=accounts, catalog=items, shop_sync=sync, sandbox=sandbox, currency=_currency()
+            output,
+            accounts=accounts,
+            catalog=items,
+            shop_sync=sync,
+            notify=notify,
+            sandbox=sandbox,
+            currency=_currency(),
         )
         lag = sync.get("/v1/lag", {"window_s": LAG_WINDOW_S})
         _sum_up(stage, board, item_ids, lag=lag, judgement=judgement, changes=changes, shop=shop)
@@ -279,7 +286,7 @@ def _sum_up(
                 "refused": memory.refused,
                 "states": summary_rows(board),
                 "changes": changes.rows,
-                "shop": {"changes": shop.rows, "cart": shop.cart},
+                "shop": {"changes": shop.rows, "cart": shop.cart, "notification": shop.notice},
                 "lag": lag,
                 "problems": list(judgement.problems),
                 "passed": judgement.passed and changes.arrived and shop.arrived,
