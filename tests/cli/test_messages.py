@@ -115,7 +115,9 @@ async def test_the_command_line_shows_what_is_parked(spine: Spine, door: Door, v
     )
     assert code == 0
     code, said = await vitrin("parked", "--json")
-    assert [one["service"] for one in json.loads(said)["data"]] == ["catalog", "shop_sync", "notify"]
+    assert [one["service"] for one in json.loads(said)["data"]] == [
+        *("catalog", "shop_sync", "notify", "retargeting")
+    ]
 
 
 async def test_the_command_line_says_what_cannot_work(vitrin: Vitrin) -> None:

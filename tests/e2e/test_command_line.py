@@ -32,9 +32,10 @@ def test_status(system: System) -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
     state = parsed(ran)
     assert {one["name"]: one["state"] for one in state["processes"]} == dict.fromkeys(
-        ("postgres", "broker", "sandbox", "accounts", "catalog", "shop_sync", "notify"), "ready"
+        ("postgres", "broker", "sandbox", "accounts", "catalog", "shop_sync", "notify", "retargeting"),
+        "ready",
     )
-    assert set(state["urls"]) == {"accounts", "catalog", "shop_sync", "notify", "sandbox"}
+    assert set(state["urls"]) == {"accounts", "catalog", "shop_sync", "notify", "retargeting", "sandbox"}
     for_people = system.vitrin("status")
     assert for_people.returncode == 0
     assert "shop_sync" in for_people.stdout
@@ -146,7 +147,9 @@ def test_an_export_has_every_service_once(system: System, brand: Brand, tmp_path
     assert ran.returncode == 0, ran.stderr
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest == {**parsed(ran), "complete": True}
-    assert [one["service"] for one in manifest["services"]] == ["accounts", "catalog", "shop_sync", "notify"]
+    assert [one["service"] for one in manifest["services"]] == [
+        *("accounts", "catalog", "shop_sync", "notify", "retargeting")
+    ]
     for one in manifest["services"]:
         content = (out / one["file"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == one["sha256"]

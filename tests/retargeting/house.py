@@ -24,7 +24,7 @@ from vitrin.events.envelope import Message
 from vitrin.events.registry import EVENT_TYPES
 from vitrin.kit.access import ReplicaDirectory, access_handler
 from vitrin.kit.access.tokens import KeyKind as TokenKind
-from vitrin.kit.access.tokens import Token, new_token
+from vitrin.kit.access.tokens import Token, new_token, parse_token
 from vitrin.kit.clock import system_clock, to_us
 from vitrin.kit.db.migrate import migrate
 from vitrin.kit.embedded.ports import free_port
@@ -247,8 +247,6 @@ class House:
         return token.text()
 
     async def revoke(self, token_text: str) -> None:
-        from vitrin.kit.access.tokens import parse_token
-
         token = parse_token(token_text)
         changed = self._key(token, token.kind, ("events:write",), token.mode, version=2)
         changed.revoked_at_us = to_us(system_clock())

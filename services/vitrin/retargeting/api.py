@@ -17,6 +17,7 @@ from vitrin.retargeting.service.sources import Events, Sources
 router = APIRouter(prefix="/v1", tags=["events"], route_class=IdempotentRoute)
 Reader = Annotated[Principal, Depends(require("events:read"))]
 Writer = Annotated[Principal, Depends(require("events:write"))]
+"""Beside `Reader`: a publishable key writes events and reads none."""
 
 
 def _events(request: Request) -> Events:
@@ -83,13 +84,13 @@ async def get_health(
 
 
 @router.get("/event_sources", summary="From where publishable keys may be used")
-async def list_sources(principal: Writer, use: UseSources) -> schemas.EventSourceList:
+async def list_sources(principal: Reader, use: UseSources) -> schemas.EventSourceList:
     return await _listed(principal, use)
 
 
 @router.put("/event_sources", summary="Replace the list of origins")
 async def replace_sources(
-    principal: Writer, use: UseSources, body: schemas.EventSources
+    principal: Reader, _writer: Writer, use: UseSources, body: schemas.EventSources
 ) -> schemas.EventSourceList:
     """Collectors know it within a second. The brand's storefront is allowed whatever the list says."""
     await use.replace(principal, [(one.key_id or "", one.origin) for one in body.data])

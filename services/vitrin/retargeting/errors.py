@@ -2,7 +2,7 @@
 
 Refused 400          EventsRefused
 Unauthenticated 401  WriteKeyMissing
-Forbidden 403        OriginNotAllowed, OriginMissing, KeyInAddress, SecretKeyNeeded
+Forbidden 403        OriginNotAllowed, OriginMissing, KeyInAddress
 VitrinError 405      MethodWrong
 VitrinError 408      BodyTooSlow
 TooLarge 413         EventsTooLarge, TooManyEvents
@@ -48,11 +48,6 @@ class OriginMissing(Forbidden):
 class KeyInAddress(Forbidden):
     code, title = "secret_key_in_address", "A secret key does not belong into an address"
     fix = "Send it in the header Authorization, and replace it: addresses are written into logs."
-
-
-class SecretKeyNeeded(Forbidden):
-    code, title = "secret_key_needed", "A publishable key only sends events"
-    fix = "Use a secret key."
 
 
 class MethodWrong(VitrinError):

@@ -178,7 +178,10 @@ class EventDoor:
             )
             raise Refusal("limited", limited, more_body=more)
         if SCOPE not in key.scopes:
-            raise Refusal("forbidden", ScopeMissing(f"This key has no scope {SCOPE!r}."), more_body=more)
+            missing = ScopeMissing(
+                f"This key has no scope {SCOPE!r}.", fix=f"Use a key with the scope {SCOPE!r}.", scope=SCOPE
+            )
+            raise Refusal("forbidden", missing, more_body=more)
         if key.kind == "publishable":
             if head.origin is None:
                 raise Refusal("wrong_origin", OriginMissing(), more_body=more)
