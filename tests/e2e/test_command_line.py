@@ -142,6 +142,9 @@ def parsed_failure(text: str) -> str:
 
 
 def test_an_export_has_every_service_once(system: System, brand: Brand, tmp_path: Path) -> None:
+    event = {"event_id": "e-1", "name": "page_view", "visitor_id": "v-1"}
+    brand.ok("retargeting", "POST", "/v1/events", json=event)
+    until(lambda: len(brand.ok("retargeting", "GET", "/v1/events")["data"]), equal(1))
     out = tmp_path / "export"
     ran = system.vitrin("export", "--out", str(out), "--key", brand.key, "--json")
     assert ran.returncode == 0, ran.stderr

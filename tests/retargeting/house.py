@@ -125,6 +125,7 @@ class House:
     brand: BrandId = field(default_factory=lambda: BrandId(new_uuid()))
     settings_more: dict[str, Any] = field(default_factory=dict)
     url: str = ""
+    body_s: float = 10.0
     versions: dict[str, int] = field(default_factory=dict)
     collector: Collector | None = None
     front: Runtime | None = None
@@ -166,7 +167,12 @@ class House:
         async with AsyncExitStack() as stack:
             spool = await stack.enter_async_context(spool_of(settings.collector, self.clock))
             collector = self.collector = Collector(
-                settings.collector, runtime, spool=spool, directory=directory, accounts=accounts
+                settings.collector,
+                runtime,
+                spool=spool,
+                directory=directory,
+                accounts=accounts,
+                body_s=self.body_s,
             )
             app = build_app(
                 settings,

@@ -50,6 +50,7 @@ BYTES_MAX: Final = 1024 * 1024
 RETRY_S: Final = 0.5
 RETRY_MAX_S: Final = 5.0
 COVER_EVERY_S: Final = 2.0
+LAST_LOOK_S: Final = 2.0
 MEASURE_EVERY_S: Final = 1.0
 CARRIED_S: Final = 10.0
 """How long an answer waits for Kafka, where it does."""
@@ -114,6 +115,11 @@ class Carrier:
         self._carried_to = 0
         self._moved = asyncio.Event()
 
+    @property
+    def uncovered(self) -> int:
+        """Parts of the spool that Kafka has and the consumers have not stored, as far as was looked."""
+        return len(self._ledger)
+
     async def carried(self, end: int, *, within_s: float = CARRIED_S) -> None:
         """Returns when Kafka has everything before `end`. Raises NotCarried."""
         try:
@@ -133,6 +139,9 @@ class Carrier:
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
+            with suppress(SQLAlchemyError, BrokerUnavailable, OSError, TimeoutError):
+                async with asyncio.timeout(LAST_LOOK_S):
+                    await self.cover()  # else the next process carries it all once more
             await self._producer.close()
             await self._hints.close()
         for result in results:

@@ -29,6 +29,7 @@ from vitrin.retargeting.collector.origins import allows
 from vitrin.retargeting.collector.packing import Taken, indices_bytes, seal_for_spool
 from vitrin.retargeting.collector.recent import Claim, RecentIds
 from vitrin.retargeting.collector.request import (
+    BODY_S,
     CROWDED_RETRY_AFTER_S,
     Head,
     Header,
@@ -79,6 +80,7 @@ class DoorParts:
     carrier: Carrier | None = None
     uses: KeyUses | None = None
     proxy_hops: int = 0
+    body_s: float = BODY_S
     monotonic: Callable[[], float] = time.monotonic
 
 
@@ -151,7 +153,7 @@ class EventDoor:
         self._open += 1
         try:
             key = await self._key(head, scope, quota)
-            body = await body_of(head, receive, self._held)
+            body = await body_of(head, receive, self._held, within_s=self._parts.body_s)
             try:
                 return await self._take(kind, head, scope, key, body)
             finally:

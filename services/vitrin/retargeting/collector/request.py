@@ -122,7 +122,7 @@ class Held:
         self.bytes += size
 
 
-async def body_of(head: Head, receive: Receive, held: Held) -> bytes:
+async def body_of(head: Head, receive: Receive, held: Held, *, within_s: float = BODY_S) -> bytes:
     """What it holds of `held` is given back by the caller, who asks for it by the body's length; here on a refusal.
     Raises Refusal."""
     if head.encoding not in ("", "identity"):
@@ -131,7 +131,7 @@ async def body_of(head: Head, receive: Receive, held: Held) -> bytes:
         raise Refusal("too_large", _too_large(), more_body=not head.expects)
     size, parts = 0, list[bytes]()
     try:
-        async with asyncio.timeout(BODY_S):
+        async with asyncio.timeout(within_s):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -149,7 +149,7 @@ async def body_of(head: Head, receive: Receive, held: Held) -> bytes:
                     return b"".join(parts)
     except TimeoutError:
         held.bytes -= size
-        raise Refusal("too_slow", BodyTooSlow(f"It took more than {BODY_S:g} s.")) from None
+        raise Refusal("too_slow", BodyTooSlow(f"It took more than {within_s:g} s.")) from None
     except Refusal:
         held.bytes -= size
         raise

@@ -25,7 +25,7 @@ from vitrin.retargeting.collector.door import DoorParts, EventDoor
 from vitrin.retargeting.collector.keys import DoorKeys
 from vitrin.retargeting.collector.packing import HEAD_BYTES_MAX
 from vitrin.retargeting.collector.recent import RecentIds
-from vitrin.retargeting.collector.request import BODY_BYTES_MAX, HELD_BYTES_MAX
+from vitrin.retargeting.collector.request import BODY_BYTES_MAX, BODY_S, HELD_BYTES_MAX
 from vitrin.retargeting.collector.tally import Tally
 from vitrin.retargeting.service.sources import KeyLook
 from vitrin.retargeting.settings import CollectorSettings
@@ -80,8 +80,10 @@ class Collector:
         accounts: grpc.aio.Channel,
         uses: KeyUses | None = None,
         groups: Sequence[str] = GROUPS,
+        body_s: float = BODY_S,
     ) -> None:
         seal = seal_of(settings)
+        self.spool = spool
         self.keys = DoorKeys(
             directory=directory,
             look=KeyLook(database=runtime.app, directory=directory),
@@ -113,6 +115,7 @@ class Collector:
             carrier=self.carrier if settings.ack == "kafka" else None,
             uses=uses,
             proxy_hops=settings.proxy_hops,
+            body_s=body_s,
         )
         runtime.loop("carrier", self.carrier.run)
         runtime.loop("door_keys", self.keys.run)
