@@ -43,6 +43,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
     "negative": ({"value": -1}, "amount_invalid", "value"),
     "not finite": ({"value": "Infinity"}, "amount_invalid", "value"),
     "no amount": ({"value": "much"}, "amount_invalid", "value"),
+    "amount as a text": ({"value": "12.99"}, "amount_invalid", "value"),
     "price": ({"items": [{"item_id": "mug", "price": -2}]}, "amount_invalid", "items[0].price"),
     "quantity": ({"items": [{"item_id": "mug", "quantity": 0}]}, "invalid", "items[0].quantity"),
     "unknown name": ({"name": "looked"}, "name_unknown", "name"),
@@ -119,21 +120,26 @@ async def test_the_same_again_is_a_duplicate_and_counts_once(house: House, door:
 
 
 async def test_a_repetition_waits_for_the_first_and_is_brought_itself_where_that_failed() -> None:
-    recent = RecentIds(ids_max=4)
-    first = recent.claim([0, 1], ["a", "b"])
-    second = recent.claim([0, 1], ["b", "c"])
+    recent, brand = RecentIds(ids_max=4), b"b"
+    first = recent.claim(brand, [0, 1], ["a", "b"])
+    second = recent.claim(brand, [0, 1], ["b", "c"])
     assert (first.mine, second.mine, [position for position, _ in second.waiting]) == ([0, 1], [1], [0])
-    assert not second.waiting[0][1].done()
+    waiting = asyncio.create_task(second.waiting[0][1].outcome())
+    await asyncio.sleep(0)
+    assert not waiting.done()
     recent.settle(first, durable=False)
-    assert second.waiting[0][1].result() is False
-    again = recent.claim([0], ["b"])
+    assert await waiting is False
+    assert await second.waiting[0][1].outcome() is False, "told to whoever asks late, too"
+    again = recent.claim(brand, [0], ["b"])
     assert again.mine == [0]
     recent.settle(again, durable=True)
     recent.settle(second, durable=True)
-    assert list(recent.claim([0, 1], ["b", "c"]).seen) == [0, 1]
-    for one in "defg":  # what is too long ago is forgotten, never the other way round
-        recent.settle(recent.claim([0], [one]), durable=True)
-    assert list(recent.claim([0], ["b"]).mine) == [0]
+    assert list(recent.claim(brand, [0, 1], ["b", "c"]).seen) == [0, 1]
+    assert list(recent.claim(b"another", [0], ["b"]).mine) == [0]
+    for one in "defghi":  # what is too long ago is forgotten, never the other way round
+        recent.settle(recent.claim(brand, [0], [one]), durable=True)
+    assert list(recent.claim(brand, [0], ["b"]).mine) == [0]
+    assert list(recent.claim(brand, [0], ["i"]).seen) == [0]
 
 
 async def test_keys(house: House, door: httpx.AsyncClient) -> None:

@@ -45,6 +45,11 @@ class CollectorSettings(BaseSettings):
         description="Events are acknowledged when they are durable on the disk, or, where the folder does not outlive"
         " the process, only when Kafka has them too.",
     )
+    ack_s: float = Field(
+        5.0,
+        gt=0,
+        description="Longest wait for Kafka where `ack` is kafka; then 503, and the sender tries again.",
+    )
     spool_keep_h: float = Field(
         72.0,
         gt=0,

@@ -49,11 +49,11 @@ RECORDS_MAX: Final = 100
 BYTES_MAX: Final = 1024 * 1024
 RETRY_S: Final = 0.5
 RETRY_MAX_S: Final = 5.0
-COVER_EVERY_S: Final = 2.0
+COVER_S: Final = 0.1
+COVER_MAX_S: Final = 2.0
+"""Between two looks how far the consumers are: soon after something was carried, then less and less often."""
 LAST_LOOK_S: Final = 2.0
 MEASURE_EVERY_S: Final = 1.0
-CARRIED_S: Final = 10.0
-"""How long an answer waits for Kafka, where it does."""
 EVENTS_AT_ONCE: Final = 50
 """Between two looks at the door."""
 CONTEXT: Final = topics.STOREFRONT_EVENT
@@ -120,7 +120,7 @@ class Carrier:
         """Parts of the spool that Kafka has and the consumers have not stored, as far as was looked."""
         return len(self._ledger)
 
-    async def carried(self, end: int, *, within_s: float = CARRIED_S) -> None:
+    async def carried(self, end: int, *, within_s: float) -> None:
         """Returns when Kafka has everything before `end`. Raises NotCarried."""
         try:
             async with asyncio.timeout(within_s):
@@ -296,8 +296,15 @@ class Carrier:
                 pause_s = min(2 * pause_s, RETRY_MAX_S)
 
     async def _cover(self) -> None:
+        pause_s = COVER_S
         while True:
-            await asyncio.sleep(COVER_EVERY_S)
+            try:
+                await asyncio.wait_for(self._moved.wait(), timeout=pause_s)
+            except TimeoutError:
+                pause_s = min(2 * pause_s, COVER_MAX_S)
+            else:
+                pause_s = COVER_S
+                await asyncio.sleep(COVER_S)
             with suppress(SQLAlchemyError, BrokerUnavailable, OSError):
                 await self.cover()
 

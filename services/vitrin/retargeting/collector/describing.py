@@ -18,8 +18,8 @@ _NAMES: Final = {
     "ClickIds": "EventClickIds",
     "Utm": "EventUtm",
     "EventName": "StorefrontEventName",
-    "Purpose": "ConsentPurpose",
     "Choice": "ConsentChoice",
+    "Consent": "EventConsent",
 }
 _DESCRIPTIONS: Final = {
     "event_id": "Yours, unique per brand; the same again counts once. Made before browser and server send it.",
@@ -120,11 +120,8 @@ def _components() -> Mapping[str, Schema]:
 
 
 def _fitted(value: Any) -> Any:
-    """msgspec says of a Decimal that it is a text; numbers are read as well, and exactly. Defaults that mean "left out"
-    say nothing."""
+    """Defaults that mean "left out" say nothing."""
     if isinstance(value, dict):
-        if value.get("format") == "decimal":
-            return {"type": ["number", "string"]}
         if isinstance(ref := value.get("$ref"), str):
             name = ref.rpartition("/")[2]
             return {**value, "$ref": f"#/components/schemas/{_NAMES.get(name, name)}"}

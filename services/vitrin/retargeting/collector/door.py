@@ -3,10 +3,9 @@
 It needs neither PostgreSQL nor Kafka nor accounts once it has seen a key: what it takes lies in the spool, sealed. An
 answer of 200 means durable; it says of every event what became of it."""
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
@@ -78,6 +77,7 @@ class DoorParts:
     quota: Quota
     clock: Clock
     carrier: Carrier | None = None
+    ack_s: float = 5.0
     uses: KeyUses | None = None
     proxy_hops: int = 0
     body_s: float = BODY_S
@@ -85,17 +85,19 @@ class DoorParts:
 
 
 @dataclass(slots=True)
-class _Outcome:
-    """Of one body, by the index of its events."""
+class _Read:
+    """What is kept of a body while it becomes durable, by the index of its events; the events themselves are let go,
+    since thousands of them would wait for the same sync. Empty texts where an event could not be read."""
 
+    ids: Sequence[str]
+    names: Sequence[str]
+    refused: Mapping[int, checking.Refusal]
     results: list[str]
-    problems: list[tuple[int, checking.Refusal]] = field(default_factory=list)
 
     @property
-    def counts(self) -> tuple[int, int, int]:
-        accepted = self.results.count("accepted")
-        duplicate = self.results.count("duplicate")
-        return accepted, duplicate, len(self.results) - accepted - duplicate
+    def good(self) -> Sequence[int]:
+        everything = range(len(self.ids))
+        return [index for index in everything if index not in self.refused] if self.refused else everything
 
 
 class EventDoor:
@@ -131,17 +133,17 @@ class EventDoor:
                 raise Refusal("wrong_method", MethodWrong())
             status, body = await self._admit(kind, head, scope, receive, quota)
         except Refusal as refusal:
-            metrics.REQUESTS.labels(shape, refusal.outcome).inc()
+            _requests_counter(shape, refusal.outcome).inc()
             if refusal.more_body:  # else the sender reads a reset, not our answer
                 await drain(receive)
             await refuse(send, refusal.error, head.origin, quota)
             return
         except Exception:
             _log.exception("event_door_broke", shape=shape)
-            metrics.REQUESTS.labels(shape, "broke").inc()
+            _requests_counter(shape, "broke").inc()
             await refuse(send, VitrinError(fix="Send it again in a few seconds."), head.origin, quota)
             return
-        metrics.REQUESTS.labels(shape, "taken").inc()
+        _requests_counter(shape, "taken").inc()
         await answer(send, status, body, [*cors_headers(head.origin), *quota])
         metrics.ACK_SECONDS.observe(time.perf_counter() - started)
 
@@ -198,21 +200,9 @@ class EventDoor:
         parts = self._parts
         received_ms = int(parts.clock().timestamp() * 1000)
         source = Source.SEGMENT if kind != "event" else _source(key)
-        try:
-            if kind != "event":
-                body = wire.encode({"events": segment.events_of(kind, body, received_ms=received_ms)})
-            decoded = wire.decode(body)
-        except wire.BodyUnreadable as unreadable:
-            raise Refusal("unreadable", EventsUnreadable(str(unreadable))) from None
-        events = decoded.events
-        if len(events) > wire.EVENTS_MAX:
-            raise Refusal(
-                "too_large",
-                TooManyEvents(
-                    f"A request may have {wire.EVENTS_MAX} events.", limit=wire.EVENTS_MAX, sent=len(events)
-                ),
-            )
-        outcome, good = _checked(events, decoded.refused, received_ms)
+        if kind != "event":
+            body = _translated(kind, body, received_ms)
+        read = _read(body, received_ms)
         pixel = key.kind == "publishable"
         taken = Taken(
             brand=key.brand,
@@ -225,40 +215,36 @@ class EventDoor:
             gpc=head.gpc if pixel else False,
         )
         try:
-            await self._keep(taken, body, events, good, outcome)
+            await self._keep(taken, body, read)
         finally:
-            self._count(taken, events, outcome)
-        return self._answer(kind, outcome)
+            self._count(taken, read)
+        return self._answer(kind, read)
 
-    async def _keep(
-        self,
-        taken: Taken,
-        body: bytes,
-        events: Sequence[wire.WireEvent | None],
-        good: Sequence[int],
-        outcome: _Outcome,
-    ) -> None:
+    async def _keep(self, taken: Taken, body: bytes, read: _Read) -> None:
         """Durable, those that are not repetitions. One that somebody else is bringing waits for how that ends, and is
         brought by us where it failed."""
-        brand = taken.brand.hex()
+        recent, good = self._parts.recent, read.good
         while good:
-            ids = [brand + events[index].event_id for index in good]  # type: ignore[union-attr]
-            claim = self._parts.recent.claim(good, ids)
+            whole = len(good) == len(read.ids)
+            claim = recent.claim(taken.brand, good, read.ids if whole else [read.ids[n] for n in good])
             durable = False
             try:
                 if claim.mine:
-                    await self._append(taken, body, claim, len(events))
+                    await self._append(taken, body, claim, len(read.ids))
                 durable = True
             finally:
-                self._parts.recent.settle(claim, durable=durable)
+                recent.settle(claim, durable=durable)
+            if len(claim.mine) == len(read.ids):
+                read.results = ["accepted"] * len(read.ids)
+                return
             for index in claim.mine:
-                outcome.results[index] = "accepted"
+                read.results[index] = "accepted"
             for index in claim.seen:
-                outcome.results[index] = "duplicate"
+                read.results[index] = "duplicate"
             again = []
             for index, other in claim.waiting:
-                if await asyncio.shield(other):
-                    outcome.results[index] = "duplicate"
+                if await other.outcome():
+                    read.results[index] = "duplicate"
                 else:
                     again.append(index)
             good = again
@@ -270,68 +256,91 @@ class EventDoor:
         try:
             end = await parts.spool.append(seal_for_spool(parts.seal, taken, body))
             if parts.carrier is not None:
-                await parts.carrier.carried(end)
+                await parts.carrier.carried(end, within_s=parts.ack_s)
         except (SpoolFull, SpoolFailing, RecordTooLarge) as refused:
             raise Refusal("spool_refused", refused) from None
         except NotCarried:
             raise Refusal("not_in_kafka", NotInKafka(retry_after_s=NOT_CARRIED_RETRY_AFTER_S)) from None
 
-    def _count(self, taken: Taken, events: Sequence[wire.WireEvent | None], outcome: _Outcome) -> None:
-        brand, tally, source = taken.brand_id, self._parts.tally, taken.source
+    def _count(self, taken: Taken, read: _Read) -> None:
+        brand, tally, source = taken.brand, self._parts.tally, taken.source
         for result in ("accepted", "duplicate"):
-            names = [
-                e.name for e, r in zip(events, outcome.results, strict=True) if r is result and e is not None
-            ]
-            if names:
-                metrics.EVENTS.labels(source, result).inc(len(names))
+            number = read.results.count(result)
+            if number == len(read.names):
+                names = read.names
+            else:
+                names = [
+                    name for name, found in zip(read.names, read.results, strict=True) if found == result
+                ]
+            if number:
+                _events_counter(source, result).inc(number)
                 tally.add(brand, names, source=source, outcome=result)
-        for index, refusal in outcome.problems:
-            event = events[index]
-            name = "" if event is None else event.name
-            metrics.EVENTS.labels(source, "refused").inc()
+        for index, refusal in read.refused.items():
+            _events_counter(source, "refused").inc()
             metrics.REFUSED.labels(refusal.code).inc()
-            tally.add(brand, [name], source=source, outcome="refused", code=refusal.code)
+            tally.add(brand, [read.names[index]], source=source, outcome="refused", code=refusal.code)
 
-    def _answer(self, kind: str, outcome: _Outcome) -> tuple[int, bytes]:
-        if not outcome.problems and "duplicate" not in outcome.results:
-            return 200, _all_accepted(len(outcome.results), segment=kind != "event")
-        accepted, duplicate, refused = outcome.counts
+    def _answer(self, kind: str, read: _Read) -> tuple[int, bytes]:
+        number, accepted = len(read.results), read.results.count("accepted")
+        if accepted == number:
+            return 200, _all_accepted(number, segment=kind != "event")
+        refused = len(read.refused)
         document: dict[str, Any] = {
             "accepted": accepted,
-            "duplicate": duplicate,
+            "duplicate": number - accepted - refused,
             "refused": refused,
-            "results": outcome.results,
-            "problems": [{"index": index, **why._asdict()} for index, why in sorted(outcome.problems)],
+            "results": read.results,
+            "problems": [{"index": index, **why._asdict()} for index, why in sorted(read.refused.items())],
         }
-        if refused == len(outcome.results):
-            first = sorted(outcome.problems)[0][1]
+        if refused == number:
+            first = read.refused[0]
             raise Refusal("refused", EventsRefused(first.message, field=first.field or None, **document))
         if kind != "event":
             document["success"] = True
         return 200, wire.encode(document)
 
 
+def _translated(kind: str, body: bytes, received_ms: int) -> bytes:
+    """Segment's shape as ours."""
+    try:
+        return wire.encode({"events": segment.events_of(kind, body, received_ms=received_ms)})
+    except wire.BodyUnreadable as unreadable:
+        raise Refusal("unreadable", EventsUnreadable(str(unreadable))) from None
+
+
+def _read(body: bytes, received_ms: int) -> _Read:
+    """Raises Refusal."""
+    try:
+        decoded = wire.decode(body)
+    except wire.BodyUnreadable as unreadable:
+        raise Refusal("unreadable", EventsUnreadable(str(unreadable))) from None
+    events = decoded.events
+    if len(events) > wire.EVENTS_MAX:
+        raise Refusal(
+            "too_large",
+            TooManyEvents(
+                f"A request may have {wire.EVENTS_MAX} events.", limit=wire.EVENTS_MAX, sent=len(events)
+            ),
+        )
+    refused = checking.refused_of(events, checking.Moment.of(received_ms))
+    results = ["refused"] * len(events)
+    if not decoded.refused:
+        whole: Sequence[wire.WireEvent] = events  # type: ignore[assignment]
+        return _Read([one.event_id for one in whole], [one.name for one in whole], refused, results)
+    return _Read(
+        ["" if one is None else one.event_id for one in events],
+        ["" if one is None else one.name for one in events],
+        {**decoded.refused, **refused},
+        results,
+    )
+
+
 def _source(key: Held) -> Source:
     return Source.PIXEL if key.kind == "publishable" else Source.SERVER
 
 
-def _checked(
-    events: Sequence[wire.WireEvent | None], refused: Mapping[int, checking.Refusal], received_ms: int
-) -> tuple[_Outcome, Sequence[int]]:
-    """And the indices of those that may be taken."""
-    moment = checking.Moment.of(received_ms)
-    outcome = _Outcome(["refused"] * len(events), list(refused.items()))
-    good = []
-    refusal_of = checking.refusal_of
-    for index, event in enumerate(events):
-        if event is None:
-            continue
-        why = refusal_of(event, moment)
-        if why is None:
-            good.append(index)
-        else:
-            outcome.problems.append((index, why))
-    return outcome, good
+_events_counter: Final = lru_cache(64)(metrics.EVENTS.labels)
+_requests_counter: Final = lru_cache(256)(metrics.REQUESTS.labels)
 
 
 @lru_cache(2 * wire.EVENTS_MAX)

@@ -16,10 +16,11 @@ from vitrin.kit.kafka.batches import Record, header, joined_headers
 from vitrin.kit.kafka.keys import partition_of
 from vitrin.kit.seal import Day, Person, ToSeal
 from vitrin.protos.retargeting.v1.events_pb2 import Consent, EventItem, StorefrontEvent, StorefrontEvents
+from vitrin.retargeting.collector import wire
 from vitrin.retargeting.collector.packing import Taken
 from vitrin.retargeting.collector.wire import User, WireEvent
 from vitrin.retargeting.domain.checking import minor_units, occurred_ms
-from vitrin.retargeting.domain.vocabulary import CLICK_IDS, PERSONAL, UTM
+from vitrin.retargeting.domain.vocabulary import CLICK_IDS, PERSONAL, UTM, Choice
 
 TYPE: Final = "retargeting.storefront_events"
 PRODUCER: Final = "retargeting"
@@ -68,10 +69,7 @@ def _ready(taken: Taken, event: WireEvent, today: datetime) -> Ready:
         search_term=event.search_term,
         click_ids=_from_address(event, CLICK_IDS, "", event.click_ids),
         utm=_from_address(event, UTM, "utm_", event.utm),
-        consents=[
-            Consent(purpose=purpose, granted=choice == "granted")
-            for purpose, choice in (event.consent or {}).items()
-        ],
+        consents=_consents(event.consent),
         consent_proof=event.consent_proof,
         gpc=event.gpc or taken.gpc,
         properties={name: _plain(value) for name, value in (event.properties or {}).items()},
@@ -111,10 +109,17 @@ def personal_fields(taken: Taken, user: User | None) -> dict[str, str]:
     return fields
 
 
-def _item(item_id: str, quantity: int, price: object, currency: str) -> EventItem:
+def _consents(given: wire.Consent | None) -> list[Consent]:
+    if given is None:
+        return []
+    choices = msgspec.structs.asdict(given).items()
+    return [Consent(purpose=name, granted=choice == Choice.GRANTED) for name, choice in choices if choice]
+
+
+def _item(item_id: str, quantity: int, price: float | None, currency: str) -> EventItem:
     item = EventItem(item_id=item_id, quantity=quantity)
     if price is not None:
-        item.price_minor = minor_units(price, currency)  # type: ignore[arg-type]
+        item.price_minor = minor_units(price, currency)
     return item
 
 

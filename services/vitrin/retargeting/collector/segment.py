@@ -107,7 +107,7 @@ def _named(call: Json, properties: Json) -> dict[str, Any]:
     found: dict[str, Any] = {
         "name": name,
         "items": _items(properties),
-        "value": _first(properties, "value", "total", "revenue"),
+        "value": _number(_first(properties, "value", "total", "revenue")),
         "currency": _text(properties.get("currency"), 3),
         "order_id": order_id,
         "search_term": _text(properties.get("query"), _TEXT_MAX),
@@ -133,7 +133,7 @@ def _items(properties: Json) -> list[dict[str, Any]]:
             if isinstance(quantity, int) and quantity > 0:
                 item["quantity"] = quantity
             if price is not None:
-                item["price"] = price
+                item["price"] = _number(price)
             items.append(item)
     return items
 
@@ -187,6 +187,14 @@ def _flat(properties: Json) -> dict[str, Any]:
 
 def _first(values: Json, *names: str) -> Any:
     return next((values[name] for name in names if values.get(name) not in (None, "")), None)
+
+
+def _number(value: Any) -> Any:
+    """Amounts are texts at times; what is none is left for `wire` to refuse."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _object(values: Json, name: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Final, NamedTuple
+from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -31,31 +32,45 @@ class Counted(NamedTuple):
     code: str
 
 
+_What = tuple[bytes, str, str, str, str]
+"""Brand, name, source, outcome, code."""
+
+
 class Tally:
     """Not for threads."""
 
     def __init__(self, *, database: WorkerDatabase, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._counts: Counter[Counted] = Counter()
+        self._counts: dict[_What, int] = {}
 
-    def add(self, brand: BrandId, names: Sequence[str], *, source: str, outcome: str, code: str = "") -> None:
-        hour = self._clock().replace(minute=0, second=0, microsecond=0)
+    def add(self, brand: bytes, names: Sequence[str], *, source: str, outcome: str, code: str = "") -> None:
+        counts = self._counts
         for name, number in Counter(names).items():
-            counted = Counted(brand, hour, str(name), source, outcome, code)
-            if counted in self._counts or len(self._counts) < ROWS_MAX:
-                self._counts[counted] += number
+            what = (brand, name, source, outcome, code)
+            known = counts.get(what)
+            if known is not None:
+                counts[what] = known + number
+            elif len(counts) < ROWS_MAX:
+                counts[what] = number
 
     async def flush(self) -> None:
+        """Into the hour in which it is written down."""
         if not self._counts:
             return
-        counts, self._counts = self._counts, Counter()
-        brands = sorted({one.brand_id for one in counts})
+        now = self._clock()
+        hour = now.replace(minute=0, second=0, microsecond=0)
+        counts, self._counts = self._counts, {}
+        rows = {
+            Counted(BrandId(UUID(bytes=brand)), hour, str(name), source, outcome, code): number
+            for (brand, name, source, outcome, code), number in counts.items()
+        }
         try:
-            async with self._database.write(brands) as tx:
-                await health.add(tx, counts, last_at=self._clock())
+            async with self._database.write(sorted({one.brand_id for one in rows})) as tx:
+                await health.add(tx, rows, last_at=now)
         except (SQLAlchemyError, OSError) as error:
-            self._counts.update(counts)
+            for what, number in counts.items():
+                self._counts[what] = self._counts.get(what, 0) + number
             _log.warning("counts_wait", rows=len(counts), reason=str(error).splitlines()[0])
 
     async def run(self, stop: asyncio.Event) -> None:

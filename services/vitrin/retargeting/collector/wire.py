@@ -3,13 +3,12 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from vitrin.retargeting.domain.checking import Refusal
+from vitrin.retargeting.domain.checking import AMOUNT_MAX, Refusal
 from vitrin.retargeting.domain.vocabulary import Choice, EventName, Purpose
 
 EVENTS_MAX: Final = 500
@@ -29,12 +28,15 @@ Text = Annotated[str, Meta(max_length=TEXT_CHARS_MAX)]
 Url = Annotated[str, Meta(max_length=URL_CHARS_MAX)]
 Aware = Annotated[datetime, Meta(tz=True)]
 Milliseconds = Annotated[int, Meta(ge=0, le=2**53)]
+Amount = Annotated[float, Meta(ge=0, le=AMOUNT_MAX)]
+"""In whole units. A double holds what is sent as a number exactly enough: up to AMOUNT_MAX with four decimals has 15
+digits, and its shortest form gives them back."""
 
 
 class Item(Struct, gc=False, frozen=True, forbid_unknown_fields=True):
     item_id: Annotated[str, Meta(min_length=1, max_length=ITEM_ID_CHARS_MAX)]
     quantity: Annotated[int, Meta(ge=1, le=QUANTITY_MAX)] = 1
-    price: Decimal | None = None
+    price: Amount | None = None
 
 
 class ClickIds(Struct, gc=False, frozen=True, forbid_unknown_fields=True):
@@ -62,6 +64,12 @@ class Utm(Struct, gc=False, frozen=True, forbid_unknown_fields=True):
     id: Text = ""
 
 
+class Consent(Struct, gc=False, frozen=True, forbid_unknown_fields=True):
+    analytics: Choice | None = None
+    ads: Choice | None = None
+    personalization: Choice | None = None
+
+
 class User(Struct, gc=False, frozen=True, forbid_unknown_fields=True):
     """Personal fields, sealed before they are written anywhere."""
 
@@ -80,7 +88,7 @@ class User(Struct, gc=False, frozen=True, forbid_unknown_fields=True):
     user_agent: Annotated[str, Meta(max_length=512)] = ""
 
 
-class WireEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class WireEvent(Struct, gc=False, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     event_id: Id
     name: EventName
     occurred_at: Milliseconds | Aware | None = None
@@ -90,7 +98,7 @@ class WireEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
     url: Url = ""
     referrer: Url = ""
     items: Annotated[tuple[Item, ...], Meta(max_length=ITEMS_MAX)] = ()
-    value: Decimal | None = None
+    value: Amount | None = None
     currency: Annotated[str, Meta(max_length=3)] = ""
     order_id: Key = ""
     refund_id: Key = ""
@@ -99,7 +107,7 @@ class WireEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, o
     custom_name: Text = ""
     click_ids: ClickIds | None = None
     utm: Utm | None = None
-    consent: dict[Purpose, Choice] | None = None
+    consent: Consent | None = None
     consent_proof: Text = ""
     gpc: bool = False
     user: User | None = None
@@ -149,7 +157,7 @@ def decode(body: bytes) -> Decoded:
         return _piecewise(body)
     except UnicodeDecodeError:
         raise BodyUnreadable("It is not UTF-8.") from None
-    if _NUL in body:
+    if b"\\" in body and _NUL in body:
         return _piecewise(body)
     return Decoded(events, {})
 
@@ -193,6 +201,8 @@ def _refusal(message: str) -> Refusal:
     if "missing required" in message:
         field = _named(message) or field
         code, words = f"{field}_missing", f"'{field}' is missing."
+    elif field.partition(".")[0] == "consent":
+        code, words, field = "consent_unknown", "There is no such purpose or choice.", "consent"
     elif "unknown field" in message:
         code, words = "field_unknown", "There is no such field."
         field = _named(message) or field
@@ -204,20 +214,19 @@ def _refusal(message: str) -> Refusal:
         code = {"items": "too_many_items", "properties": "too_many_properties"}.get(field, "")
         code = code or ("id_too_long" if field.endswith("_id") else "text_too_long")
         words = f"More than {message.partition('length <= ')[2].split(' ')[0]}."
-    elif field == "consent":
-        code, words = "consent_unknown", "There is no such purpose or choice."
     elif field == "occurred_at":
         code, words = (
             "time_invalid",
             "A time is a number of milliseconds since 1970, or RFC 3339 with its zone.",
         )
     elif field.endswith("price") or field == "value":
-        code, words = "amount_invalid", "An amount is a decimal number."
+        code, words = "amount_invalid", f"An amount is a number between 0 and {AMOUNT_MAX}."
     fixes = {
         "name_unknown": f"Use one of {', '.join(EventName)}; 'custom' with 'custom_name' for anything else.",
         "field_unknown": "Check its spelling; what is your own goes into 'properties'.",
         "currency_unknown": "Send the three upper-case letters of ISO 4217, for example EUR.",
         "consent_unknown": f"Purposes: {', '.join(Purpose)}; choices: {', '.join(Choice)}.",
+        "amount_invalid": "Check the amount, and send it as a number. A refund has a positive value too.",
         "too_many_items": f"Send {ITEMS_MAX} items at the most.",
         "too_many_properties": f"Send {PROPERTIES_MAX} properties at the most.",
     }

@@ -113,6 +113,7 @@ class Collector:
             quota=Quota(requests_max=settings.key_requests_max, window_s=settings.key_window_s),
             clock=runtime.clock,
             carrier=self.carrier if settings.ack == "kafka" else None,
+            ack_s=settings.ack_s,
             uses=uses,
             proxy_hops=settings.proxy_hops,
             body_s=body_s,

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final, NamedTuple, Protocol
 
-from vitrin.kit.money import currency_decimals, is_currency
+from vitrin.kit.money import currencies, currency_decimals, is_currency
 from vitrin.retargeting.domain.vocabulary import BUSINESS_KEYS, EventName
 
 FUTURE_MS_MAX: Final = 5 * 60 * 1000
@@ -20,15 +20,19 @@ KEYED_AGE_DAYS_MAX: Final = 3_650
 """Orders, refunds and leads count once for ever, so old ones may be brought in."""
 
 
+_PLAIN: Final = frozenset(set(EventName) - set(BUSINESS_KEYS) - {EventName.CUSTOM})
+_CURRENCIES: Final = currencies()
+
+
 class Item(Protocol):
-    """`price`: of one."""
+    """`price`: of one, between 0 and AMOUNT_MAX."""
 
     @property
-    def price(self) -> Decimal | None: ...
+    def price(self) -> float | None: ...
 
 
 class Checked(Protocol):
-    """What is looked at of an event."""
+    """What is looked at of an event. Its shape was looked at before: lengths, and the bounds of amounts."""
 
     @property
     def name(self) -> EventName: ...
@@ -39,7 +43,7 @@ class Checked(Protocol):
     @property
     def customer_id(self) -> str: ...
     @property
-    def value(self) -> Decimal | None: ...
+    def value(self) -> float | None: ...
     @property
     def currency(self) -> str: ...
     @property
@@ -89,15 +93,41 @@ def occurred_ms(event: Checked, received_ms: int) -> int:
     return at if isinstance(at, int) else int(at.timestamp() * 1000)
 
 
+def refused_of(events: Sequence[Checked | None], moment: Moment) -> dict[int, Refusal]:
+    """By index, those that are not taken; None was refused before. Every event comes by here, and mostly all of a batch
+    are good: that is decided over the batch, in a few passes."""
+    if None not in events and _all_good(events, moment):  # type: ignore[arg-type]
+        return {}
+    refused = {}
+    for index, event in enumerate(events):
+        why = None if event is None else refusal_of(event, moment)
+        if why is not None:
+            refused[index] = why
+    return refused
+
+
+def _all_good(events: Sequence[Checked], moment: Moment) -> bool:
+    """False also where it takes a closer look."""
+    if not _PLAIN.issuperset([event.name for event in events]):
+        return False
+    if not _CURRENCIES.issuperset([event.currency for event in events]):
+        return False
+    if "" in [event.visitor_id for event in events]:
+        return False
+    times = [at for event in events if (at := event.occurred_at) is not None]
+    try:
+        return not times or (moment.oldest_ms <= min(times) and max(times) <= moment.newest_ms)  # type: ignore[type-var, operator]
+    except TypeError:  # some are no numbers
+        return False
+
+
 def refusal_of(event: Checked, moment: Moment) -> Refusal | None:
-    """None: it is taken. Called for every event, so what is usual is decided first."""
-    at = event.occurred_at
+    """None: it is taken."""
     key = BUSINESS_KEYS.get(event.name)
-    if at is not None:
-        at_ms = at if isinstance(at, int) else occurred_ms(event, 0)
-        oldest_ms = moment.oldest_ms if key is None else moment.oldest_keyed_ms
-        if not oldest_ms <= at_ms <= moment.newest_ms:
-            return _of_another_time(at_ms > moment.newest_ms, keyed=key is not None)
+    at_ms = occurred_ms(event, moment.received_ms)
+    oldest_ms = moment.oldest_ms if key is None else moment.oldest_keyed_ms
+    if not oldest_ms <= at_ms <= moment.newest_ms:
+        return _of_another_time(at_ms > moment.newest_ms, keyed=key is not None)
     if not event.visitor_id and not event.customer_id:
         return Refusal(
             "nobody",
@@ -116,38 +146,20 @@ def refusal_of(event: Checked, moment: Moment) -> Refusal | None:
         return Refusal(
             "custom_name_missing", "custom_name", "A custom event has no name.", "Send 'custom_name'."
         )
-    if event.value is None and not event.items:
-        return None if not event.currency or is_currency(event.currency) else _unknown_currency()
     return _amount_refusal(event)
 
 
 def _amount_refusal(event: Checked) -> Refusal | None:
     currency = event.currency
-    if currency and not is_currency(currency):
-        return _unknown_currency()
-    if event.value is not None and (wrong := _amount_wrong("value", event.value, currency)):
-        return wrong
-    for number, item in enumerate(event.items):
-        if item.price is not None and (wrong := _amount_wrong("price", item.price, currency)):
-            return wrong._replace(field=f"items[{number}].price") if wrong.field == "price" else wrong
-    return None
-
-
-def _amount_wrong(field: str, amount: Decimal, currency: str) -> Refusal | None:
-    if not currency:
-        return Refusal(
-            "currency_missing",
-            "currency",
-            "An amount without a currency says nothing.",
-            "Send 'currency', three upper-case letters of ISO 4217.",
-        )
-    if amount.is_finite() and 0 <= amount <= AMOUNT_MAX:
+    if currency:
+        return None if is_currency(currency) else _unknown_currency()
+    if event.value is None and all(item.price is None for item in event.items):
         return None
     return Refusal(
-        "amount_invalid",
-        field,
-        f"An amount is between 0 and {AMOUNT_MAX}.",
-        "Check the amount. A refund has a positive value too: its name says that money went back.",
+        "currency_missing",
+        "currency",
+        "An amount without a currency says nothing.",
+        "Send 'currency', three upper-case letters of ISO 4217.",
     )
 
 
@@ -177,9 +189,10 @@ def _of_another_time(future: bool, *, keyed: bool) -> Refusal:
     )
 
 
-def minor_units(amount: Decimal, currency: str) -> int:
+def minor_units(amount: float, currency: str) -> int:
     """Rounded half up to the currency's own exponent: browsers add with doubles and send 35.980000000000004."""
-    return int(amount.scaleb(currency_decimals(currency)).to_integral_value(ROUND_HALF_UP))
+    exact = Decimal(repr(amount)).scaleb(currency_decimals(currency))
+    return int(exact.to_integral_value(ROUND_HALF_UP))
 
 
 def business_key(event: Mapping[str, str], name: str) -> str:

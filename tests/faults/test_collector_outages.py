@@ -18,6 +18,7 @@ from vitrin.kit.embedded.postgres import EmbeddedPostgres, PostgresPlace
 from vitrin.kit.kafka.admin import ensure_topics
 from vitrin.kit.kafka.declared import load_topics
 
+pytestmark = pytest.mark.embedded_only(reason="the broker is the test's own")
 BATCHES = 40
 PER_BATCH = 50
 
@@ -109,7 +110,7 @@ async def test_a_broker_that_forgets_what_was_not_stored(house: House, own_broke
         second = await pour(door, key, "second")
         await until(lambda: ledger_of(house), lambda left: left > 0)
         assert house.collector is not None
-        await house.collector.carrier.carried(house.collector.spool.end)
+        await house.collector.carrier.carried(house.collector.spool.end, within_s=30)
         own_broker.process.kill()  # type: ignore[union-attr]
         own_broker.process.wait()  # type: ignore[union-attr]
         await come_back(house, own_broker)
@@ -128,7 +129,7 @@ async def ledger_of(house: House) -> int:
 async def test_where_the_disk_does_not_stay_kafka_has_to_have_it_first(
     house: House, own_broker: EmbeddedBroker
 ) -> None:
-    house.settings_more = {"ack": "kafka"}
+    house.settings_more = {"ack": "kafka", "ack_s": 2.0}
     async with house.door() as door:
         key = await house.new_key()
         assert (await send(door, key, event(1))).status_code == 200
