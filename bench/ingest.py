@@ -1,9 +1,9 @@
 """P1, P2, P3: events that are durable before they are acknowledged, against what a request costs by itself.
 
-Ours is the collector's door as it is deployed: key, quota, origin rules, typed validation and every rule of an event, the
-window of recent ids, one sealed block per request, group commit with fdatasync, and then the answer. The spool lies on
-the disk of the temporary directory. The carrier does not run, since it is not in the way of an answer; but it shares the
-processor, so `also` says what the door spends on an event and what the carrier does beside it.
+Ours is the collector's door as it is deployed: key, quota, origin rules, typed validation and every rule of an event,
+the window of recent ids, one sealed block per request, group commit with fdatasync, and then the answer. The spool lies
+on the disk of the temporary directory. The carrier does not run, since it is not in the way of an answer; but it shares
+the processor, so `also` says what the door spends on an event and what the carrier does beside it.
 
 Events are 13 fields with one to three items, about 580 bytes as JSON, all ids new.
 """

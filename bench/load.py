@@ -1,7 +1,7 @@
 """A process that posts bodies over keep-alive connections as fast as they are answered, and the server it posts to.
 
-Server and sender have a core each where there are two; the sender writes prepared bytes and reads to the end of the head
-and its body, so that it costs less than what it measures.
+Server and sender have a core each where there are two; the sender writes prepared bytes and reads to the end of the
+head and its body, so that it costs less than what it measures.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """What an HTTP request costs by itself: an ASGI application that reads the body and answers, on the same server.
 
-And what a service costs that is written as the tutorials have it: FastAPI with a pydantic model of the same events, doing
-nothing with them.
+And what a service costs that is written as the tutorials have it: FastAPI with a pydantic model of the same events,
+doing nothing with them.
 """
 
 from datetime import datetime

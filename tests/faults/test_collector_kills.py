@@ -198,8 +198,8 @@ async def test_kill_9_loses_no_acknowledged_event_and_counts_none_twice(
     with capsys.disabled():
         print(
             f"\ncollector kills, VITRIN_CRASH_SEED={seed}: {KILLS} kills in {killed_s:.0f} s, {hits} with requests"
-            f" under way; {len(senders.acknowledged)} events and {len(senders.orders)} orders acknowledged, none lost, none"
-            f" twice; {senders.repeated} requests repeated, {found} events came again to the consumer"
+            f" under way; {len(senders.acknowledged)} events and {len(senders.orders)} orders acknowledged, none lost,"
+            f" none twice; {senders.repeated} requests repeated, {found} events came again to the consumer"
         )
     assert hits >= KILLS // 3
 

@@ -11,6 +11,7 @@ from vitrin.cli import (
     brands,
     connecting,
     connections,
+    events,
     exporting,
     imports,
     keys,
@@ -58,6 +59,7 @@ app.add_typer(shops.app, name="shops")
 messages.register(app)
 webhooks.register(app)
 notifications.register(app)
+app.add_typer(events.app, name="events")
 app.add_typer(sandbox.app, name="sandbox")
 
 

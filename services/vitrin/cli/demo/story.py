@@ -14,6 +14,7 @@ from vitrin.cli.client import ServiceClient
 from vitrin.cli.connections import sandbox_connection
 from vitrin.cli.demo.changes import show_changes
 from vitrin.cli.demo.memory import Memory, file_digest
+from vitrin.cli.demo.shoppers import show_shoppers
 from vitrin.cli.demo.verdicts import (
     MISMATCHES_SHOWN_MAX,
     OPEN_STATES,
@@ -52,6 +53,7 @@ class Stage:
     accounts: ServiceClient
     catalog: ServiceClient
     shop_sync: ServiceClient
+    retargeting: ServiceClient
 
 
 def tell(var: Var, output: Output, catalog: Path | None) -> int:
@@ -65,8 +67,9 @@ def tell(var: Var, output: Output, catalog: Path | None) -> int:
         ServiceClient("accounts", token=key) as accounts,
         ServiceClient("catalog", token=key) as items,
         ServiceClient("shop_sync", token=key) as sync,
+        ServiceClient("retargeting", token=key) as retargeting,
     ):
-        stage = Stage(var, output, memory, accounts, items, sync)
+        stage = Stage(var, output, memory, accounts, items, sync, retargeting)
         _wait_for_key(stage)
         _connect(stage)
         _import(stage, path)
@@ -82,10 +85,11 @@ def tell(var: Var, output: Output, catalog: Path | None) -> int:
             allowed=_ids_of_the_file(stage),
         )
         memory.save(var)
+        shoppers = show_shoppers(output, retargeting, item_ids)
         board = _board(stage, versions)
         judgement = _judge(stage, board, item_ids, untouched=untouched)
         lag = sync.get("/v1/lag", {"window_s": LAG_WINDOW_S})
-        _sum_up(stage, board, item_ids, lag=lag, judgement=judgement, changes=changes)
+        _sum_up(stage, board, item_ids, lag=lag, judgement=judgement, changes=changes, shoppers=shoppers)
     return int(Exit.DONE if judgement.passed and changes.arrived else Exit.REFUSED)
 
 
@@ -119,7 +123,11 @@ def _brand(var: Var, output: Output, memory: Memory) -> None:
 
 def _wait_for_key(stage: Stage) -> None:
     """A new brand and its key reach the other services through Kafka."""
-    for client, path in ((stage.catalog, "/v1/items"), (stage.shop_sync, "/v1/channels")):
+    for client, path in (
+        (stage.catalog, "/v1/items"),
+        (stage.shop_sync, "/v1/channels"),
+        (stage.retargeting, "/v1/events"),
+    ):
 
         def known(client: ServiceClient = client, path: str = path) -> bool:
             try:
@@ -256,6 +264,7 @@ def _sum_up(
     lag: Mapping[str, Any],
     judgement: Judgement,
     changes: Any,
+    shoppers: Sequence[Mapping[str, object]],
 ) -> None:
     output, memory = stage.output, stage.memory
     if output.as_json:
@@ -267,6 +276,7 @@ def _sum_up(
                 "refused": memory.refused,
                 "states": summary_rows(board),
                 "changes": changes.rows,
+                "shoppers": shoppers,
                 "lag": lag,
                 "problems": list(judgement.problems),
                 "passed": judgement.passed and changes.arrived,

@@ -116,7 +116,7 @@ def _all_good(events: Sequence[Checked], moment: Moment) -> bool:
         return False
     times = [at for event in events if (at := event.occurred_at) is not None]
     try:
-        return not times or (moment.oldest_ms <= min(times) and max(times) <= moment.newest_ms)  # type: ignore[type-var, operator]
+        return not times or (moment.oldest_ms <= min(times) and max(times) <= moment.newest_ms)  # type: ignore[operator]
     except TypeError:  # some are no numbers
         return False
 
