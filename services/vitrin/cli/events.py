@@ -105,7 +105,7 @@ def tail(
         while True:
             page = retargeting.get("/v1/events", {n: v for n, v in asked.items() if v is not None})
             for event in page["data"]:
-                output.json(event) if as_json else output.note(_line(event))
+                typer.echo(json.dumps(event) if as_json else _line(event))
                 shown += 1
                 if shown == count:
                     return

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 from uuid import uuid4
 
 from vitrin.cli.client import ServiceClient
@@ -28,7 +29,7 @@ def show_shoppers(
     walk = uuid4().hex[:12]
     rows = []
     for name, visitors in (("view_item", 5), ("add_to_cart", 2), ("purchase", 1)):
-        events = [
+        events: list[dict[str, Any]] = [
             {
                 "event_id": f"demo-{walk}-{name}-{number}",
                 "name": name,
@@ -44,7 +45,7 @@ def show_shoppers(
     return rows
 
 
-def _row(retargeting: ServiceClient, name: str, events: list[dict[str, object]]) -> dict[str, object]:
+def _row(retargeting: ServiceClient, name: str, events: Sequence[dict[str, Any]]) -> dict[str, object]:
     began = time.monotonic()
     answer = retargeting.post("/v1/events", {"events": events})
     accepted = time.monotonic()
@@ -61,7 +62,7 @@ def _row(retargeting: ServiceClient, name: str, events: list[dict[str, object]])
     }
 
 
-def _stored(retargeting: ServiceClient, event_id: str, began: float) -> tuple[dict[str, object], float]:
+def _stored(retargeting: ServiceClient, event_id: str, began: float) -> tuple[dict[str, Any], float]:
     while time.monotonic() - began < ARRIVAL_S:
         found = retargeting.get("/v1/events", {"event_id": event_id, "limit": 1})["data"]
         if found:
