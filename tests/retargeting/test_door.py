@@ -106,6 +106,23 @@ async def test_one_event_without_a_batch_and_all_refused(house: House, door: htt
     assert (answer.status_code, answer.json()["code"]) == (415, "encoding_unknown")
 
 
+async def test_half_an_emoji_makes_no_batch_unreadable(house: House, door: httpx.AsyncClient) -> None:
+    headers = {"Authorization": f"Bearer {await house.new_key()}"}
+    events = [event(1, search_term="cut \ud83d", referrer="\ude00"), event(2, search_term="whole \U0001f600")]
+    answer = await door.post("/v1/events", content=json.dumps({"events": events}), headers=headers)
+    assert answer.json()["accepted"] == 2, answer.text
+    body = json.dumps({"events": [event(3), event(4)]}).encode().replace(b"e-4", b"e-\xff")
+    answer = await door.post("/v1/events", content=body, headers=headers)
+    assert (answer.json()["results"], answer.json()["problems"][0]["code"]) == (
+        ["accepted", "refused"],
+        "text_invalid",
+    )
+    async with house.consumer():
+        await until(house.stored, lambda seen: sorted(seen) == ["e-1", "e-2", "e-3"])
+    rows = await house.rows("select search_term from events where brand_id = :brand order by event_id")
+    assert [row.search_term for row in rows] == ["cut \ufffd", "whole \U0001f600", ""]
+
+
 async def test_the_same_again_is_a_duplicate_and_counts_once(house: House, door: httpx.AsyncClient) -> None:
     key = await house.new_key()
     first = await send(door, key, event(1), event(2), event(1))

@@ -202,7 +202,13 @@ class EventDoor:
         source = Source.SEGMENT if kind != "event" else _source(key)
         if kind != "event":
             body = _translated(kind, body, received_ms)
-        read = _read(body, received_ms)
+        try:
+            read = _read(body, received_ms)
+        except wire.BodyUnreadable as unreadable:
+            body, broken = wire.mended(body), body
+            if body == broken:
+                raise Refusal("unreadable", EventsUnreadable(str(unreadable))) from None
+            read = _read_mended(body, received_ms)
         pixel = key.kind == "publishable"
         taken = Taken(
             brand=key.brand,
@@ -308,12 +314,16 @@ def _translated(kind: str, body: bytes, received_ms: int) -> bytes:
         raise Refusal("unreadable", EventsUnreadable(str(unreadable))) from None
 
 
-def _read(body: bytes, received_ms: int) -> _Read:
-    """Raises Refusal."""
+def _read_mended(body: bytes, received_ms: int) -> _Read:
     try:
-        decoded = wire.decode(body)
+        return _read(body, received_ms)
     except wire.BodyUnreadable as unreadable:
         raise Refusal("unreadable", EventsUnreadable(str(unreadable))) from None
+
+
+def _read(body: bytes, received_ms: int) -> _Read:
+    """Raises Refusal, BodyUnreadable."""
+    decoded = wire.decode(body)
     events = decoded.events
     if len(events) > wire.EVENTS_MAX:
         raise Refusal(

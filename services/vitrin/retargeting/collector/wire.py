@@ -137,6 +137,12 @@ _AT: Final = re.compile(r" - at (?:`(?:key|value)` in )?`\$\.?([^`]*)`$")
 _SECRETIVE: Final = re.compile(r" '[^']*'|`[^`]*` of ")
 
 
+_HALVES: Final = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
+
+
 class BodyUnreadable(Exception):
     """No JSON, or neither an event nor {"events": [...]}."""
 
@@ -153,13 +159,17 @@ def decode(body: bytes) -> Decoded:
     """Raises BodyUnreadable."""
     try:
         events: list[WireEvent] = _batch.decode(body).events
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _piecewise(body)
-    except UnicodeDecodeError:
-        raise BodyUnreadable("It is not UTF-8.") from None
     if b"\\" in body and _NUL in body:
         return _piecewise(body)
     return Decoded(events, {})
+
+
+def mended(body: bytes) -> bytes:
+    """With a replacement for every half of a surrogate pair: browsers write those of a text that was cut within an
+    emoji, and one of them would make the whole body unreadable."""
+    return _HALVES.sub(rb"\\ufffd", body)
 
 
 def _piecewise(body: bytes) -> Decoded:
@@ -198,7 +208,9 @@ def _refusal(message: str) -> Refusal:
     field = found[1] if found else ""
     words = _SECRETIVE.sub(" ", message[: found.start()] if found else message)
     code = "invalid"
-    if "missing required" in message:
+    if "utf-8" in words:
+        code, words = "text_invalid", "It is not UTF-8."
+    elif "missing required" in message:
         field = _named(message) or field
         code, words = f"{field}_missing", f"'{field}' is missing."
     elif field.partition(".")[0] == "consent":
