@@ -19,6 +19,7 @@ from bench import (
     relay_rate,
     revocation,
     sick_platform,
+    stock_webhook,
 )
 from bench.claims import Claim, keep, line
 
@@ -36,6 +37,7 @@ CLAIMS: dict[str, Claim] = {
     "P18": batching.run,
     "P19": makespan.run,
     "S1": sick_platform.run,
+    "S2": stock_webhook.run,
     "H1": revocation.run,
     "H2": house.run,
 }

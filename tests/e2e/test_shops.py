@@ -1,6 +1,7 @@
 """A shop from the consent to the platform: loaded whole, followed by its webhooks, and never in two minds."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -144,8 +145,11 @@ def test_a_woocommerce_shop(system: System, brand: Brand) -> None:
     corner.at("PATCH", f"variants/{variant}", price="77.00")
     until(lambda: corner.item(item_id).get("price"), equal("77.00 EUR"))
     assert set(corner.ids()) == set(ids), sku
+    listed = system.http["sandbox"].get(f"/_sandbox/shops/woocommerce/{STORE}").json()["subscriptions"]
+    address = urlsplit(listed[0]["address"]).path
+    assert made["id"] in address
     forged = system.http["catalog"].post(
-        f"/v1/webhooks/woocommerce/{made['id']}",
+        address,
         content=b'{"id": 1}',
         headers={
             "x-wc-webhook-topic": "product.deleted",

@@ -12,8 +12,9 @@ from tests.e2e.walk import Operation, ids_of, operations
 FEED = "id,title,price,link,image_link,description,brand\nrow,Row,3.00 EUR,https://a.example,https://a.example/i,Row,Holm\n"
 MOVING = {"/v1/lag", "/v1/webhook_events", "/v1/event_health", "/v1/export"}
 """Says something else a moment later, whoever asks."""
-OF_A_SHOP = "/v1/shops/"
-"""Their ids are connections of shops, and this brand has none: tests/catalog shows that another's are not found."""
+OF_A_SHOP = ("/v1/shops/", "/v1/checkout/", "/v1/channels/{channel_id}/checkout")
+"""They need a connected shop, and this brand has none: tests/catalog and tests/shop_sync/test_checkouts.py show that
+another's are not found. `/v1/checkout/` is opened by its id alone."""
 ASKING_A_PLATFORM = {"/v1/connections/{connection_id}/assets"}
 """Costs calls at a platform: for those who may write."""
 FOR_OWNERS = {"/v1/export"}

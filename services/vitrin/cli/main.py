@@ -9,6 +9,7 @@ from vitrin.cli import (
     adoption,
     audit,
     brands,
+    checkout,
     connecting,
     connections,
     events,
@@ -56,6 +57,7 @@ switching.register(app)
 app.add_typer(adoption.app, name="adoption")
 app.add_typer(removals.app, name="removals")
 app.add_typer(shops.app, name="shops")
+app.add_typer(checkout.app, name="checkout")
 messages.register(app)
 webhooks.register(app)
 notifications.register(app)

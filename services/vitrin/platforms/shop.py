@@ -423,3 +423,9 @@ class ShopSpec:
     external_id_problem: ExternalIdProblem
     base_url: ShopUrl
     cart_url: CartUrl
+
+
+def source_of_shop(spec: ShopSpec, external_ids: Mapping[str, str], connection_id: str) -> str:
+    """What names this shop in `ExternalRefs.source` and in events, such as shopify:acme.myshopify.com."""
+    address = next((external_ids.get(name, "") for name in spec.required_external_ids), "")
+    return f"{spec.refs_source}:{address or connection_id}"

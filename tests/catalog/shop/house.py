@@ -25,10 +25,12 @@ from vitrin.catalog.shop.parts import DoorParts, Wakes, WorkerParts, cipher_of, 
 from vitrin.catalog.shop.secret_book import SecretBook
 from vitrin.catalog.shop.settings import ShopSettings
 from vitrin.catalog.shop.sources import Sources
+from vitrin.catalog.shop.subscribing import marks_of
 from vitrin.catalog.shop.values import Applied, Shop
 from vitrin.events import topics
 from vitrin.events.envelope import Message
 from vitrin.kit.clock import system_clock, to_us
+from vitrin.kit.crypto import TokenCipher
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.embedded.postgres import EmbeddedPostgres
@@ -200,7 +202,13 @@ class House:
 
     @property
     def path(self) -> str:
-        return f"/v1/webhooks/corner/{self.connection}"
+        return self.path_of(self.connection)
+
+    @staticmethod
+    def path_of(connection: UUID) -> str:
+        """With the mark that the address of every connection has."""
+        mark = marks_of(TokenCipher.parse(RING), ConnectionId(connection))[0]
+        return f"/v1/webhooks/corner/{connection}/{mark}"
 
     @property
     def settings(self) -> ShopSettings:

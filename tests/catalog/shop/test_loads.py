@@ -1,9 +1,12 @@
 """Subscriptions, first load, reconcile."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
+from tests.catalog.shop.corner import product_body, read_product
 from tests.catalog.shop.house import SECRET, House, until
 from tests.catalog.support import admin_execute
+from vitrin.platforms.base import FailureKind, PlatformFailure
 from vitrin.platforms.shop import Subscription
 
 
@@ -53,6 +56,39 @@ async def test_a_load_goes_on_behind_the_last_page_after_a_stop(house: House) ->
         "load_page 30",
     ]
     assert {times for _, times in (await house.effects()).values()} == {1}
+
+
+async def test_a_token_that_ends_in_the_middle_of_a_load_is_told_and_loses_nothing(house: House) -> None:
+    """The load stops with its reason and accounts hears of it; what the shop tells meanwhile waits. Connected again,
+    all of it is there, each product applied once."""
+    house.connect_secrets()
+    house.shop.put(*(f"p{n:02}" for n in range(35)))
+
+    async def at_page(number: int) -> None:
+        if number == 2:
+            house.shop.installed = False
+            raise PlatformFailure(FailureKind.AUTH, code="token_revoked", message="The key is not valid.")
+
+    house.shop.at_page = at_page
+    async with house.running(), house.client() as client:
+        await house.connect()
+        await until(house.loads, lambda seen: seen == [("first", "stopped")])
+        assert house.accounts.reported == ["token_expired: token_revoked"]
+        assert (await house.shop_state())[0] == "needs_attention"
+        assert len(await house.effects()) == 20
+        why = house.rows("select problem->>'code' from shop_loads where connection_id = %s", house.connection)
+        assert why == [("token_revoked",)]
+        later = product_body("p99", title="Made meanwhile")
+        house.shop.products["p99"] = read_product(json.loads(later), "EUR")
+        assert (await house.post(client, later, delivery_id="meanwhile")).status_code == 200
+        await until(house.states, lambda seen: seen == {"meanwhile": "pending"})
+        house.shop.installed, house.shop.at_page = True, None
+        await house.connect()
+        await until(house.loads, lambda seen: seen == [("first", "stopped"), ("first", "done")])
+        await until(house.states, lambda seen: seen == {"meanwhile": "applied"})
+        found = await house.effects()
+    assert set(found) == {*(f"p{n:02}" for n in range(35)), "p99"}
+    assert {times for _, times in found.values()} == {1}
 
 
 async def test_only_what_the_shop_says_is_gone_is_deleted(house: House) -> None:

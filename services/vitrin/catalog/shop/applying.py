@@ -13,15 +13,16 @@ from vitrin.catalog.service_places import Place
 from vitrin.catalog.service_write import CHANGES_PER_TRANSACTION_MAX, write_changes
 from vitrin.catalog.shop import repository_products as products
 from vitrin.catalog.shop import repository_stock as stocks
+from vitrin.catalog.shop.leaving_out import LeftOut, words_of
 from vitrin.catalog.shop.mapping import Known, Mapped, group_of, map_product, patch_of, pieces
-from vitrin.catalog.shop.matching import Match, Step, match, source_of
+from vitrin.catalog.shop.matching import Match, Step, match
 from vitrin.catalog.shop.repository_products import Binding, Key
 from vitrin.catalog.shop.repository_stock import Named
 from vitrin.catalog.shop.stock import newest, quantity_of
 from vitrin.catalog.shop.values import Applied, Shop
 from vitrin.kit import metrics
 from vitrin.kit.db.session import ReadSession, WriteSession
-from vitrin.platforms.shop import ShopLocation, ShopProduct, StockLevel
+from vitrin.platforms.shop import ShopLocation, ShopProduct, StockLevel, source_of_shop
 
 MATCHES = metrics.counter(
     "vitrin_catalog_shop_matches_total",
@@ -44,11 +45,6 @@ def key_of(shop: Shop) -> Key:
     return Key(shop.brand, shop.connection_id)
 
 
-def source_of_shop(shop: Shop) -> str:
-    address = next((shop.external_ids.get(name, "") for name in shop.spec.required_external_ids), "")
-    return source_of(shop.spec.refs_source, address or str(shop.connection_id))
-
-
 async def apply_product(
     tx: WriteSession,
     shop: Shop,
@@ -68,7 +64,7 @@ async def apply_product(
     mapped = map_product(
         replace(product, variants=tuple({one.variant_id: one for one in product.variants}.values())),
         kind=shop.spec.refs_source,
-        source=source_of_shop(shop),
+        source=source_of_shop(shop.spec, shop.external_ids, str(shop.connection_id)),
         storefront_url=shop.storefront_url,
     )
     found, gone = await _match(tx, key, product, mapped)
@@ -90,18 +86,20 @@ async def apply_product(
     occurred_at = min(product.updated_at, received_at)
     group = group_of(product, mapped, known)
     changes = [Change(Verb.DELETE, item_id, {}, occurred_at) for item_id in left]
+    left_out = LeftOut()
     for one in mapped:
         item_id = found[one.variant.variant_id].item_id
         patch = patch_of(one, item_id, known.get(item_id, NO_ITEM), group=group)
         patch["quantity"] = quantities[one.variant.variant_id]
-        changes.append(Change(Verb.UPSERT, item_id, patch, occurred_at, one.refs))
+        changes.append(Change(Verb.UPSERT, item_id, left_out.of(item_id, patch), occurred_at, one.refs))
     decisions = await _write(tx, shop, changes, place=place, received_at=received_at)
     await _bind(tx, key, product, mapped, found=found, decisions=decisions, now=received_at)
     await products.mark_product(
         tx, key, product.product_id, source_at=product.updated_at, gone_at=None, now=received_at
     )
     _count_matches(tx, found)
-    return replace(_applied(decisions), parked=told.parked)
+    tx.after_commit(left_out.count)
+    return replace(_applied(decisions), parked=told.parked, left_out=left_out.words)
 
 
 async def delete_product(
@@ -268,9 +266,7 @@ def _applied(decisions: Sequence[Decision]) -> Applied:
         unchanged=outcomes.count(Outcome.UNCHANGED),
         deleted=outcomes.count(Outcome.DELETED),
         refused={
-            one.change.item_id: tuple(f"{problem.message} {problem.fix}" for problem in one.problems)
-            for one in decisions
-            if one.outcome is Outcome.REFUSED
+            one.change.item_id: words_of(one.problems) for one in decisions if one.outcome is Outcome.REFUSED
         },
     )
 

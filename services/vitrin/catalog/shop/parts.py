@@ -145,6 +145,7 @@ class WorkerParts:
             loading=loading,
             reconciling=reconciling,
             settings=settings,
+            cipher=cipher,
             clock=clock,
         )
         self.appliers = ShopWork(

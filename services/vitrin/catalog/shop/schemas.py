@@ -138,10 +138,14 @@ def _parameter(name: str, description: str) -> Schema:
 
 _PLATFORM: Final = _parameter("platform", "shopify, woocommerce.")
 DOOR: Final[Schema] = {
-    "/v1/webhooks/{platform}/{connection_id}": _operation(
+    "/v1/webhooks/{platform}/{connection_id}/{mark}": _operation(
         "shop_webhook",
         "A webhook of a connected shop",
-        [_PLATFORM, _parameter("connection_id", "Id of the connection.")],
+        [
+            _PLATFORM,
+            _parameter("connection_id", "Id of the connection."),
+            _parameter("mark", "Binds the address to the connection; Vitrin makes it when it subscribes."),
+        ],
     ),
     "/v1/webhooks/{platform}": _operation(
         "shop_app_webhook", "A webhook that an app gets for all shops that installed it", [_PLATFORM]

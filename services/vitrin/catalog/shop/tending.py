@@ -27,6 +27,7 @@ from vitrin.catalog.shop.settings import ShopSettings
 from vitrin.catalog.shop.sources import REFUSALS, ShopAway, ShopClosedNow, Sources
 from vitrin.catalog.shop.values import Shop
 from vitrin.kit.clock import Clock
+from vitrin.kit.crypto import TokenCipher
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.errors import Unavailable
@@ -62,6 +63,7 @@ class Tending:
         loading: Loading | None,
         reconciling: Reconciling | None,
         settings: ShopSettings,
+        cipher: TokenCipher,
         clock: Clock,
         chance: Callable[[], float] = random.random,
         monotonic: Callable[[], float] = time.monotonic,
@@ -75,6 +77,7 @@ class Tending:
         self._loading = loading
         self._reconciling = reconciling
         self._settings = settings
+        self._cipher = cipher
         self._clock = clock
         self._save_locations = effects.products.save_locations if effects.products else None
         self._chance = chance
@@ -192,7 +195,9 @@ class Tending:
             )
         secret = await self._secret(row) if spec.own_secret else ""
         try:
-            await subscribing.ensure(row, spec, source, public_url=public_url, secret=secret)
+            await subscribing.ensure(
+                row, spec, source, public_url=public_url, secret=secret, cipher=self._cipher
+            )
         except PlatformFailure as failure:
             if failure.kind in REFUSALS:
                 raise

@@ -1,4 +1,5 @@
-"""The story, told over HTTP only: brand, connections, import, verdicts, a price change, a sold-out item, the sum."""
+"""The story, told over HTTP only: brand, connections, import, verdicts, two changes, a shop with a sale and a cart, the
+sum."""
 
 import json
 import time
@@ -14,6 +15,7 @@ from vitrin.cli.client import ServiceClient
 from vitrin.cli.connections import sandbox_connection
 from vitrin.cli.demo.changes import show_changes
 from vitrin.cli.demo.memory import Memory, file_digest
+from vitrin.cli.demo.shop import ShopScene, show_shop
 from vitrin.cli.demo.shoppers import show_shoppers
 from vitrin.cli.demo.verdicts import (
     MISMATCHES_SHOWN_MAX,
@@ -68,6 +70,7 @@ def tell(var: Var, output: Output, catalog: Path | None) -> int:
         ServiceClient("catalog", token=key) as items,
         ServiceClient("shop_sync", token=key) as sync,
         ServiceClient("retargeting", token=key) as retargeting,
+        ServiceClient("sandbox", token=None) as sandbox,
     ):
         stage = Stage(var, output, memory, accounts, items, sync, retargeting)
         _wait_for_key(stage)
@@ -88,9 +91,21 @@ def tell(var: Var, output: Output, catalog: Path | None) -> int:
         shoppers = show_shoppers(output, retargeting, item_ids)
         board = _board(stage, versions)
         judgement = _judge(stage, board, item_ids, untouched=untouched)
+        shop = show_shop(
+            output, accounts=accounts, catalog=items, shop_sync=sync, sandbox=sandbox, currency=_currency()
+        )
         lag = sync.get("/v1/lag", {"window_s": LAG_WINDOW_S})
-        _sum_up(stage, board, item_ids, lag=lag, judgement=judgement, changes=changes, shoppers=shoppers)
-    return int(Exit.DONE if judgement.passed and changes.arrived else Exit.REFUSED)
+        _sum_up(
+            stage,
+            board,
+            item_ids,
+            lag=lag,
+            judgement=judgement,
+            changes=changes,
+            shop=shop,
+            shoppers=shoppers,
+        )
+    return int(Exit.DONE if judgement.passed and changes.arrived and shop.arrived else Exit.REFUSED)
 
 
 def demo_file(name: str) -> Path:
@@ -119,6 +134,11 @@ def _brand(var: Var, output: Output, memory: Memory) -> None:
     memory.key, memory.test_key = keys["live"], keys["test"]
     memory.save(var)
     output.note(f"[green]✓[/green] brand [bold]{memory.name}[/bold] with its keys")
+
+
+def _currency() -> str:
+    """Of the demo's brand."""
+    return str(json.loads(demo_file("expected.json").read_text(encoding="utf-8"))["currency"])
 
 
 def _wait_for_key(stage: Stage) -> None:
@@ -265,6 +285,7 @@ def _sum_up(
     judgement: Judgement,
     changes: Any,
     shoppers: Sequence[Mapping[str, object]],
+    shop: ShopScene,
 ) -> None:
     output, memory = stage.output, stage.memory
     if output.as_json:
@@ -277,9 +298,10 @@ def _sum_up(
                 "states": summary_rows(board),
                 "changes": changes.rows,
                 "shoppers": shoppers,
+                "shop": {"changes": shop.rows, "cart": shop.cart},
                 "lag": lag,
                 "problems": list(judgement.problems),
-                "passed": judgement.passed and changes.arrived,
+                "passed": judgement.passed and changes.arrived and shop.arrived,
             }
         )
         return
