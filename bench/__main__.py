@@ -12,6 +12,7 @@ from bench import (
     cost_per_change,
     first_sync,
     house,
+    ingest,
     makespan,
     outbox_cost,
     quiet_lag,
@@ -23,6 +24,9 @@ from bench import (
 from bench.claims import Claim, keep, line
 
 CLAIMS: dict[str, Claim] = {
+    "P1": ingest.p1,
+    "P2": ingest.p2,
+    "P3": ingest.p3,
     "P10": outbox_cost.run,
     "P11": relay_rate.run,
     "F1": first_sync.run,
