@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.vitrin-lock
 VITRIN_VAR ?= var
 export VITRIN_VAR
+unexport PYTHONDONTWRITEBYTECODE   # with it every process would compile everything again
 
 .DEFAULT_GOAL := help
 
@@ -25,8 +26,8 @@ run: venv ## Start everything, import a catalog, show it arriving (ONCE=1, CATAL
 	@exec $(BIN)/vitrin up --demo $(if $(ONCE),--once) $(if $(CATALOG),--catalog "$(CATALOG)")
 
 .PHONY: test
-test: venv ## Run the tests (T=path for some of them) without those of faults
-	$(BIN)/pytest $(if $(T),$(T),--ignore=tests/faults)
+test: venv ## Run the tests in JOBS=2 processes without those of faults (T=path: some of them, in one)
+	$(BIN)/pytest $(if $(T),$(T),--numprocesses=$(or $(JOBS),2) --ignore=tests/faults)
 
 .PHONY: test-faults
 test-faults: venv ## Kill, stall and restart under load, on the embedded broker

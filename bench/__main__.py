@@ -12,6 +12,7 @@ from bench import (
     cost_per_change,
     first_sync,
     house,
+    ingest,
     makespan,
     outbox_cost,
     quiet_lag,
@@ -19,11 +20,13 @@ from bench import (
     revocation,
     sick_platform,
     stock_flood,
-    stock_webhook,
 )
 from bench.claims import Claim, keep, line
 
 CLAIMS: dict[str, Claim] = {
+    "P1": ingest.p1,
+    "P2": ingest.p2,
+    "P3": ingest.p3,
     "P10": outbox_cost.run,
     "P11": relay_rate.run,
     "F1": first_sync.run,
@@ -34,8 +37,7 @@ CLAIMS: dict[str, Claim] = {
     "P18": batching.run,
     "P19": makespan.run,
     "S1": sick_platform.run,
-    "S2": stock_webhook.run,
-    "S3": stock_flood.run,
+    "S2": stock_flood.run,
     "H1": revocation.run,
     "H2": house.run,
 }

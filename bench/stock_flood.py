@@ -1,4 +1,4 @@
-"""S3: a shop's stock webhook acknowledged -> Meta has the quantity, while the house is half loaded; limit 15 s.
+"""S2: a shop's stock webhook acknowledged -> Meta has the quantity, while the house is half loaded; limit 15 s.
 
 Real parts: the whole house with durable commits, the sandbox as the Shopify shop and as Meta. First the rate is found:
 one webhook for each of `VARIANTS` variants, as fast as the door takes them, until the appliers have applied all. Then
@@ -384,7 +384,7 @@ def _result(phases: Sequence[Phase], *, rate: float, door_per_s: float) -> Resul
     answers = [percentile(one.answers_s, 0.99) for one in phases]
     lost = sum(one.lost + one.missing_at_the_end for one in phases)
     return Result(
-        id="S3",
+        id="S2",
         name=f"stock webhook acknowledged -> Meta has the quantity, p99 at {rate:.0f} webhooks a second",
         value=value,
         goal=f"<= 1 of {LIMIT_S:g} s, none lost",

@@ -203,3 +203,39 @@ def test_a_woocommerce_shop(system: System, brand: Brand) -> None:
         },
     )
     assert forged.status_code == 401
+
+
+def test_a_cart_goes_on_to_the_shop(system: System, brand: Brand) -> None:
+    """Set up, followed and stopped by the command line, as a person would."""
+    channels = brand.ok("shop_sync", "GET", "/v1/channels")["data"]
+    channel = next(one["id"] for one in channels if one["platform"] == "meta")
+    shops = brand.ok("catalog", "GET", "/v1/shops")["data"]
+    shop = next(one["id"] for one in shops if one["platform"] == "woocommerce")
+    theirs = [one for one in brand.catalog().values() if one["external"]["source"] == SOURCE["woocommerce"]]
+    item = next(one for one in theirs if one["effective_availability"] == "in_stock")
+    item_id, variant = item["id"], item["external"]["variant_id"]
+    until(lambda: item_id in {one["item_id"] for one in brand.shown("meta")}, equal(True))
+
+    def ask(*arguments: str) -> Any:
+        done = system.vitrin("checkout", *arguments, "--json", VITRIN_API_KEY=brand.key)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    setup = ask("set", channel, "--shop", shop, "--coupon", "SUN")
+    assert brand.ok("shop_sync", "GET", f"/v1/channels/{channel}/checkout") == setup
+    assert setup["storefront_url"] == f"https://{STORE}"
+    door = urlsplit(setup["checkout_url"])
+    query = {"products": f"{item_id}:1", "coupon": "sun"}
+    whole = system.http["shop_sync"].get(door.path, params=query)
+    assert (whole.status_code, whole.headers["location"]) == (
+        302,
+        f"https://{STORE}/checkout-link/?products={variant}:1&coupon=sun",
+    )
+    nothing = system.http["shop_sync"].get(door.path, params={"products": "a-stranger:1"})
+    assert "a-stranger: the shop no longer has this product." in nothing.text
+    carts = ask("carts", channel)["data"]
+    assert [one["outcome"] for one in carts] == ["nothing", "whole"]
+    assert [one["code"] for one in carts[0]["troubles"]] == ["item_unknown"]
+    assert ask("stop", channel) == {"channel_id": channel, "deleted": True}
+    assert system.http["shop_sync"].get(door.path, params=query).status_code == 404
+    assert brand.call("shop_sync", "GET", f"/v1/channels/{channel}/checkout").status_code == 404

@@ -12,6 +12,7 @@ from vitrin.cli import (
     checkout,
     connecting,
     connections,
+    events,
     exporting,
     imports,
     keys,
@@ -64,6 +65,7 @@ app.add_typer(checkout.app, name="checkout")
 messages.register(app)
 webhooks.register(app)
 notifications.register(app)
+app.add_typer(events.app, name="events")
 app.add_typer(sandbox.app, name="sandbox")
 
 
