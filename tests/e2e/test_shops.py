@@ -189,6 +189,7 @@ def test_a_woocommerce_shop(system: System, brand: Brand) -> None:
     listed = system.http["sandbox"].get(f"/_sandbox/shops/woocommerce/{STORE}").json()["subscriptions"]
     address = urlsplit(listed[0]["address"]).path
     assert made["id"] in address
+    keys_that_are_refused(corner, made["id"], variant, item_id)
     forged = system.http["catalog"].post(
         address,
         content=b'{"id": 1}',
@@ -239,3 +240,32 @@ def test_a_cart_goes_on_to_the_shop(system: System, brand: Brand) -> None:
     assert ask("stop", channel) == {"channel_id": channel, "deleted": True}
     assert system.http["shop_sync"].get(door.path, params=query).status_code == 404
     assert brand.call("shop_sync", "GET", f"/v1/channels/{channel}/checkout").status_code == 404
+
+
+def keys_that_are_refused(corner: Corner, shop: str, variant: str, item_id: str) -> None:
+    """The load rests and says why, people are told what to do, and with a key that works all of it goes on."""
+    brand, sandbox = corner.brand, corner.system.http["sandbox"]
+    fault = {"kind": "refuse", "platform": "woocommerce", "account": STORE, "error": "auth", "count": None}
+    refusing = sandbox.post("/_sandbox/faults", json=fault).json()["id"]
+    brand.ok("catalog", "POST", f"/v1/shops/{shop}:load")
+
+    def load() -> tuple[bool, bool]:
+        """Whether the latest one has a reason to rest, and is over."""
+        latest = brand.ok("catalog", "GET", f"/v1/shops/{shop}")["loads"][0]
+        return latest["problem"] is not None, latest["finished_at"] is not None
+
+    until(load, equal((True, False)))
+    assert corner.shop()["state"] == "needs_attention"
+
+    def told() -> list[str]:
+        found = brand.ok("notify", "GET", "/v1/notifications", params={"state": "open"})["data"]
+        return [one["fix"] for one in found if one["subject"] == f"connection:{shop}"]
+
+    until(told, equal([f"Connect again: vitrin connection renew {shop}, with a new key"]))
+    corner.at("PATCH", f"variants/{variant}", price="78.00")
+    sandbox.delete(f"/_sandbox/faults/{refusing}").raise_for_status()
+    renewed = {"access_token": corner.made["access_token"]}
+    brand.ok("accounts", "PATCH", f"/v1/connections/{shop}", json=renewed)
+    until(load, equal((False, True)))
+    until(told, equal([]))
+    until(lambda: corner.item(item_id).get("price"), equal("78.00 EUR"))
