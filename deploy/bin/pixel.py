@@ -1,5 +1,5 @@
-"""Builds the pixel: `make pixel` writes static/pixel.js, `--check` says whether that is what its source gives. It has to
-fit into 5 kB with gzip."""
+"""Builds the pixel: `make pixel` writes static/pixel.js, `--check` says whether that is what its source gives. It has
+to fit into 5 kB with gzip."""
 
 import gzip
 import sys
