@@ -13,7 +13,6 @@ from vitrin.catalog.service_places import Place
 from vitrin.catalog.service_write import CHANGES_PER_TRANSACTION_MAX, write_changes
 from vitrin.catalog.shop import repository_products as products
 from vitrin.catalog.shop import repository_stock as stocks
-from vitrin.catalog.shop.leaving_out import LeftOut, words_of
 from vitrin.catalog.shop.mapping import Known, Mapped, group_of, map_product, patch_of, pieces
 from vitrin.catalog.shop.matching import Match, Step, match
 from vitrin.catalog.shop.repository_products import Binding, Key
@@ -86,20 +85,18 @@ async def apply_product(
     occurred_at = min(product.updated_at, received_at)
     group = group_of(product, mapped, known)
     changes = [Change(Verb.DELETE, item_id, {}, occurred_at) for item_id in left]
-    left_out = LeftOut()
     for one in mapped:
         item_id = found[one.variant.variant_id].item_id
         patch = patch_of(one, item_id, known.get(item_id, NO_ITEM), group=group)
         patch["quantity"] = quantities[one.variant.variant_id]
-        changes.append(Change(Verb.UPSERT, item_id, left_out.of(item_id, patch), occurred_at, one.refs))
+        changes.append(Change(Verb.UPSERT, item_id, patch, occurred_at, one.refs))
     decisions = await _write(tx, shop, changes, place=place, received_at=received_at)
     await _bind(tx, key, product, mapped, found=found, decisions=decisions, now=received_at)
     await products.mark_product(
         tx, key, product.product_id, source_at=product.updated_at, gone_at=None, now=received_at
     )
     _count_matches(tx, found)
-    tx.after_commit(left_out.count)
-    return replace(_applied(decisions), parked=told.parked, left_out=left_out.words)
+    return replace(_applied(decisions), parked=told.parked)
 
 
 async def delete_product(
@@ -298,7 +295,9 @@ def _applied(decisions: Sequence[Decision]) -> Applied:
         unchanged=outcomes.count(Outcome.UNCHANGED),
         deleted=outcomes.count(Outcome.DELETED),
         refused={
-            one.change.item_id: words_of(one.problems) for one in decisions if one.outcome is Outcome.REFUSED
+            one.change.item_id: tuple(f"{problem.message} {problem.fix}" for problem in one.problems)
+            for one in decisions
+            if one.outcome is Outcome.REFUSED
         },
     )
 
