@@ -135,6 +135,28 @@ async def test_an_event_has_what_the_catalog_said_of_its_items(house: House) -> 
     assert await items_of(house, 7) == {"item_id": "mug", "quantity": 2, "brand": "Holm"}
 
 
+async def test_items_that_a_page_names_by_the_shops_variant(house: House) -> None:
+    """Mapped as the event is stored; two shops of the brand that may mean it leave it unknown."""
+    await house.new_key()
+    named = EventItem(item_id="variant:77", quantity=1)
+
+    async def stored_as(number: int) -> Any:
+        await hear(house, made(number, items=[named]))
+        rows = await house.rows(
+            "select items from events where brand_id = :brand and event_id = :id", id=f"e-{number}"
+        )
+        return rows[0][0][0]
+
+    assert await stored_as(1) == {"item_id": "variant:77", "quantity": 1, "unknown": True}
+    await catalog(house, content(1, brand="Holm", shop_variant_id="77"))
+    assert await stored_as(2) == {"item_id": "mug", "quantity": 1, "brand": "Holm"}
+    twin = ItemChanged(content_version=1, content=ItemContent(item_id="cup", shop_variant_id="77"))
+    await catalog(house, twin)
+    assert (await stored_as(3))["unknown"] is True
+    await catalog(house, content(2, brand="Holm", shop_variant_id="78"))
+    assert (await stored_as(4))["item_id"] == "cup"
+
+
 async def test_health_and_listing(house: House, door: httpx.AsyncClient) -> None:
     key = await house.new_key()
     headers = {"Authorization": f"Bearer {key}"}

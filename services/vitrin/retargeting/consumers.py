@@ -58,6 +58,7 @@ def _part(message: Message) -> ItemPart | OfferPart:
                 brand=content.brand,
                 category=content.google_product_category,
                 product_type=content.product_type,
+                shop_variant_id=content.shop_variant_id,
             )
         case ItemDeleted(item_id=item_id, content_version=version) as deleted if item_id and version > 0:
             return ItemPart(item_id, version, deleted=True, offer_floor=deleted.offer_version)

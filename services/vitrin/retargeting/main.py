@@ -24,7 +24,7 @@ from vitrin.kit.ops.messages import router as messages_router
 from vitrin.kit.runtime import Role, Runtime
 from vitrin.kit.seal import AccountsKeys, Sealer
 from vitrin.protos.accounts.v1.access_pb2_grpc import AccessServiceStub
-from vitrin.retargeting import api
+from vitrin.retargeting import api, api_pixel
 from vitrin.retargeting.collector.describing import describe_door
 from vitrin.retargeting.collector.wiring import EVENTS_GROUP, Collector, opened
 from vitrin.retargeting.consumers import items_handler, storing_handler
@@ -135,7 +135,7 @@ def build_app(
         description=retargeting.__doc__ or "",
         version=VERSION,
         settings=settings.http,
-        routers=[api.router, export_router(), messages_router],
+        routers=[api.router, api_pixel.router, export_router(), messages_router],
         readiness=readiness,
         state={
             "operator_token": settings.process.operator,

@@ -48,12 +48,12 @@ def of_applied(applied: Applied, tries: int) -> Ending:
         return Ending(
             "applied", tries, words | {"refused": {key: list(value) for key, value in shown.items()}}
         )
-    if applied.left_out:
-        shown = dict(list(applied.left_out.items())[:REFUSED_SHOWN_MAX])
+    if applied.warnings:
+        shown = dict(list(applied.warnings.items())[:REFUSED_SHOWN_MAX])
         words = problem(
             "fields_left_out",
-            f"Fields of {len(applied.left_out)} items could not be read, and are empty.",
-            "Correct them at the shop; its next webhook brings them.",
+            f"{len(applied.warnings)} variants were taken without a field that could not be read.",
+            "Correct it at the shop; its next webhook brings it. The items show it too, as `warnings`.",
         )
         return Ending(
             "applied", tries, words | {"left_out": {key: list(value) for key, value in shown.items()}}

@@ -17,6 +17,7 @@ class ItemPart:
     brand: str = ""
     category: str = ""
     product_type: str = ""
+    shop_variant_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

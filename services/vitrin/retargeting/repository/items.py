@@ -11,6 +11,8 @@ from vitrin.kit.ids import BrandId
 from vitrin.retargeting.domain.items import Item, ItemPart, OfferPart
 
 Key = tuple[BrandId, str]
+VARIANT: Final = "variant:"
+"""Before the shop's own id of a variant, where a page knows no other."""
 _ITEM_COLUMNS: Final = {
     "brand_id": "uuid",
     "item_id": "text",
@@ -21,11 +23,12 @@ _ITEM_COLUMNS: Final = {
     "brand": "text",
     "category": "text",
     "product_type": "text",
+    "shop_variant_id": "text",
 }
 _NEWER: Final = ", ".join(
     f"{name} = case when excluded.content_version > replica_items.content_version"
     f" then excluded.{name} else replica_items.{name} end"
-    for name in ("deleted", "group_id", "brand", "category", "product_type")
+    for name in ("deleted", "group_id", "brand", "category", "product_type", "shop_variant_id")
 )
 _SAVE_ITEMS: Final = (
     f"insert into replica_items ({', '.join(_ITEM_COLUMNS)}) select {', '.join(_ITEM_COLUMNS)} from {{source}}"
@@ -72,6 +75,25 @@ _FIND: Final = (
 )
 
 
+_OF_VARIANTS: Final = (
+    "select i.brand_id, new.named, min(i.item_id) as item_id from {source} join replica_items i"
+    " on i.brand_id = new.brand_id and i.shop_variant_id = new.variant_id and i.shop_variant_id <> ''"
+    " and not i.deleted group by 1, 2 having count(*) = 1"
+)
+
+
+async def of_variants(session: WriteSession, named: Sequence[Key]) -> Mapping[Key, str]:
+    """The items that pages of a shop name by its own variant, `variant:<id>`, as the event calls them; not those that
+    two shops of the brand may mean."""
+    rows = [(brand, name, name.removeprefix(VARIANT)) for brand, name in named]
+    if not rows:
+        return {}
+    columns = {"brand_id": "uuid", "named": "text", "variant_id": "text"}
+    source = await row_source(session, "named_variants", columns, rows)
+    found = await session.all(text(_OF_VARIANTS.format(source=source.sql)), source.params)
+    return {(row.brand_id, row.named): row.item_id for row in found}
+
+
 async def save_items(tx: WriteSession, parts: Mapping[Key, ItemPart]) -> None:
     """One part per key."""
     rows = [
@@ -85,6 +107,7 @@ async def save_items(tx: WriteSession, parts: Mapping[Key, ItemPart]) -> None:
             one.brand,
             one.category,
             one.product_type,
+            one.shop_variant_id,
         )
         for (brand, item_id), one in parts.items()
     ]

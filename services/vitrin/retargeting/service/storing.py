@@ -45,6 +45,7 @@ class Storing:
         here = [one for one in arrived if one.brand not in gone]
         metrics.STORED.labels("brand_gone").inc(len(arrived) - len(here))
         fresh = await self._fresh(tx, here, now)
+        await _name_items(tx, fresh)
         known = await items.find(tx, sorted({(o.brand, i.item_id) for o in fresh for i in o.event.items}))
         await events.insert(tx, [_row(one, known, now) for one in fresh])
         await self._count(tx, here, fresh, known, now)
@@ -100,6 +101,17 @@ class Storing:
                 )
 
         tx.after_commit(tell)
+
+
+async def _name_items(tx: WriteSession, fresh: Sequence[Arrived]) -> None:
+    """What a shop's page calls by the shop's variant gets our id, where the catalog has it."""
+    named = {
+        (o.brand, i.item_id) for o in fresh for i in o.event.items if i.item_id.startswith(items.VARIANT)
+    }
+    ours = await items.of_variants(tx, sorted(named))
+    for one in fresh if ours else ():
+        for item in one.event.items:
+            item.item_id = ours.get((one.brand, item.item_id), item.item_id)
 
 
 def _key_of(event: StorefrontEvent) -> str:
