@@ -57,8 +57,8 @@ CAPABILITIES: Final = AudienceCapabilities(
     audiences_max=500,
     # The use case "custom_audience" of an account without active audiences has 5,000 calls an hour.
     rates={
-        AudienceEndpoint.MEMBERS: Rate(endpoint="custom_audience_users", calls=60, per_s=60.0),
-        AudienceEndpoint.MANAGE: Rate(endpoint="custom_audiences", calls=12, per_s=60.0),
+        AudienceEndpoint.MEMBERS: Rate(endpoint="custom_audience_users", calls=50, per_s=60.0),
+        AudienceEndpoint.MANAGE: Rate(endpoint="custom_audiences", calls=20, per_s=60.0),
         AudienceEndpoint.SIZE: Rate(endpoint="custom_audience_size", calls=10, per_s=60.0),
     },
 )

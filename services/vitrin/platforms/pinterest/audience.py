@@ -93,18 +93,12 @@ class PinterestAudiences:
         verdicts: tuple[RecordVerdict, ...] = ()
         if not list_id:
             self._check(members)
-            listed = {"name": spec.name, "list_type": "EMAIL", "records": rows.records(members)}
+            listed = rows.list_body(spec, members)
             answer = await self._write(AudienceEndpoint.MEMBERS, "POST", "/customer_lists", listed)
             list_id = _id_of(answer)
             verdicts = rows.members_result(answer, members).verdicts
         if not audience_id:
-            body: dict[str, object] = {
-                "ad_account_id": self.ad_account_id,
-                "audience_type": "CUSTOMER_LIST",
-                "name": spec.name,
-                "description": spec.description,
-                "rule": {"customer_list_id": list_id},
-            }
+            body = rows.audience_body(spec, ad_account_id=self.ad_account_id, customer_list_id=list_id)
             audience_id = _id_of(await self._write(AudienceEndpoint.MANAGE, "POST", "/audiences", body))
         return Created(RemoteAudience({"customer_list_id": list_id, "audience_id": audience_id}), verdicts)
 
@@ -152,10 +146,9 @@ class PinterestAudiences:
         return rows.size(shown, behind)
 
     async def delete(self, audience: RemoteAudience) -> None:
-        body = {"operation_type": "REMOVE"}
         path = f"/audiences/{audience.ids['audience_id']}"
         try:
-            await self._write(AudienceEndpoint.MANAGE, "PATCH", path, body)
+            await self._write(AudienceEndpoint.MANAGE, "PATCH", path, rows.REMOVE_BODY)
         except PlatformFailure as failure:
             if failure.code != AUDIENCE_GONE:
                 raise
@@ -169,7 +162,7 @@ class PinterestAudiences:
         priority: Priority,
     ) -> MembersResult:
         self._check(members)
-        body = {"operation_type": operation, "records": rows.records(members)}
+        body = rows.update_body(operation, members)
         path = f"/customer_lists/{audience.ids['customer_list_id']}"
         answer = await self._write(AudienceEndpoint.MEMBERS, "PATCH", path, body, priority=priority)
         return rows.members_result(answer, members)

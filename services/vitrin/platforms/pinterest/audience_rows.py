@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from vitrin.platforms.audience import (
     AudienceSize,
+    AudienceSpec,
     AudienceState,
     Member,
     MembersResult,
@@ -47,6 +48,30 @@ def render(member: Member) -> RenderedMember:
 
 def records(members: Sequence[RenderedMember]) -> str:
     return ",".join(row[0] for member in members for row in member.rows)
+
+
+def list_body(spec: AudienceSpec, members: Sequence[RenderedMember]) -> dict[str, object]:
+    """A new customer list, which cannot be empty."""
+    return {"name": spec.name, "list_type": "EMAIL", "records": records(members)}
+
+
+def update_body(operation: str, members: Sequence[RenderedMember]) -> dict[str, object]:
+    """`operation`: ADD or REMOVE."""
+    return {"operation_type": operation, "records": records(members)}
+
+
+def audience_body(spec: AudienceSpec, *, ad_account_id: str, customer_list_id: str) -> dict[str, object]:
+    """The audience that stands on a list."""
+    return {
+        "ad_account_id": ad_account_id,
+        "audience_type": "CUSTOMER_LIST",
+        "name": spec.name,
+        "description": spec.description,
+        "rule": {"customer_list_id": customer_list_id},
+    }
+
+
+REMOVE_BODY: Final[Mapping[str, object]] = {"operation_type": "REMOVE"}
 
 
 def members_result(answer: Mapping[str, Any], members: Sequence[RenderedMember]) -> MembersResult:
