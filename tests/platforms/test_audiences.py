@@ -143,7 +143,6 @@ async def test_refusals_and_lost_answers(place: Place) -> None:
     channel = place.audiences
     audience = await made(place, 1, 2, 3, 4)
     for error, kind in (
-        ("throttle", FailureKind.THROTTLED),
         ("auth", FailureKind.AUTH),
         ("transient", FailureKind.TRANSIENT),
         ("permission", FailureKind.PERMISSION),
@@ -162,6 +161,11 @@ async def test_refusals_and_lost_answers(place: Place) -> None:
     # Repeated, not looked up: both are idempotent.
     assert accepted(await channel.remove(audience, members(channel, 4))) == ["m-4"]
     assert await inside(place, audience) == hashes(1, 2, 3)
+    # Last, since the account then rests for as long as the network says.
+    await place.fault(kind="throttle", endpoint="audience", regain_s=60)
+    with pytest.raises(PlatformFailure) as raised:
+        await channel.remove(audience, members(channel, 4))
+    assert (raised.value.kind, raised.value.retry_after_s) == (FailureKind.THROTTLED, 60.0)
 
 
 async def test_batches_that_must_not_be_sent_are_not(place: Place) -> None:

@@ -131,11 +131,12 @@ async def test_one_old_event_does_not_sink_the_others(place: Place) -> None:
 
 async def test_refusals_are_classified(place: Place) -> None:
     for error, kind in (
-        ("throttle", FailureKind.THROTTLED),
         ("auth", FailureKind.AUTH),
         ("transient", FailureKind.TRANSIENT),
         ("permission", FailureKind.PERMISSION),
         ("invalid", FailureKind.INVALID_REQUEST),
+        # Last, since the account then rests for as long as the network says.
+        ("throttle", FailureKind.THROTTLED),
     ):
         await place.fault(kind="refuse", error=error)
         with pytest.raises(PlatformFailure) as raised:

@@ -6,6 +6,7 @@ person with more of them takes more rows under the same EXTERN_ID. Columns that 
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any, Final
 
 from vitrin.platforms.audience import (
@@ -21,6 +22,7 @@ from vitrin.platforms.meta.errors import number_of
 from vitrin.platforms.personal.lint import Prepared, prepare, problem
 from vitrin.platforms.personal.model import Field
 from vitrin.platforms.personal.rules import META_AUDIENCE
+from vitrin.platforms.personal.text import birth_date
 from vitrin.platforms.records import RecordVerdict
 
 COLUMNS: Final = (
@@ -72,14 +74,21 @@ PARTLY_RECEIVED: Final = Problem(
 
 def render(member: Member) -> RenderedMember:
     prepared = prepare(member.person, META_AUDIENCE)
-    rows = _rows(prepared)
+    rows = _rows(prepared, _born(member.person.birth_date))
     problems = () if rows else (problem("no_identifier", ""),)
     # Every cell as JSON: two quotes and a comma; a row has brackets and a comma.
     size_bytes = sum(sum(len(cell) + 3 for cell in row) + 3 for row in rows)
     return RenderedMember(member.member_id, rows, size_bytes, problems, prepared.left_out, prepared.warnings)
 
 
-def _rows(prepared: Prepared) -> tuple[tuple[str, ...], ...]:
+def _born(raw: str) -> dict[str, str]:
+    """The three cells of a birth date, each hashed by itself; a date that came as a hash cannot be taken apart."""
+    day = birth_date(raw)
+    parts = {"DOBY": day[:4], "DOBM": day[4:6], "DOBD": day[6:]} if day else {}
+    return {name: sha256(part.encode()).hexdigest() for name, part in parts.items()}
+
+
+def _rows(prepared: Prepared, born: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
     """EXTERN_ID alone is an identifier only for the account that has it, so it does not count."""
     if not any(prepared.values.get(field) for field in IDENTIFIERS):
         return ()
@@ -87,11 +96,15 @@ def _rows(prepared: Prepared) -> tuple[tuple[str, ...], ...]:
     emails, phones, devices = (prepared.values.get(field, ()) for field in IDENTIFIERS)
     rows = []
     for position in range(max(len(emails), len(phones), len(devices))):
-        cells = one | {
-            "EMAIL": emails[position] if position < len(emails) else "",
-            "PHONE": phones[position] if position < len(phones) else "",
-            "MADID": devices[position] if position < len(devices) else "",
-        }
+        cells = (
+            one
+            | born
+            | {
+                "EMAIL": emails[position] if position < len(emails) else "",
+                "PHONE": phones[position] if position < len(phones) else "",
+                "MADID": devices[position] if position < len(devices) else "",
+            }
+        )
         rows.append(tuple(cells.get(name, "") for name in COLUMNS))
     return tuple(rows)
 

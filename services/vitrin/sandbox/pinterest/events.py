@@ -21,7 +21,7 @@ FIELDS = frozenset(
         "device_carrier",
     }
     | {"device_info", "device_model", "device_type", "event_source_url", "language", "opt_out", "os_version"}
-    | {"partner_name"}
+    | {"partner_name", "wifi"}
 )
 ACTION_SOURCES = frozenset({"app_android", "app_ios", "web", "offline"})
 HASHED = ("em", "ph", "ge", "db", "ln", "fn", "ct", "st", "zp", "country", "external_id", "hashed_maids")
