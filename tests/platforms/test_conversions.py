@@ -221,20 +221,22 @@ def test_what_is_wrong_with_an_event_is_found_before_it_is_sent() -> None:
     assert store.problems == ()
 
 
-def test_what_meta_and_pinterest_are_told() -> None:
-    now = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    event = purchase(
-        "e-1",
-        now,
-        clicks={"fbclid": "CLICK", "fbp": "fb.1.1.2", "epik": "dj0y"},
-        clicked_at=now - timedelta(minutes=5),
-        limited=True,
-    )
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+CLICKED = purchase(
+    "e-1",
+    NOON,
+    clicks={"fbclid": "CLICK", "fbp": "fb.1.1.2", "epik": "dj0y"},
+    clicked_at=NOON - timedelta(minutes=5),
+    limited=True,
+)
 
-    def hashed(text: str) -> list[str]:
-        return [sha256(text.encode()).hexdigest()]
 
-    sent = for_meta(event, now=now)
+def hashed(text: str) -> list[str]:
+    return [sha256(text.encode()).hexdigest()]
+
+
+def test_what_meta_is_told() -> None:
+    sent = for_meta(CLICKED, now=NOON)
     assert sent.body == {
         "event_name": "Purchase",
         "event_time": 1772366400,
@@ -268,8 +270,11 @@ def test_what_meta_and_pinterest_are_told() -> None:
         "data_processing_options_state": 0,
     }
     assert [one.code for one in sent.warnings] == ["unnormalised"]
-    assert "192.0.2.1" not in f"{event}{sent}"
-    assert for_pinterest(event, now=now).body == {
+    assert "192.0.2.1" not in f"{CLICKED}{sent}"
+
+
+def test_what_pinterest_is_told() -> None:
+    assert for_pinterest(CLICKED, now=NOON).body == {
         "event_name": "checkout",
         "action_source": "web",
         "event_time": 1772366400,

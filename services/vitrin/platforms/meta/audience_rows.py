@@ -96,15 +96,13 @@ def _rows(prepared: Prepared, born: Mapping[str, str]) -> tuple[tuple[str, ...],
     emails, phones, devices = (prepared.values.get(field, ()) for field in IDENTIFIERS)
     rows = []
     for position in range(max(len(emails), len(phones), len(devices))):
-        cells = (
-            one
-            | born
-            | {
-                "EMAIL": emails[position] if position < len(emails) else "",
-                "PHONE": phones[position] if position < len(phones) else "",
-                "MADID": devices[position] if position < len(devices) else "",
-            }
-        )
+        cells = {
+            **one,
+            **born,
+            "EMAIL": emails[position] if position < len(emails) else "",
+            "PHONE": phones[position] if position < len(phones) else "",
+            "MADID": devices[position] if position < len(devices) else "",
+        }
         rows.append(tuple(cells.get(name, "") for name in COLUMNS))
     return tuple(rows)
 

@@ -17,8 +17,9 @@ Normaliser = Callable[[str], str]
 """Plain text to the form that is hashed; "" where the platform could not use it."""
 
 SHA256_HEX: Final = re.compile(r"[a-f0-9]{64}")
-CHUNK: Final = 500
-"""Values that are looked at together."""
+CHUNK: Final = 4_000
+"""Values that are looked at together, at first."""
+NEIGHBOURS: Final = 32
 _CLEAN_EMAILS: Final = re.compile(rb"(?:[!-\-/-?A-~][!-?A-~]*+@[!-\-/-?A-~]++\.[!-?A-~]++(?<!\.)\n)*+")
 """Lines of printable ASCII with one "@", a dot behind it and none at the ends: every platform's rule for addresses
 leaves them as they are, once they are lower case."""
@@ -67,12 +68,15 @@ class Dialect:
 
     def _emails(self, normalise: Normaliser, raws: Sequence[str]) -> list[str]:
         """Addresses that need nothing but lower case are looked at and lowered together, which is what makes a list
-        of them cost little more than its SHA-256; a chunk with any other value takes the way of one by one."""
-        together = "\n".join(raws).lower().encode()
+        of them cost little more than its SHA-256; only the neighbours of any other value are taken one by one."""
+        together = "\n".join(raws).encode().lower()
         lines = together.split(b"\n")
-        if len(lines) != len(raws) or not _CLEAN_EMAILS.fullmatch(together + b"\n"):
+        if len(lines) == len(raws) and _CLEAN_EMAILS.fullmatch(together + b"\n"):
+            return [sha256(line).hexdigest() for line in lines]
+        if len(raws) <= NEIGHBOURS:
             return [self._digest(normalise, raw) for raw in raws]
-        return [sha256(line).hexdigest() for line in lines]
+        middle = len(raws) // 2
+        return self._emails(normalise, raws[:middle]) + self._emails(normalise, raws[middle:])
 
     def _digest(self, normalise: Normaliser, raw: str) -> str:
         if self.is_hash(raw):
