@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from vitrin.kit.delivery.rate import Rate
+from vitrin.kit.http_client import Rate
 from vitrin.platforms.base import Outcome, Problem
 from vitrin.platforms.conversion import (
     Conversion,

@@ -143,7 +143,7 @@ def _of_hash(dialect: Dialect, name: Field, plain: str, person: Person) -> tuple
         right = dialect.digest(name, other)
         if plain == sha256(right.encode()).hexdigest():
             return ("hashed_twice",)
-        if plain != right and plain == sha256(other.encode()).hexdigest():
+        if plain != right and plain == sha256(other.encode(errors="surrogatepass")).hexdigest():
             return ("hashed_unnormalised",)
     return ("already_hashed",)
 

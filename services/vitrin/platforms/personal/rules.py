@@ -69,7 +69,7 @@ class Dialect:
     def _emails(self, normalise: Normaliser, raws: Sequence[str]) -> list[str]:
         """Addresses that need nothing but lower case are looked at and lowered together, which is what makes a list
         of them cost little more than its SHA-256; only the neighbours of any other value are taken one by one."""
-        together = "\n".join(raws).encode().lower()
+        together = "\n".join(raws).encode(errors="surrogatepass").lower()
         lines = together.split(b"\n")
         if len(lines) == len(raws) and _CLEAN_EMAILS.fullmatch(together + b"\n"):
             return [sha256(line).hexdigest() for line in lines]
@@ -82,7 +82,7 @@ class Dialect:
         if self.is_hash(raw):
             return raw.strip().lower()
         plain = normalise(raw)
-        return sha256(plain.encode()).hexdigest() if plain else ""
+        return sha256(plain.encode(errors="surrogatepass")).hexdigest() if plain else ""
 
 
 _NAMES = frozenset({Field.FIRST_NAME, Field.LAST_NAME})

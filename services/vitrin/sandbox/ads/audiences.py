@@ -112,13 +112,13 @@ class AudienceBook:
 
     def people_after_removal(self, audience: Audience, rows: Sequence[Mapping[str, str]]) -> int:
         """Matched people that would be left."""
-        gone = self._sharing(audience, rows)
-        left = {
-            _person(key, row)
-            for key, row in audience.rows.items()
-            if key not in gone and self._matching.knows(_hashes(row))
-        }
-        return len(left)
+        matched = self._matched.get(audience.audience_id, {})
+        going: dict[str, int] = {}
+        for key in self._sharing(audience, rows):
+            person = _person(key, audience.rows[key])
+            if person in matched and self._matching.knows(_hashes(audience.rows[key])):
+                going[person] = going.get(person, 0) + 1
+        return len(matched) - sum(1 for person, count in going.items() if count >= matched[person])
 
     def people(self, audience: Audience) -> int:
         """Matched people now."""
@@ -170,6 +170,8 @@ class AudienceBook:
                 del by_value[part]
         matched = self._matched.get(audience.audience_id, {})
         person = _person(key, row)
+        if not self._matching.knows(_hashes(row)):
+            return
         if matched.get(person, 0) > 1:
             matched[person] -= 1
         else:
