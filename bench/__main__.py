@@ -13,16 +13,21 @@ from bench import (
     first_sync,
     hashing,
     house,
+    ingest,
     makespan,
     outbox_cost,
     quiet_lag,
     relay_rate,
     revocation,
     sick_platform,
+    stock_flood,
 )
 from bench.claims import Claim, keep, line
 
 CLAIMS: dict[str, Claim] = {
+    "P1": ingest.p1,
+    "P2": ingest.p2,
+    "P3": ingest.p3,
     "P10": outbox_cost.run,
     "P11": relay_rate.run,
     "F1": first_sync.run,
@@ -34,6 +39,7 @@ CLAIMS: dict[str, Claim] = {
     "P19": makespan.run,
     "P22": hashing.run,
     "S1": sick_platform.run,
+    "S2": stock_flood.run,
     "H1": revocation.run,
     "H2": house.run,
 }

@@ -197,9 +197,11 @@ class NewsKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonAsked:
-    """Of the privacy topics: whose data, and the orders that the shop names."""
+    """Of the privacy topics: whose data, and the orders that the shop names. `request_id`: the shop's own number of
+    the request, "" where it has none."""
 
     customer_id: str
+    request_id: str = ""
     email: str = field(default="", repr=False)
     phone: str = field(default="", repr=False)
     order_ids: tuple[str, ...] = ()
@@ -263,7 +265,7 @@ class Subscription:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadState:
     """How a whole load stands at the shop. `handle` leads to it again after a restart; objects counted by the shop,
-    products and variants together, 0 where it does not count. `failure` in the shop's words."""
+    products and variants together (WooCommerce: products), 0 where it does not count. `failure` in the shop's words."""
 
     handle: str
     state: Literal["running", "ready", "failed"]
@@ -282,6 +284,16 @@ class LoadPage:
     at: datetime
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """Products that are there and not as documented, by id: where. They are not gone: what is known of them stays."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderPage:
+    """Some orders, whole, the oldest change first. `cursor` leads behind them; None: these were the last."""
+
+    orders: tuple[ShopOrder, ...]
+    cursor: str | None
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Orders that are there and not as documented, by id: where."""
 
 
 class ShopSource(Protocol):
@@ -312,10 +324,8 @@ class ShopSource(Protocol):
         """Those that changed at or after `since`, oldest change first."""
         ...
 
-    async def orders_since(
-        self, since: datetime, cursor: str | None
-    ) -> tuple[tuple[ShopOrder, ...], str | None]:
-        """Those that changed at or after `since`, oldest change first; and the cursor behind them, None at the end."""
+    async def orders_since(self, since: datetime, cursor: str | None) -> OrderPage:
+        """Those that changed at or after `since`, oldest change first."""
         ...
 
     async def subscriptions(self) -> list[Subscription]:
@@ -423,3 +433,9 @@ class ShopSpec:
     external_id_problem: ExternalIdProblem
     base_url: ShopUrl
     cart_url: CartUrl
+
+
+def source_of_shop(spec: ShopSpec, external_ids: Mapping[str, str], connection_id: str) -> str:
+    """What names this shop in `ExternalRefs.source` and in events, such as shopify:acme.myshopify.com."""
+    address = next((external_ids.get(name, "") for name in spec.required_external_ids), "")
+    return f"{spec.refs_source}:{address or connection_id}"

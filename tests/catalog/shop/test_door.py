@@ -11,7 +11,7 @@ import httpx
 from tests.catalog.shop.corner import headers, product_body
 from tests.catalog.shop.house import SECRET, House, until
 from vitrin.catalog.shop.door import BODY_BYTES_MAX
-from vitrin.kit.ids import ConnectionId, new_uuid
+from vitrin.kit.ids import new_uuid
 from vitrin.kit.settings import DatabaseSettings
 
 
@@ -74,9 +74,7 @@ async def test_forged_unknown_and_wrong_ones_are_refused_and_nothing_is_kept(hou
                 "webhook_head_wrong",
             ),
             (
-                await house.post(
-                    client, body, delivery_id="d1", path=f"/v1/webhooks/corner/{ConnectionId(new_uuid())}"
-                ),
+                await house.post(client, body, delivery_id="d1", path=house.path_of(new_uuid())),
                 404,
                 "webhook_connection_unknown",
             ),
@@ -130,7 +128,7 @@ async def test_a_cold_start_without_accounts_takes_them_and_looks_later(house: H
         taken = await asyncio.gather(
             *(cold.post(client, product_body(f"mug-{n}"), delivery_id=f"d{n}") for n in range(5)),
             cold.post(client, body, delivery_id="forged", secret="wrong"),
-            cold.post(client, body, delivery_id="nobody", path=f"/v1/webhooks/corner/{new_uuid()}"),
+            cold.post(client, body, delivery_id="nobody", path=cold.path_of(new_uuid())),
             cold.post(client, body, delivery_id="by-app", path="/v1/webhooks/corner", shop="corner.example"),
         )
         assert {one.status_code for one in taken} == {200}
@@ -156,7 +154,7 @@ async def test_what_is_known_stays_while_accounts_is_away(
             await accounts.aclose()
             assert (await house.post(client, body, delivery_id="d2")).status_code == 200
             assert (await house.post(client, body, delivery_id="d3", secret="wrong")).status_code == 401
-            stranger = f"/v1/webhooks/corner/{new_uuid()}"
+            stranger = house.path_of(new_uuid())
             assert (await house.post(client, body, delivery_id="d4", path=stranger)).status_code == 404
 
 
@@ -173,6 +171,21 @@ async def test_a_replaced_secret_is_asked_for_once(house: House) -> None:
             assert (await house.post(client, body, delivery_id="d2", secret="forged")).status_code == 401
         assert house.accounts.asked == asked
         await until(house.states, lambda seen: set(seen) == {"d0", "d1"})
+
+
+async def test_a_body_that_the_app_signed_for_another_shop_opens_no_door(house: House) -> None:
+    """One app's secret signs for all its shops: what a brand's own shop was sent does not count at another's address,
+    which only accounts and the shop itself know whole."""
+    house.connect_secrets()
+    async with house.running(work=False), house.client() as client:
+        await house.informed()
+        bare = house.path.rpartition("/")[0]
+        mine = House.path_of(new_uuid()).rpartition("/")[2]
+        for path in (bare, f"{bare}/", f"{bare}/{mine}", f"{house.path}x"):
+            answer = await house.post(client, product_body("mug"), delivery_id="d1", path=path)
+            assert answer.status_code == 404, path
+        assert await house.states() == {}
+        assert (await house.post(client, product_body("mug"), delivery_id="d1")).status_code == 200
 
 
 async def test_app_level_topics_go_to_the_shop_that_they_name(house: House) -> None:

@@ -5,6 +5,7 @@ secrets are not known yet (a cold start without accounts) a bounded number is ta
 before they count for anything."""
 
 import asyncio
+import hmac
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from vitrin.catalog.shop.errors import (
 )
 from vitrin.catalog.shop.packing import Arrival, ShopKey, seal_for_spool
 from vitrin.catalog.shop.secret_book import BookUnavailable, KnownShop, SecretBook
+from vitrin.catalog.shop.subscribing import marks_of
 from vitrin.catalog.shop.unverified import Unverified
 from vitrin.kit.clock import Clock
 from vitrin.kit.crypto import TokenCipher
@@ -126,10 +128,16 @@ class WebhookDoor:
             raise Refusal("wrong_path", MethodWrong())
         if not rest:
             return _Address(spec, None)
+        named, _, mark = rest.partition("/")
         try:
-            return _Address(spec, ConnectionId(UUID(rest)))
+            connection = ConnectionId(UUID(named))
         except ValueError:
             raise Refusal("unknown", ConnectionUnknown()) from None
+        if not any(
+            hmac.compare_digest(mark.encode(), one.encode()) for one in marks_of(self._cipher, connection)
+        ):
+            raise Refusal("unknown", ConnectionUnknown())
+        return _Address(spec, connection)
 
     async def _admit(self, address: _Address, scope: Scope, receive: Receive) -> str:
         if self._open >= OPEN_MAX:
