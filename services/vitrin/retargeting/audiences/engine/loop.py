@@ -186,7 +186,8 @@ def evaluate(plan: PlanArrays, now: int, facts: Ints, mets: int, s: Scratch, mas
         if plan.oldest[one] >= 0:
             mark(plan, plan.oldest[one], s)
     evaluate_nodes(plan, now, facts, s)
-    mask[:] = plan.default_mask
+    for word in range(len(mask)):
+        mask[word] = plan.default_mask[word]
     following = NEVER
     for group in range(len(s.groups)):
         if s.groups[group] == 0:
