@@ -1,6 +1,6 @@
 """The rule language as SQL for DuckDB: the independent recompute that the engine is compared with.
 
-Over `events(seq, subject, at, kind, value, currency)` (accepted events with the subject that their visitor is now),
+Over `events(seq, subject, ts, kind, value, currency)` (accepted events with the subject that their visitor is now),
 `items(seq, item, category, brand, price)` and `facts(subject, market, analytics, ads, personalization)`. With `flat`
 there is no table of items: each event has its one item in columns of its own, so that conditions are pushed into the scan.
 """
@@ -58,10 +58,10 @@ class Dialect:
                 where = f"{self._within(leaf.match, at, leaf.within_ms)} and currency = {self._text('currency', leaf.currency)}"
                 return f"select subject from events where {where} group by subject having sum(value) >= {leaf.at_least}"
             case FirstOlder():
-                return f"select distinct subject from events where at <= {at - leaf.age_ms} and {self._meets(leaf.match)}"
+                return f"select distinct subject from events where ts <= {at - leaf.age_ms} and {self._meets(leaf.match)}"
             case Unfollowed():
-                mine = f"select subject, max(at) a from events where {self._within(leaf.match, at, leaf.within_ms)} group by 1"
-                later = f"select subject, max(at) b from events where at <= {at} and {self._meets(leaf.later)} group by 1"
+                mine = f"select subject, max(ts) a from events where {self._within(leaf.match, at, leaf.within_ms)} group by 1"
+                later = f"select subject, max(ts) b from events where ts <= {at} and {self._meets(leaf.later)} group by 1"
                 return f"select m.subject from ({mine}) m left join ({later}) l using (subject) where b is null or b < a"
             case Top():
                 return self._top(leaf, at)
@@ -82,7 +82,7 @@ class Dialect:
         if leaf.by == "count":
             return self.leaf(Count(leaf.match, bound, leaf.within_ms), at)
         where = self._within(leaf.match, at, leaf.within_ms)
-        return f"select subject from events where {where} group by subject having {at} - max(at) < {bound}"
+        return f"select subject from events where {where} group by subject having {at} - max(ts) < {bound}"
 
     def _condition(self, node: Node, at: int) -> str:
         match node:
@@ -106,7 +106,7 @@ class Dialect:
         )
 
     def _within(self, match: Match, at: int, within_ms: int) -> str:
-        return f"at > {at - within_ms} and at <= {at} and {self._meets(match)}"
+        return f"ts > {at - within_ms} and ts <= {at} and {self._meets(match)}"
 
     def _meets(self, match: Match) -> str:
         where = [f"kind in ({self._texts('kind', match.events)})"]

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from vitrin.retargeting.audiences.engine import state
-from vitrin.retargeting.audiences.engine.arrays import AnyArray, ranges
+from vitrin.retargeting.audiences.engine.arrays import AnyArray
 from vitrin.retargeting.audiences.engine.engine import Engine
 from vitrin.retargeting.audiences.engine.kernels import Loop
 from vitrin.retargeting.audiences.engine.plan import Plan
@@ -29,8 +29,8 @@ class CheckpointRefused(ValueError):
 
 def checkpoint(engine: Engine) -> bytes:
     subjects, pool, size = engine.subjects, engine.pool, engine.subjects.size
-    index = ranges(pool.start[:size], pool.count[:size])
-    used, cls = np.unique(pool.cls[index], return_inverse=True)
+    events, count = state.packed_events(pool, size)
+    used, cls = np.unique(events[:, state.CLS], return_inverse=True)
     # Classes get numbers as they occur; sorted by their bits, two engines with another history write the same.
     rows = engine.classes.rows()[used]
     order = np.lexsort(rows.T)
@@ -41,10 +41,10 @@ def checkpoint(engine: Engine) -> bytes:
         "facts": subjects.facts[:size],
         "mask": subjects.mask[:size],
         "next": subjects.next[:size],
-        "count": pool.count[:size],
-        "at": pool.at[index],
+        "count": count,
+        "at": events[:, state.AT],
         "cls": rank[cls],
-        "value": pool.value[index],
+        "value": events[:, state.VALUE],
         "classes": rows[order],
     }
     header = {
@@ -74,14 +74,12 @@ def restore(plan: Plan, data: bytes, *, loop: Loop = "auto") -> Engine:
     engine.subjects.mask[:size] = arrays["mask"]
     engine.subjects.schedule(np.arange(size), arrays["next"])
     numbers = engine.classes.of(arrays["classes"]) if len(arrays["classes"]) else np.zeros(0, dtype=np.int64)
-    pool = state.with_subjects(state.empty_pool(0), len(engine.subjects.known))
     count = arrays["count"]
-    pool.count[:size] = pool.room[:size] = count
-    pool.start[:size] = np.cumsum(count) - count
-    used = len(arrays["at"])
-    pool.tail[0] = used
-    cls = numbers[arrays["cls"]].astype(np.int32) if used else arrays["cls"].copy()
-    engine.pool = pool._replace(at=arrays["at"].copy(), cls=cls, value=arrays["value"].copy())
+    pool = state.with_subjects(state.empty_pool(), len(engine.subjects.known))
+    pool.blocks[:size] = np.stack((np.cumsum(count) - count, count, count), axis=1)
+    pool.tail[0] = len(arrays["at"])
+    cls = numbers[arrays["cls"]] if len(arrays["cls"]) else arrays["cls"]
+    engine.pool = pool._replace(events=np.stack((arrays["at"], cls, arrays["value"]), axis=1).astype(np.int64))
     return engine
 
 

@@ -10,10 +10,7 @@ from typing import Any, Final
 from vitrin.retargeting.audiences.engine import loop
 from vitrin.retargeting.audiences.engine.work import Kernel
 
-HELPERS: Final = (
-    *("scratch_for", "join", "count_event", "find_anchors", "evaluate_nodes", "mark", "evaluate", "forget", "keep"),
-    "run",
-)
+HELPERS: Final = ("join", "find_anchors", "mark", "evaluate", "collect", "forget", "keep", "run")
 """Callees before callers."""
 HERE: Final = Path(__file__).parent
 

@@ -39,7 +39,7 @@ class Engine:
         self.position = -1
         """The highest arrival sequence that was applied or loaded."""
         self.subjects = state.Subjects(plan.mask_words, len(FACT_COLUMNS))
-        self.pool = state.empty_pool(0)
+        self.pool = state.empty_pool()
         self.classes = Classes(self._filter_words(), self._summing())
         self._kernel = kernel(loop)
         self._settled = 0
@@ -77,9 +77,8 @@ class Engine:
         """The events of `absorbed` become those of `into`. Facts of the whole are the caller's to set beside it."""
         passed = self.advance(at)
         self._reserve(ints([into, absorbed]))
-        start, count = int(self.pool.start[absorbed]), int(self.pool.count[absorbed])
-        events = slice(start, start + count)
-        moved = (self.pool.at[events].copy(), self.pool.cls[events].astype(np.int64), self.pool.value[events].copy())
+        start, count, _ = self.pool.blocks[absorbed].tolist()
+        moved = self.pool.events[start : start + count].copy()
         was_known = bool(self.subjects.known[absorbed])
         gone = self._forget(ints([absorbed]), at)
         self.subjects.known[into] |= was_known
@@ -144,7 +143,7 @@ class Engine:
         return self.subjects.next_due()
 
     def events_kept(self) -> int:
-        return int(self.pool.count.sum())
+        return int(self.pool.blocks[:, state.COUNT].sum())
 
     def bytes_used(self) -> int:
         arrays = (*self.pool, self.subjects.known, self.subjects.facts, self.subjects.mask, self.subjects.next)
@@ -181,20 +180,18 @@ class Engine:
         subjects = np.unique(batch.subject[concerned])
         new_lo = np.searchsorted(batch.subject[rows], np.append(subjects, NEVER))
         value = np.where(self.classes.has_sum[cls[rows]], batch.value[rows], 0)
-        new = (batch.at[rows], cls[rows], value)
+        new = np.stack((batch.at[rows], cls[rows], value), axis=1)
         return self._run(subjects, np.full(len(subjects), self.clock), new_lo, new, evaluate=evaluate)
 
     def _evaluate(self, subjects: Ints, times: Ints) -> Changes:
         if not len(subjects):
             return NO_CHANGES
-        empty = ints([])
-        return self._run(subjects, times, np.zeros(len(subjects) + 1, dtype=np.int64), (empty, empty, empty))
+        none = np.zeros((0, 3), dtype=np.int64)
+        return self._run(subjects, times, np.zeros(len(subjects) + 1, dtype=np.int64), none)
 
-    def _run(
-        self, subjects: Ints, times: Ints, new_lo: Ints, new: tuple[Ints, Ints, Ints], *, evaluate: bool = True
-    ) -> Changes:
+    def _run(self, subjects: Ints, times: Ints, new_lo: Ints, new: Ints, *, evaluate: bool = True) -> Changes:
         facts = self.subjects.facts[subjects].astype(np.int64)
-        work = Work(subjects, times, new_lo, *new, facts, evaluate)
+        work = Work(subjects, times, new_lo, new, facts, evaluate)
         self.pool = state.with_free(self.pool, free_needed(self.pool, work))
         outcome: Outcome = self._kernel(self.plan.arrays, self.classes.arrays(), self.pool, work)
         if not evaluate:
@@ -210,7 +207,7 @@ class Engine:
         self.subjects.mask[subjects] = none
         self.subjects.known[subjects] = False
         self.subjects.schedule(subjects, np.full(len(subjects), NEVER))
-        self.pool.count[subjects] = 0
+        self.pool.blocks[subjects, state.COUNT] = 0
         return changes
 
 

@@ -48,15 +48,8 @@ class GraphNode:
 class Layout:
     """Where anchors, children and fact tables lie in the arrays."""
 
-    count_lo: list[int] = field(default_factory=list)
-    count_hi: list[int] = field(default_factory=list)
-    sum_lo: list[int] = field(default_factory=list)
-    sum_hi: list[int] = field(default_factory=list)
-    oldest: list[int] = field(default_factory=list)
-    keep_count: list[int] = field(default_factory=list)
-    keep_count_ms: list[int] = field(default_factory=list)
-    keep_sum: list[int] = field(default_factory=list)
-    keep_sum_ms: list[int] = field(default_factory=list)
+    filters: list[tuple[int, ...]] = field(default_factory=list)
+    """Rows in the order of `plan`'s columns of a filter."""
     anchor_x: list[int] = field(default_factory=list)
     anchors: dict[Anchor, int] = field(default_factory=dict)
     children: list[int] = field(default_factory=list)
@@ -211,18 +204,17 @@ class Graph:
 
 
 def _place(layout: Layout, number: int, asked: Mapping[str, Mapping[int, int]]) -> None:
-    for kind, lo, hi in ((_COUNT, layout.count_lo, layout.count_hi), (_SUM, layout.sum_lo, layout.sum_hi)):
-        lo.append(len(layout.anchor_x))
+    row: list[int] = []
+    for kind in (_COUNT, _SUM):
+        row.append(len(layout.anchor_x))
         for x in sorted(asked[kind]):
             layout.anchors[number, kind, x] = len(layout.anchor_x)
             layout.anchor_x.append(x)
-        hi.append(len(layout.anchor_x))
-    layout.keep_count.append(max(asked[_COUNT], default=0))
-    layout.keep_count_ms.append(max(asked[_COUNT].values(), default=0))
-    layout.keep_sum.append(max(asked[_SUM], default=0))
-    layout.keep_sum_ms.append(max(asked[_SUM].values(), default=0))
-    layout.oldest.append(-1)
+        row.append(len(layout.anchor_x))
+    row.append(-1)
     if asked[_OLDEST]:
-        layout.oldest[-1] = len(layout.anchor_x)
-        layout.anchors[number, _OLDEST, 0] = len(layout.anchor_x)
+        row[-1] = layout.anchors[number, _OLDEST, 0] = len(layout.anchor_x)
         layout.anchor_x.append(0)
+    for kind in (_COUNT, _SUM):
+        row += [max(asked[kind], default=0), max(asked[kind].values(), default=0)]
+    layout.filters.append(tuple(row))

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vitrin.retargeting.audiences.engine.arrays import Ints, Words, ints, words_for
 from vitrin.retargeting.audiences.engine.columns import Dictionary
@@ -21,36 +20,26 @@ from vitrin.retargeting.audiences.engine.filters import Filter, Matcher
 from vitrin.retargeting.audiences.engine.graph import Graph
 from vitrin.retargeting.audiences.language import Rule, canonical, evaluation_order, rule_hash
 
-COUNT, SUM, OLDEST = 0, 1, 2
+COUNT_LO, COUNT_HI, SUM_LO, SUM_HI, OLDEST, KEEP_COUNT, KEEP_COUNT_MS, KEEP_SUM, KEEP_SUM_MS = range(9)
+"""Columns of a filter. Its anchors lie together: counts, sums, each ascending in what they ask for, and the oldest event
+(-1: none). How many of the newest must be kept and within which window, and the same for sums."""
+OP, FIRST, SECOND, WINDOW = range(4)
+"""Columns of a node: what it does; its (first) anchor, fact column, child, or start of its children; its second anchor,
+start of its fact table, or end of its children; its window, or the length of its fact table."""
 FACT_COLUMNS: Final = ("market", "analytics", "ads", "personalization")
 
 
 class PlanArrays(NamedTuple):
-    """What the inner loop reads. Anchors of a filter lie together, counts and sums ascending in what they ask for."""
+    """What the inner loop reads."""
 
-    count_lo: Ints
-    count_hi: Ints
-    sum_lo: Ints
-    sum_hi: Ints
-    oldest: Ints
-    """Per filter the anchor of its oldest event, -1 for none."""
-    keep_count: Ints
-    """Per filter how many of the newest must be kept, and within which window; the same for sums."""
-    keep_count_ms: Ints
-    keep_sum: Ints
-    keep_sum_ms: Ints
+    filters: Ints
     anchor_x: Ints
     """Per anchor the count or sum that it asks for."""
-    op: NDArray[np.int8]
-    first: Ints
-    """Per node its (first) anchor, fact column, child, or start of its children."""
-    second: Ints
-    """Per node its second anchor, start of its fact table, or end of its children."""
-    window: Ints
-    """Per node its window, or the length of its fact table."""
+    nodes: Ints
+    """Children before their parents."""
     children: Ints
-    fact_table: NDArray[np.uint8]
-    default_truth: NDArray[np.uint8]
+    fact_table: Ints
+    default_truth: Ints
     """Per node the truth for a subject without events and facts."""
     above_lo: Ints
     """Per anchor: the nodes that it can change, in `above`, ascending; the last entry is what facts can change."""
@@ -119,23 +108,12 @@ def _arrays(graph: Graph, roots: list[int]) -> PlanArrays:
     above_lo, above = _csr(graph.above(layout))
     root_lo, root = _csr(by_node)
     return PlanArrays(
-        count_lo=ints(layout.count_lo),
-        count_hi=ints(layout.count_hi),
-        sum_lo=ints(layout.sum_lo),
-        sum_hi=ints(layout.sum_hi),
-        oldest=ints(layout.oldest),
-        keep_count=ints(layout.keep_count),
-        keep_count_ms=ints(layout.keep_count_ms),
-        keep_sum=ints(layout.keep_sum),
-        keep_sum_ms=ints(layout.keep_sum_ms),
+        filters=ints(layout.filters).reshape(-1, 9),
         anchor_x=ints(layout.anchor_x),
-        op=np.array([node.op for node in graph.nodes], dtype=np.int8),
-        first=ints([layout.place(node)[0] for node in graph.nodes]),
-        second=ints([layout.place(node)[1] for node in graph.nodes]),
-        window=ints([node.window for node in graph.nodes]),
+        nodes=ints([(node.op, *layout.place(node), node.window) for node in graph.nodes]).reshape(-1, 4),
         children=ints(layout.children),
-        fact_table=np.array(layout.fact_table, dtype=np.uint8),
-        default_truth=np.array(default, dtype=np.uint8),
+        fact_table=ints(layout.fact_table),
+        default_truth=ints(default),
         above_lo=above_lo,
         above=above,
         root_lo=root_lo,

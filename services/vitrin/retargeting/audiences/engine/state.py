@@ -17,48 +17,44 @@ BLOCK: Final = 256
 _T = TypeVar("_T", bound=np.generic)
 
 
-class Pool(NamedTuple):
-    """Events; `start`, `count`, `room` per subject say where its block is, how many are in it and how many fit."""
+AT, CLS, VALUE = range(3)
+"""Columns of an event: its time, its class, its value where a sum needs it."""
+START, COUNT, ROOM = range(3)
+"""Columns of a subject's block: where it begins in the pool, how many events are in it, how many fit."""
 
-    at: Ints
-    cls: NDArray[np.int32]
-    value: Ints
-    start: Ints
-    count: Ints
-    room: Ints
+
+class Pool(NamedTuple):
+    """What lies together is read together: a row per event and a row per block."""
+
+    events: Ints
+    blocks: Ints
     tail: Ints
     """One number: where the free end begins."""
 
 
-def empty_pool(subjects: int) -> Pool:
-    zeros = [np.zeros(subjects, dtype=np.int64) for _ in range(3)]
-    return Pool(ints([]), np.zeros(0, dtype=np.int32), ints([]), *zeros, ints([0]))
+def empty_pool() -> Pool:
+    return Pool(np.zeros((0, 3), dtype=np.int64), np.zeros((0, 3), dtype=np.int64), ints([0]))
 
 
 def with_subjects(pool: Pool, subjects: int) -> Pool:
-    return pool._replace(
-        start=_grown(pool.start, subjects, 0),
-        count=_grown(pool.count, subjects, 0),
-        room=_grown(pool.room, subjects, 0),
-    )
+    return pool._replace(blocks=_grown(pool.blocks, subjects, 0))
 
 
 def with_free(pool: Pool, free: int) -> Pool:
     """The same pool with at least `free` places at its end: blocks moved together, or more memory."""
-    if len(pool.at) - int(pool.tail[0]) >= free:
+    if len(pool.events) - int(pool.tail[0]) >= free:
         return pool
-    used = int(pool.count.sum())
-    size = max(int(1.5 * used) + free, 1024)
-    index = ranges(pool.start, pool.count)
-    counts = pool.count
-    start = np.concatenate((ints([0]), np.cumsum(counts)))[:-1]
-    columns = []
-    for column in (pool.at, pool.cls, pool.value):
-        packed = np.zeros(size, dtype=column.dtype)
-        packed[:used] = column[index]
-        columns.append(packed)
-    at, cls, value = columns
-    return Pool(at, cls, value, start, counts, counts.copy(), ints([used]))
+    packed, count = packed_events(pool, len(pool.blocks))
+    used = len(packed)
+    events = np.zeros((max(int(1.5 * used) + free, 1024), 3), dtype=np.int64)
+    events[:used] = packed
+    return Pool(events, np.stack((np.cumsum(count) - count, count, count), axis=1), ints([used]))
+
+
+def packed_events(pool: Pool, subjects: int) -> tuple[Ints, Ints]:
+    """Events of the first subjects without gaps, and how many each has."""
+    count = pool.blocks[:subjects, COUNT].copy()
+    return pool.events[ranges(pool.blocks[:subjects, START], count)], count
 
 
 class Subjects:

@@ -10,8 +10,19 @@ import numpy as np
 from vitrin.retargeting.audiences.engine.arrays import NEVER, NONE, Flags, Ints, ints, ranges
 from vitrin.retargeting.audiences.engine.filters import ClassArrays
 from vitrin.retargeting.audiences.engine.graph import ALL, FACT, NOT, OLDER, SOME, UNFOLLOWED, WITHIN
-from vitrin.retargeting.audiences.engine.plan import PlanArrays
-from vitrin.retargeting.audiences.engine.state import Pool
+from vitrin.retargeting.audiences.engine.plan import (
+    COUNT_HI,
+    COUNT_LO,
+    KEEP_COUNT,
+    KEEP_COUNT_MS,
+    KEEP_SUM,
+    KEEP_SUM_MS,
+    OLDEST,
+    SUM_HI,
+    SUM_LO,
+    PlanArrays,
+)
+from vitrin.retargeting.audiences.engine.state import AT, COUNT, ROOM, START, Pool
 from vitrin.retargeting.audiences.engine.work import Outcome, Work, room_for
 
 CHUNK: Final = 8_192
@@ -54,9 +65,7 @@ def run(plan: PlanArrays, classes: ClassArrays, pool: Pool, work: Work) -> Outco
             work.subject[part],
             work.at[part],
             work.new_lo[part.start : part.stop + 1] - lo,
-            work.new_at[lo:hi],
-            work.new_cls[lo:hi],
-            work.new_value[lo:hi],
+            work.new[lo:hi],
             work.facts[part],
             work.evaluate,
         )
@@ -71,7 +80,7 @@ def _chunk(plan: PlanArrays, classes: ClassArrays, pool: Pool, work: Work) -> Ou
     now = work.at[events.row]
     to_come = events.at > now
     pairs = _paired(plan, classes, events, ~to_come)
-    _keep(plan, pool, work, events, to_come | _needed(plan, pairs, work.at, len(events.row)))
+    _keep(pool, work, events, to_come | _needed(plan, pairs, work.at, len(events.row)))
     if not work.evaluate:
         return Outcome(np.zeros((0, 0), dtype=np.uint64), ints([]))
     future = np.full(len(work.subject), NEVER, dtype=np.int64)
@@ -81,17 +90,15 @@ def _chunk(plan: PlanArrays, classes: ClassArrays, pool: Pool, work: Work) -> Ou
 
 
 def _joined(pool: Pool, work: Work) -> _Events:
-    counts = pool.count[work.subject]
-    old = ranges(pool.start[work.subject], counts)
+    counts = pool.blocks[work.subject, COUNT]
+    events = pool.events[ranges(pool.blocks[work.subject, START], counts)]
     row = np.repeat(np.arange(len(counts)), counts)
-    if not len(work.new_at):
-        return _Events(row, pool.at[old], pool.cls[old].astype(np.int64), pool.value[old])
-    row = np.concatenate((row, np.repeat(np.arange(len(counts)), np.diff(work.new_lo))))
-    at = np.concatenate((pool.at[old], work.new_at))
-    order = np.lexsort((at, row))
-    cls = np.concatenate((pool.cls[old].astype(np.int64), work.new_cls))
-    value = np.concatenate((pool.value[old], work.new_value))
-    return _Events(row[order], at[order], cls[order], value[order])
+    if len(work.new):
+        row = np.concatenate((row, np.repeat(np.arange(len(counts)), np.diff(work.new_lo))))
+        events = np.concatenate((events, work.new))
+        order = np.lexsort((events[:, AT], row))
+        row, events = row[order], events[order]
+    return _Events(row, *np.ascontiguousarray(events.T))
 
 
 def _paired(plan: PlanArrays, classes: ClassArrays, events: _Events, past: Flags) -> _Pairs:
@@ -112,19 +119,19 @@ def _paired(plan: PlanArrays, classes: ClassArrays, events: _Events, past: Flags
     before = running - np.repeat(running[starts], lengths)
     oldest = np.ones(len(event), dtype=np.bool_)
     oldest[:-1] = first[1:]
-    filter_lo = np.searchsorted(met, np.arange(len(plan.count_lo) + 1))
+    filter_lo = np.searchsorted(met, np.arange(len(plan.filters) + 1))
     return _Pairs(event, row, at, rank, before, value, oldest, filter_lo)
 
 
 def _needed(plan: PlanArrays, pairs: _Pairs, now: Ints, events: int) -> Flags:
     """Events that an anchor can still need; the same condition as `loop.count_event`."""
-    met = np.repeat(np.arange(len(plan.count_lo)), np.diff(pairs.filter_lo))
+    met = np.repeat(np.arange(len(plan.filters)), np.diff(pairs.filter_lo))
     at, current = pairs.at, now[pairs.row]
-    wanted = (pairs.rank <= plan.keep_count[met]) & (at + plan.keep_count_ms[met] > current)
+    wanted = (pairs.rank <= plan.filters[met, KEEP_COUNT]) & (at + plan.filters[met, KEEP_COUNT_MS] > current)
     wanted |= (
-        (pairs.value > 0) & (pairs.before < plan.keep_sum[met]) & (at + plan.keep_sum_ms[met] > current)
+        (pairs.value > 0) & (pairs.before < plan.filters[met, KEEP_SUM]) & (at + plan.filters[met, KEEP_SUM_MS] > current)
     )
-    wanted |= pairs.oldest & (plan.oldest[met] >= 0)
+    wanted |= pairs.oldest & (plan.filters[met, OLDEST] >= 0)
     kept = np.zeros(events, dtype=np.bool_)
     kept[pairs.event[wanted]] = True
     return kept
@@ -133,27 +140,27 @@ def _needed(plan: PlanArrays, pairs: _Pairs, now: Ints, events: int) -> Flags:
 def _anchors(plan: PlanArrays, pairs: _Pairs, rows: int) -> Ints:
     """Shape (anchors, rows)."""
     anchors = np.full((len(plan.anchor_x), rows), NONE, dtype=np.int64)
-    for one in range(len(plan.count_lo)):
+    for one in range(len(plan.filters)):
         part = slice(pairs.filter_lo[one], pairs.filter_lo[one + 1])
         if part.start == part.stop:
             continue
         row, at, rank = pairs.row[part], pairs.at[part], pairs.rank[part]
-        for anchor in range(plan.count_lo[one], plan.count_hi[one]):
+        for anchor in range(plan.filters[one, COUNT_LO], plan.filters[one, COUNT_HI]):
             here = rank == plan.anchor_x[anchor]
             anchors[anchor, row[here]] = at[here]
         before, value = pairs.before[part], pairs.value[part]
-        for anchor in range(plan.sum_lo[one], plan.sum_hi[one]):
+        for anchor in range(plan.filters[one, SUM_LO], plan.filters[one, SUM_HI]):
             x = plan.anchor_x[anchor]
             here = (before < x) & (before + value >= x)
             anchors[anchor, row[here]] = at[here]
-        if plan.oldest[one] >= 0:
+        if plan.filters[one, OLDEST] >= 0:
             here = pairs.oldest[part]
-            anchors[plan.oldest[one], row[here]] = at[here]
+            anchors[plan.filters[one, OLDEST], row[here]] = at[here]
     return anchors
 
 
 def _evaluated(plan: PlanArrays, anchors: Ints, work: Work, future: Ints) -> Outcome:
-    nodes, rows = len(plan.op), len(work.subject)
+    nodes, rows = len(plan.nodes), len(work.subject)
     truth = np.zeros((nodes, rows), dtype=np.bool_)
     flip = np.full((nodes, rows), NEVER, dtype=np.int64)
     for node in range(nodes):
@@ -170,7 +177,7 @@ def _evaluated(plan: PlanArrays, anchors: Ints, work: Work, future: Ints) -> Out
 
 
 def _node(plan: PlanArrays, node: int, anchors: Ints, work: Work, truth: Flags, flip: Ints) -> None:
-    op, first, second, window = plan.op[node], plan.first[node], plan.second[node], plan.window[node]
+    op, first, second, window = plan.nodes[node].tolist()
     if op in (WITHIN, UNFOLLOWED):
         end = anchors[first] + window
         truth[node] = end > work.at
@@ -203,17 +210,15 @@ def _node(plan: PlanArrays, node: int, anchors: Ints, work: Work, truth: Flags, 
         truth[node] = inside & (plan.fact_table[second + np.where(inside, fact, 0)] != 0)
 
 
-def _keep(plan: PlanArrays, pool: Pool, work: Work, events: _Events, wanted: Flags) -> None:
+def _keep(pool: Pool, work: Work, events: _Events, wanted: Flags) -> None:
     kept = np.flatnonzero(wanted)
     counts = np.bincount(events.row[kept], minlength=len(work.subject))
-    moving = np.flatnonzero(counts > pool.room[work.subject])
+    moving = np.flatnonzero(counts > pool.blocks[work.subject, ROOM])
     rooms = room_for(counts[moving])
     subjects = work.subject[moving]
-    pool.start[subjects] = pool.tail[0] + np.cumsum(rooms) - rooms
-    pool.room[subjects] = rooms
+    pool.blocks[subjects, START] = pool.tail[0] + np.cumsum(rooms) - rooms
+    pool.blocks[subjects, ROOM] = rooms
     pool.tail[0] += rooms.sum()
-    pool.count[work.subject] = counts
-    places = ranges(pool.start[work.subject], counts)
-    pool.at[places] = events.at[kept]
-    pool.cls[places] = events.cls[kept]
-    pool.value[places] = events.value[kept]
+    pool.blocks[work.subject, COUNT] = counts
+    places = ranges(pool.blocks[work.subject, START], counts)
+    pool.events[places] = np.stack((events.at[kept], events.cls[kept], events.value[kept]), axis=1)

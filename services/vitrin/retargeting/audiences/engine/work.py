@@ -5,19 +5,17 @@ from typing import NamedTuple, Protocol
 from vitrin.retargeting.audiences.engine.arrays import Ints, Words
 from vitrin.retargeting.audiences.engine.filters import ClassArrays
 from vitrin.retargeting.audiences.engine.plan import PlanArrays
-from vitrin.retargeting.audiences.engine.state import Pool
+from vitrin.retargeting.audiences.engine.state import COUNT, Pool
 
 
 class Work(NamedTuple):
-    """Subjects to evaluate, each at its own instant, after the events new_*[new_lo[i]:new_lo[i + 1]] joined its own."""
+    """Subjects to evaluate, each at its own instant, after the events new[new_lo[i]:new_lo[i + 1]] joined its own."""
 
     subject: Ints
     at: Ints
     new_lo: Ints
-    new_at: Ints
-    """Ascending per subject; equal instants in order of arrival."""
-    new_cls: Ints
-    new_value: Ints
+    new: Ints
+    """Rows as in the pool, ascending per subject; equal instants in order of arrival."""
     facts: Ints
     """Shape (subjects of the work, facts)."""
     evaluate: bool
@@ -42,5 +40,5 @@ def room_for(kept: Ints) -> Ints:
 
 def free_needed(pool: Pool, work: Work) -> int:
     """At the end of the pool, if every block moves with nothing pruned."""
-    kept = int(pool.count[work.subject].sum()) + len(work.new_at)
+    kept = int(pool.blocks[work.subject, COUNT].sum()) + len(work.new)
     return kept + (kept >> 1) + 2 * len(work.subject)
