@@ -43,7 +43,7 @@ def dictionary() -> Dictionary:
     )
 
 
-def rules(count: int = RULES, seed: int = 20) -> dict[str, Rule]:
+def rules(count: int = RULES, seed: int = 22) -> dict[str, Rule]:
     rng = random.Random(seed)
     found: dict[str, dict[str, Any]] = {}
     for number in range(count):
@@ -56,7 +56,7 @@ def _rule(rng: random.Random, before: list[str]) -> dict[str, Any]:
         return rng.choice(WINDOWS[least:])
 
     def where() -> dict[str, Any]:
-        if rng.random() < 0.35:
+        if rng.random() < 0.5:
             return {"where": {"brand": [f"b{rng.randrange(BRANDS)}"]}}
         return {"where": {"category": [f"c{rng.randrange(CATEGORIES)}"]}}
 
@@ -68,9 +68,11 @@ def _rule(rng: random.Random, before: list[str]) -> dict[str, Any]:
     dice = rng.random()
     if dice < 0.28:
         same = where()
-        return {"all": [event("view_item", **same), {"not": event("purchase", 3, **same)}]}
+        others = [event("search")] if rng.random() < 0.4 else []
+        return {"all": [event("view_item", **same), {"not": event("purchase", 3, **same)}, *others]}
     if dice < 0.42:
-        return {"all": [event(rng.choice(("add_to_cart", "begin_checkout")), **where()), {"not": event("purchase")}]}
+        more = [event("view_item", **where(), **often)] if rng.random() < 0.7 else []
+        return {"all": [event(rng.choice(("add_to_cart", "begin_checkout")), **where()), {"not": event("purchase")}, *more]}
     if dice < 0.55:
         return event("purchase", 3, **spent)
     if dice < 0.68:
