@@ -72,11 +72,22 @@ def _rule(rng: random.Random, before: list[str]) -> dict[str, Any]:
         return {"all": [event("view_item", **same), {"not": event("purchase", 3, **same)}, *others]}
     if dice < 0.42:
         more = [event("view_item", **where(), **often)] if rng.random() < 0.7 else []
-        return {"all": [event(rng.choice(("add_to_cart", "begin_checkout")), **where()), {"not": event("purchase")}, *more]}
+        return {
+            "all": [
+                event(rng.choice(("add_to_cart", "begin_checkout")), **where()),
+                {"not": event("purchase")},
+                *more,
+            ]
+        }
     if dice < 0.55:
         return event("purchase", 3, **spent)
     if dice < 0.68:
-        return {"all": [event(rng.choice(("page_view", "view_item", "search")), **often), event("view_item", **where())]}
+        return {
+            "all": [
+                event(rng.choice(("page_view", "view_item", "search")), **often),
+                event("view_item", **where()),
+            ]
+        }
     if dice < 0.76:
         return {"any": [event("add_to_cart", **where()), event("view_item", **where(), **often)]}
     if dice < 0.82:

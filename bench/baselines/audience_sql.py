@@ -2,7 +2,7 @@
 
 Over `events(seq, subject, ts, kind, value, currency)` (accepted events with the subject that their visitor is now),
 `items(seq, item, category, brand, price)` and `facts(subject, market, analytics, ads, personalization)`. With `flat`
-there is no table of items: each event has its one item in columns of its own, so that conditions are pushed into the scan.
+there is no table of items: each event has its one item in columns of its own, and conditions are pushed into the scan.
 """
 
 from collections.abc import Callable, Mapping
@@ -55,14 +55,18 @@ class Dialect:
             case Count():
                 return self._grouped(leaf.match, at, leaf.within_ms, f"count(*) >= {leaf.at_least}")
             case Sum():
-                where = f"{self._within(leaf.match, at, leaf.within_ms)} and currency = {self._text('currency', leaf.currency)}"
-                return f"select subject from events where {where} group by subject having sum(value) >= {leaf.at_least}"
+                where = self._within(leaf.match, at, leaf.within_ms)
+                where += f" and currency = {self._text('currency', leaf.currency)}"
+                return f"select subject from events where {where} group by 1 having sum(value) >= {leaf.at_least}"
             case FirstOlder():
-                return f"select distinct subject from events where ts <= {at - leaf.age_ms} and {self._meets(leaf.match)}"
+                where = f"ts <= {at - leaf.age_ms} and {self._meets(leaf.match)}"
+                return f"select distinct subject from events where {where}"
             case Unfollowed():
-                mine = f"select subject, max(ts) a from events where {self._within(leaf.match, at, leaf.within_ms)} group by 1"
-                later = f"select subject, max(ts) b from events where ts <= {at} and {self._meets(leaf.later)} group by 1"
-                return f"select m.subject from ({mine}) m left join ({later}) l using (subject) where b is null or b < a"
+                newest = "select subject, max(ts) newest from events where"
+                mine = f"{newest} {self._within(leaf.match, at, leaf.within_ms)} group by 1"
+                later = f"{newest} ts <= {at} and {self._meets(leaf.later)} group by 1"
+                free = "l.newest is null or l.newest < m.newest"
+                return f"select m.subject from ({mine}) m left join ({later}) l using (subject) where {free}"
             case Top():
                 return self._top(leaf, at)
             case Market():
@@ -101,9 +105,7 @@ class Dialect:
                 return f"(s.subject in ({self.leaf(node, at)}))"
 
     def _grouped(self, match: Match, at: int, within_ms: int, having: str) -> str:
-        return (
-            f"select subject from events where {self._within(match, at, within_ms)} group by subject having {having}"
-        )
+        return f"select subject from events where {self._within(match, at, within_ms)} group by subject having {having}"
 
     def _within(self, match: Match, at: int, within_ms: int) -> str:
         return f"ts > {at - within_ms} and ts <= {at} and {self._meets(match)}"
@@ -122,7 +124,11 @@ class Dialect:
     def _item(self, match: Match) -> str:
         where = [
             f"{name} in ({self._texts(name, texts)})"
-            for name, texts in (("item", match.items), ("category", match.categories), ("brand", match.brands))
+            for name, texts in (
+                ("item", match.items),
+                ("category", match.categories),
+                ("brand", match.brands),
+            )
             if texts
         ]
         if match.price is not None and match.price.at_least is not None:

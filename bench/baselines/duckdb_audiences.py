@@ -1,4 +1,5 @@
-"""The honest recompute: one pushed-down query per condition on a table in order of time, two threads, combined in numpy.
+"""The honest recompute: one pushed-down query per condition on a table in order of time, two threads, combined in
+numpy.
 
 One scan with a FILTER aggregate per condition is 10 to 30 times slower and would flatter us.
 """
@@ -65,7 +66,9 @@ class DuckRecompute:
     ) -> NDArray[np.bool_]:
         match node:
             case All():
-                return np.logical_and.reduce([self._node(child, at, leaves, found) for child in node.children])
+                return np.logical_and.reduce(
+                    [self._node(child, at, leaves, found) for child in node.children]
+                )
             case Some():
                 return np.logical_or.reduce([self._node(child, at, leaves, found) for child in node.children])
             case Not():

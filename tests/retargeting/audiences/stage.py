@@ -1,11 +1,12 @@
-"""A random history on a virtual clock: both inner loops live through it, the reference says after every step what is true.
+"""A random history on a virtual clock: both inner loops live through it, the reference says after every step what is
+true.
 
 Everything comes from one seed; a failure names it. DuckDB is asked too where a test wants it (`duck`).
 """
 
 import random
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
@@ -14,17 +15,20 @@ from tests.retargeting.audiences.reference import Seen, SeenItem, World
 from tests.retargeting.audiences.translate import Translator
 from vitrin.retargeting.audiences.engine import Changes, Engine, Plan, compile_plan
 from vitrin.retargeting.audiences.engine.admission import LATE_MS_MAX, accepted_of, admit
+from vitrin.retargeting.audiences.engine.arrays import NEVER
 from vitrin.retargeting.audiences.engine.bounds import key
 from vitrin.retargeting.audiences.engine.checkpoint import checkpoint, restore
 from vitrin.retargeting.audiences.engine.columns import Batch
 from vitrin.retargeting.audiences.engine.engine import handover
+from vitrin.retargeting.audiences.engine.kernels import Loop
 from vitrin.retargeting.audiences.engine.plan import FACT_COLUMNS
+from vitrin.retargeting.audiences.engine.why import next_arrival, why, why_from_log
 from vitrin.retargeting.audiences.language import parse, words
 from vitrin.retargeting.audiences.language.nodes import Top
 
 START: Final = 1_700_000_000_000
 VISITORS: Final = 9
-Loops = tuple[Literal["numpy", "compiled"], ...]
+Loops = tuple[Loop, ...]
 Act = Callable[[Engine], Changes]
 
 
@@ -38,6 +42,7 @@ class Stage:
             identity={visitor: visitor for visitor in range(VISITORS)},
         )
         self.clock = START
+        self.arrivals = 0
         self.arrived: list[Seen] = []
         self.accepted_ids: set[str] = set()
         self.refused = dict.fromkeys(("repeated", "late", "bad_value"), 0)
@@ -53,7 +58,15 @@ class Stage:
 
     def run(self, steps: int) -> None:
         acts = (self.deliver, self.deliver, self.deliver, self.pass_time, self.pass_time, self.tell_facts)
-        rare = (self.merge, self.unmerge, self.erase, self.edit_rules, self.new_bounds, self.crash, self.idle_days)
+        rare = (
+            self.merge,
+            self.unmerge,
+            self.erase,
+            self.edit_rules,
+            self.new_bounds,
+            self.crash,
+            self.idle_days,
+        )
         for _ in range(steps):
             act = self.rng.choice(acts if self.rng.random() < 0.7 else rare)
             act()
@@ -65,8 +78,30 @@ class Stage:
         for engine in self.engines:
             found = {audience: set(engine.members(audience).tolist()) for audience in engine.plan.audiences}
             assert found == expected, f"seed {self.seed} at {self.clock - START} after {self.done}"
+        self._check_why(expected)
         saved = {checkpoint(engine) for engine in self.engines}
         assert len(saved) == 1, f"seed {self.seed}: the loops differ after {self.done}"
+
+    def _check_why(self, expected: dict[str, set[int]]) -> None:
+        """For one subject: the truth of every audience, from the state and from the log, and the next instant."""
+        subject, engine = self.rng.choice(self._subjects()), self.engines[0]
+        if subject >= engine.subjects.size or not engine.subjects.known[subject]:
+            return
+        log = self._log(
+            [event for event in self.world.events if self.world.subject(event.visitor) == subject]
+        )
+        facts = {
+            name: self.translator.fact(name, text) for name, text in self.world.facts.get(subject, {}).items()
+        }
+        dictionary, instants = self.translator.dictionary, [next_arrival(engine, subject)]
+        for audience in engine.plan.audiences:
+            told = why(engine, audience, subject, dictionary)
+            other = why_from_log(engine.plan, audience, log, facts, at=self.clock, dictionary=dictionary)
+            assert told.true is other.true is (subject in expected[audience]), f"seed {self.seed}"
+            assert told.flips_at == other.flips_at
+            instants.append(told.flips_at)
+        least = min((instant for instant in instants if instant is not None), default=NEVER)
+        assert min(int(engine.subjects.next[subject]), NEVER) == least, f"seed {self.seed}"
 
     def act(self, act: Act) -> Changes:
         """On every engine; the changes must be the same."""
@@ -100,21 +135,28 @@ class Stage:
             assert self.act(lambda engine: engine.apply(good, now)).rows == 0
 
     def _arrival(self) -> Seen:
-        rng, seq = self.rng, len(self.arrived) + self.rng.randint(0, 0)
+        rng = self.rng
         if self.arrived and rng.random() < 0.1:
             again = rng.choice(self.arrived)
             return Seen(*(getattr(again, name) for name in Seen.__slots__))
-        age = rng.choice((0, 0, rng.randint(0, words.HOUR_MS), rng.randint(0, LATE_MS_MAX), -rng.randint(1, LATE_MS_MAX)))
+        age = rng.choice(
+            (0, 0, rng.randint(0, words.HOUR_MS), rng.randint(0, LATE_MS_MAX), -rng.randint(1, LATE_MS_MAX))
+        )
         if rng.random() < 0.05:
             age = LATE_MS_MAX + rng.randint(1, 5 * words.DAY_MS)
-        self._seq = getattr(self, "_seq", 0) + 1
+        self.arrivals += 1
         items = tuple(
-            SeenItem(rng.choice(rules.ITEMS), rng.choice((*rules.CATEGORIES, None)), rng.choice(rules.BRANDS), price)
+            SeenItem(
+                rng.choice(rules.ITEMS),
+                rng.choice((*rules.CATEGORIES, None)),
+                rng.choice(rules.BRANDS),
+                price,
+            )
             for price in rng.choices((None, 100, 200, 399, 400, 600, 700), k=rng.choice((0, 1, 1, 1, 3)))
         )
         return Seen(
-            seq=self._seq,
-            event_id=f"e{seq}-{self._seq}",
+            seq=self.arrivals,
+            event_id=f"e{self.arrivals}",
             visitor=rng.randrange(VISITORS),
             at=self.clock - age,
             name=rng.choice(rules.EVENTS),
@@ -125,7 +167,9 @@ class Stage:
 
     def pass_time(self) -> None:
         before = self.clock
-        self.clock += self.rng.choice((1, 1_000, words.MINUTE_MS, words.HOUR_MS, words.DAY_MS, 3 * words.DAY_MS))
+        self.clock += self.rng.choice(
+            (1, 1_000, words.MINUTE_MS, words.HOUR_MS, words.DAY_MS, 3 * words.DAY_MS)
+        )
         now = self.clock
         self._check_flips(self.act(lambda engine: engine.advance(now)), before)
 
@@ -178,7 +222,9 @@ class Stage:
             return
         self.world.identity[visitor] = visitor
         both = np.array([was, visitor])
-        events = self._log([event for event in self.world.events if self.world.subject(event.visitor) in both])
+        events = self._log(
+            [event for event in self.world.events if self.world.subject(event.visitor) in both]
+        )
         self.act(lambda engine: engine.rebuild(both, events, now))
 
     def erase(self) -> None:
@@ -198,15 +244,21 @@ class Stage:
         edited[self.rng.choice(sorted(edited))] = fresh
         if len(free) > 1:
             edited.pop(self.rng.choice(free), None)
-        edited[f"n{self.rng.randrange(1_000)}"] = parse({"version": 1, "who": rules.condition(self.rng, [], depth=1)})
-        self._exchange(World(edited, self.world.events, self.world.identity, self.world.facts, self.world.bounds))
+        edited[f"n{self.rng.randrange(1_000)}"] = parse(
+            {"version": 1, "who": rules.condition(self.rng, [], depth=1)}
+        )
+        self._exchange(
+            World(edited, self.world.events, self.world.identity, self.world.facts, self.world.bounds)
+        )
 
     def new_bounds(self) -> None:
         """As a schedule does it: bounds of all top conditions, by a count of our own."""
         tops = [top for rule in self.world.rules.values() for top in rule.tops()]
         found = {key(top): reference_bound(self.world, top, self.clock) for top in tops}
         bounds = {name: value for name, value in found.items() if value is not None}
-        self._exchange(World(self.world.rules, self.world.events, self.world.identity, self.world.facts, bounds))
+        self._exchange(
+            World(self.world.rules, self.world.events, self.world.identity, self.world.facts, bounds)
+        )
 
     def _exchange(self, world: World) -> None:
         """Another engine catches up chunk by chunk while the first goes on, then takes over."""

@@ -3,7 +3,15 @@
 from collections.abc import Iterable
 
 from tests.retargeting.audiences.reference import Seen, World
-from vitrin.retargeting.audiences.engine.columns import KIND_IDS, NO_PRICE, Batch, Dictionary, Item, Row, batch_of
+from vitrin.retargeting.audiences.engine.columns import (
+    KIND_IDS,
+    NO_PRICE,
+    Batch,
+    Dictionary,
+    Item,
+    Row,
+    batch_of,
+)
 from vitrin.retargeting.audiences.language import words
 
 

@@ -24,7 +24,8 @@ def ranges(starts: Ints, counts: Ints) -> Ints:
     """starts[0], starts[0] + 1, ... counts[0] of them, then those of the next."""
     ends = np.cumsum(counts)
     total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total, dtype=np.int64) + np.repeat(starts - (ends - counts), counts)
+    found: Ints = np.arange(total, dtype=np.int64) + np.repeat(starts - (ends - counts), counts)
+    return found
 
 
 def words_for(bits: int) -> int:

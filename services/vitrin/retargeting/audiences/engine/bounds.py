@@ -1,8 +1,8 @@
 """Bounds of `top` conditions: computed from the log on a schedule, and given to the plan.
 
 Between two computations the bound stands still, so that a membership can be explained: "345.10 EUR or more, as of
-Monday 03:00". Nearest rank: with n subjects of positive measure, the bound is the measure of the ceil(n * percent / 100)-th
-best; ties with it are in.
+Monday 03:00". Nearest rank: with n subjects of positive measure, the bound is the measure of the ceil(n * percent /
+100)-th best; ties with it are in.
 """
 
 import numpy as np

@@ -1,7 +1,8 @@
 """The engine's state as bytes, and back: an engine that was restored behaves as if it had never stopped.
 
-Layout: magic, version, length of a JSON header, header, the arrays one after another (little-endian), CRC-32. Equal states
-give equal bytes, whatever their history. A checkpoint belongs to a plan; for another plan the log is read instead.
+Layout: magic, version, length of a JSON header, header, the arrays one after another (little-endian), CRC-32. Equal
+states give equal bytes, whatever their history. A checkpoint belongs to a plan; for another plan the log is read
+instead.
 """
 
 import json
@@ -79,7 +80,9 @@ def restore(plan: Plan, data: bytes, *, loop: Loop = "auto") -> Engine:
     pool.blocks[:size] = np.stack((np.cumsum(count) - count, count, count), axis=1)
     pool.tail[0] = len(arrays["at"])
     cls = numbers[arrays["cls"]] if len(arrays["cls"]) else arrays["cls"]
-    engine.pool = pool._replace(events=np.stack((arrays["at"], cls, arrays["value"]), axis=1).astype(np.int64))
+    engine.pool = pool._replace(
+        events=np.stack((arrays["at"], cls, arrays["value"]), axis=1).astype(np.int64)
+    )
     return engine
 
 

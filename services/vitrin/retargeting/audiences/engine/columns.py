@@ -85,9 +85,17 @@ class Batch(NamedTuple):
         counts = np.diff(self.item_start)[index]
         at = ranges(self.item_start[index], counts)
         return Batch(
-            *(column[index] for column in self[:6]),
-            np.concatenate((ints([0]), np.cumsum(counts))),
-            *(column[at] for column in self[7:]),
+            seq=self.seq[index],
+            subject=self.subject[index],
+            at=self.at[index],
+            kind=self.kind[index],
+            value=self.value[index],
+            currency=self.currency[index],
+            item_start=np.concatenate((ints([0]), np.cumsum(counts))),
+            item=self.item[at],
+            category=self.category[at],
+            brand=self.brand[at],
+            price=self.price[at],
         )
 
     def with_subjects(self, subject: Ints) -> "Batch":

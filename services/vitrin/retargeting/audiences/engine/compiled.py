@@ -41,7 +41,9 @@ def _compile(numba: Any) -> Kernel:
         copy = types.FunctionType(plain.__code__, names, name)
         copy.__qualname__, copy.__module__ = plain.__qualname__, plain.__module__
         # Inlined before compiling: without, each call passes a dozen arrays (10 % slower, and slower to compile).
-        options = {"nogil": True, "no_cfunc_wrapper": True} | ({} if name == HELPERS[-1] else {"inline": "always"})
+        options = {"nogil": True, "no_cfunc_wrapper": True} | (
+            {} if name == HELPERS[-1] else {"inline": "always"}
+        )
         try:
             names[name] = numba.njit(cache=True, **options)(copy)
         except RuntimeError:  # nowhere to write the cache

@@ -1,4 +1,5 @@
-"""The engine of one brand's audiences. Time is an argument and never goes back; what was applied is never applied twice.
+"""The engine of one brand's audiences. Time is an argument and never goes back; what was applied is never applied
+twice.
 
 At every instant t of its clock, an audience's members are those subjects with an accepted event for which the rule is
 true at t over the events that were applied, whatever their order (`tests/retargeting/audiences/reference.py` says it in
@@ -27,7 +28,9 @@ class ClockWentBack(ValueError):
     """An instant before the engine's clock."""
 
     def __init__(self, at: int, clock: int) -> None:
-        super().__init__(f"instant {at} is before the engine's clock {clock}; rebuild from the log to look back")
+        super().__init__(
+            f"instant {at} is before the engine's clock {clock}; rebuild from the log to look back"
+        )
 
 
 class Engine:
@@ -93,7 +96,9 @@ class Engine:
         before = self.subjects.mask[subjects].copy()
         self._forget(subjects, at)
         self._join(events, evaluate=True)
-        return joined((passed, between(before, self.subjects.mask[subjects], subjects, np.full(len(subjects), at))))
+        return joined(
+            (passed, between(before, self.subjects.mask[subjects], subjects, np.full(len(subjects), at)))
+        )
 
     def erase(self, subjects: Ints, at: int) -> Changes:
         """As if they had never been: events, facts, memberships. Their rows in the log are the caller's to remove."""
@@ -146,7 +151,13 @@ class Engine:
         return int(self.pool.blocks[:, state.COUNT].sum())
 
     def bytes_used(self) -> int:
-        arrays = (*self.pool, self.subjects.known, self.subjects.facts, self.subjects.mask, self.subjects.next)
+        arrays = (
+            *self.pool,
+            self.subjects.known,
+            self.subjects.facts,
+            self.subjects.mask,
+            self.subjects.next,
+        )
         return sum(array.nbytes for array in arrays)
 
     # Inside ---------------------------------------------------------------------------------------------------------
@@ -217,7 +228,9 @@ def handover(old: Engine, new: Engine) -> Changes:
     size = max(old.subjects.size, new.subjects.size)
     found = []
     for number, audience in enumerate(new.plan.audiences):
-        before = _flags(old, audience, size) if audience in old.plan.audiences else np.zeros(size, dtype=np.bool_)
+        before = (
+            _flags(old, audience, size) if audience in old.plan.audiences else np.zeros(size, dtype=np.bool_)
+        )
         found.append(_turned(before, _flags(new, audience, size), number, new.clock))
     for number, audience in enumerate(old.plan.audiences):
         if audience not in new.plan.audiences:
@@ -235,4 +248,3 @@ def _turned(before: Flags, after: Flags, audience: int, at: int) -> Changes:
     subjects = np.flatnonzero(before != after)
     column: NDArray[np.int32] = np.full(len(subjects), audience, dtype=np.int32)
     return Changes(np.full(len(subjects), at), subjects, column, after[subjects])
-

@@ -74,7 +74,9 @@ class Matcher:
         if not len(batch.item):
             return whole & self._plain
         per_item = (
-            self._items.bits(batch.item) & self._categories.bits(batch.category) & self._brands.bits(batch.brand)
+            self._items.bits(batch.item)
+            & self._categories.bits(batch.category)
+            & self._brands.bits(batch.brand)
         )
         for number, least, below in self._prices:
             bit = np.uint64(1 << (number & 63))

@@ -139,7 +139,9 @@ class Graph:
         return self._event(Count(node.match, 1, min(bound, node.within_ms)))
 
     def _fact(self, column: int, values: Sequence[int]) -> int:
-        return self._put(GraphNode(FACT, column=column, values=tuple(sorted(set(values))), window=max(values) + 1))
+        return self._put(
+            GraphNode(FACT, column=column, values=tuple(sorted(set(values))), window=max(values) + 1)
+        )
 
     def _filter(self, wanted: Match, currency: str | None) -> int:
         key = (node_key(wanted), currency)
@@ -170,7 +172,9 @@ class Graph:
         return truth
 
     def layout(self) -> Layout:
-        asked: list[dict[str, dict[int, int]]] = [{_COUNT: {}, _SUM: {}, _OLDEST: {}} for _ in self._filter_list]
+        asked: list[dict[str, dict[int, int]]] = [
+            {_COUNT: {}, _SUM: {}, _OLDEST: {}} for _ in self._filter_list
+        ]
         for node in self.nodes:
             for number, kind, x in node.anchors:
                 windows = asked[number][kind]

@@ -21,8 +21,8 @@ from vitrin.retargeting.audiences.engine.graph import Graph
 from vitrin.retargeting.audiences.language import Rule, canonical, evaluation_order, rule_hash
 
 COUNT_LO, COUNT_HI, SUM_LO, SUM_HI, OLDEST, KEEP_COUNT, KEEP_COUNT_MS, KEEP_SUM, KEEP_SUM_MS = range(9)
-"""Columns of a filter. Its anchors lie together: counts, sums, each ascending in what they ask for, and the oldest event
-(-1: none). How many of the newest must be kept and within which window, and the same for sums."""
+"""Columns of a filter. Its anchors lie together: counts, sums, each ascending in what they ask for, and the oldest
+event (-1: none). How many of the newest must be kept and within which window, and the same for sums."""
 OP, FIRST, SECOND, WINDOW = range(4)
 """Columns of a node: what it does; its (first) anchor, fact column, child, or start of its children; its second anchor,
 start of its fact table, or end of its children; its window, or the length of its fact table."""

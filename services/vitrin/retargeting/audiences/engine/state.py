@@ -1,8 +1,8 @@
 """What the engine keeps per subject: its events that anchors need, its facts, its mask, its next instant.
 
 Events lie in one pool, ascending per subject, in blocks with some room; a block that has no room moves to the end. Next
-instants have a minimum per block of subjects, so finding who is due reads only blocks where somebody is (ADR 30: an hour
-wheel holds stale entries and must be rebuilt after a restart; this does neither).
+instants have a minimum per block of subjects, so finding who is due reads only blocks where somebody is (ADR 30: an
+hour wheel holds stale entries and must be rebuilt after a restart; this does neither).
 """
 
 from typing import Final, NamedTuple, TypeVar

@@ -129,7 +129,9 @@ def _needed(plan: PlanArrays, pairs: _Pairs, now: Ints, events: int) -> Flags:
     at, current = pairs.at, now[pairs.row]
     wanted = (pairs.rank <= plan.filters[met, KEEP_COUNT]) & (at + plan.filters[met, KEEP_COUNT_MS] > current)
     wanted |= (
-        (pairs.value > 0) & (pairs.before < plan.filters[met, KEEP_SUM]) & (at + plan.filters[met, KEEP_SUM_MS] > current)
+        (pairs.value > 0)
+        & (pairs.before < plan.filters[met, KEEP_SUM])
+        & (at + plan.filters[met, KEEP_SUM_MS] > current)
     )
     wanted |= pairs.oldest & (plan.filters[met, OLDEST] >= 0)
     kept = np.zeros(events, dtype=np.bool_)
@@ -164,7 +166,7 @@ def _evaluated(plan: PlanArrays, anchors: Ints, work: Work, future: Ints) -> Out
     truth = np.zeros((nodes, rows), dtype=np.bool_)
     flip = np.full((nodes, rows), NEVER, dtype=np.int64)
     for node in range(nodes):
-        _node(plan, node, anchors, work, truth, flip)
+        _node(plan, node, anchors, work, (truth, flip))
     mask = np.tile(plan.default_mask, (rows, 1))
     following = future
     for node in range(nodes):
@@ -176,7 +178,8 @@ def _evaluated(plan: PlanArrays, anchors: Ints, work: Work, future: Ints) -> Out
     return Outcome(mask, following)
 
 
-def _node(plan: PlanArrays, node: int, anchors: Ints, work: Work, truth: Flags, flip: Ints) -> None:
+def _node(plan: PlanArrays, node: int, anchors: Ints, work: Work, state: tuple[Flags, Ints]) -> None:
+    truth, flip = state
     op, first, second, window = plan.nodes[node].tolist()
     if op in (WITHIN, UNFOLLOWED):
         end = anchors[first] + window

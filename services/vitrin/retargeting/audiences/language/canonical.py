@@ -1,4 +1,5 @@
-"""One text for rules that mean the same by their form: nested alls flattened, doubles and double negations gone, sorted.
+"""One text for rules that mean the same by their form: nested alls flattened, doubles and double negations gone,
+sorted.
 
 Its hash names a rule's version: writing the same rule another way makes no new version and no backfill.
 """

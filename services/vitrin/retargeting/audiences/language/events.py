@@ -1,7 +1,7 @@
 """Conditions on events: `{"event": ..., "where": ..., "within": ..., and one of count, sum, no_later, first, top}`.
 
-Short forms are written out here: `at_most` becomes not (at_least + 1), `idle` becomes no such event in the last moments,
-`first.within` becomes an event ever, and the oldest is not older.
+Short forms are written out here: `at_most` becomes not (at_least + 1), `idle` becomes no such event in the last
+moments, `first.within` becomes an event ever, and the oldest is not older.
 """
 
 from typing import Any, Final
@@ -42,7 +42,7 @@ def read_event(found: Object, path: str, reader: Reader) -> Node | None:
             reader.problem(f"{path}.idle", "must be shorter than within, else nobody can be in it")
     if match is None or within_ms is None:
         return None
-    node = _measure(found, measures, match, within_ms, path, reader)
+    node = _measure(found, match, within_ms, path, reader)
     if node is None or idle_ms is None:
         return node
     return All((node, Not(Count(match, 1, idle_ms))))
@@ -107,9 +107,8 @@ def _for_ever(match: Match | None, path: str, reader: Reader) -> int | None:
     return None
 
 
-def _measure(
-    found: Object, measures: list[str], match: Match, within_ms: int, path: str, reader: Reader
-) -> Node | None:
+def _measure(found: Object, match: Match, within_ms: int, path: str, reader: Reader) -> Node | None:
+    measures = [key for key in MEASURE_KEYS if key in found]
     if not measures:
         return Count(match, 1, within_ms)
     inner = f"{path}.{measures[0]}"

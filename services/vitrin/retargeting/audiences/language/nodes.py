@@ -17,7 +17,8 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Which events count. Conditions on items hold when one item of the event meets all of them; empty: no condition."""
+    """Which events count. Conditions on items hold when one item of the event meets all of them; empty: no
+    condition."""
 
     events: tuple[str, ...]
     items: tuple[str, ...] = ()

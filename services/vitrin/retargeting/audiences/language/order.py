@@ -39,7 +39,9 @@ def _visit(audience: str, rules: Mapping[str, Rule], lengths: dict[str, int], pa
     below = [_visit(named, rules, lengths, (*path, audience)) for named in rules[audience].references()]
     length = 1 + max(below, default=0)
     if length > words.CHAIN_MAX:
-        message = f"{length} audiences refer to each other in a row, the limit is {words.CHAIN_MAX}; write some out"
+        message = (
+            f"{length} audiences refer to each other in a row, the limit is {words.CHAIN_MAX}; write some out"
+        )
         raise RuleRefused([Problem(f"{audience}.who", message)])
     lengths[audience] = length
     return length

@@ -10,7 +10,17 @@ from typing import Any, Final
 
 from vitrin.retargeting.audiences.language import words
 from vitrin.retargeting.audiences.language.events import EVENT_KEYS, read_event
-from vitrin.retargeting.audiences.language.nodes import All, Consent, InAudience, Market, Node, Not, Rule, Some, leaves
+from vitrin.retargeting.audiences.language.nodes import (
+    All,
+    Consent,
+    InAudience,
+    Market,
+    Node,
+    Not,
+    Rule,
+    Some,
+    leaves,
+)
 from vitrin.retargeting.audiences.language.reading import Object, Reader
 from vitrin.retargeting.audiences.language.refusals import Problem, RuleRefused
 
@@ -21,7 +31,9 @@ KINDS: Final = ("all", "any", "not", "event", "market", "consent", "audience")
 def parse_json(text: str | bytes) -> Rule:
     """Raises RuleRefused."""
     if len(text) > words.RULE_BYTES_MAX:
-        limit = f"the rule has {len(text)} bytes, the limit is {words.RULE_BYTES_MAX}; split it into audiences"
+        limit = (
+            f"the rule has {len(text)} bytes, the limit is {words.RULE_BYTES_MAX}; split it into audiences"
+        )
         raise RuleRefused([Problem("rule", limit)])
     try:
         value = json.loads(text)
@@ -55,7 +67,9 @@ def _rule(value: Any, reader: Reader) -> Rule | None:
         return None
     count = len(leaves(who))
     if count > words.LEAVES_MAX:
-        message = f"{count} conditions, the limit is {words.LEAVES_MAX}; make audiences of parts and refer to them"
+        message = (
+            f"{count} conditions, the limit is {words.LEAVES_MAX}; make audiences of parts and refer to them"
+        )
         reader.problem("who", message)
     return Rule(who)
 
@@ -65,7 +79,9 @@ def _condition(value: Any, path: str, depth: int, reader: Reader) -> Node | None
     if found is None:
         return None
     if depth > words.DEPTH_MAX:
-        reader.problem(path, f"is nested deeper than {words.DEPTH_MAX}; make an audience of it and refer to that")
+        reader.problem(
+            path, f"is nested deeper than {words.DEPTH_MAX}; make an audience of it and refer to that"
+        )
         return None
     kinds = [kind for kind in KINDS if kind in found]
     if len(kinds) != 1:
@@ -109,7 +125,9 @@ def _children(value: Any, path: str, depth: int, reader: Reader) -> tuple[Node, 
         reader.problem(path, "must be a list with at least one condition")
         return None
     if len(value) > words.CHILDREN_MAX:
-        reader.problem(path, f"has {len(value)} conditions, the limit is {words.CHILDREN_MAX}; make audiences of parts")
+        reader.problem(
+            path, f"has {len(value)} conditions, the limit is {words.CHILDREN_MAX}; make audiences of parts"
+        )
         return None
     read = [_condition(child, f"{path}[{number}]", depth + 1, reader) for number, child in enumerate(value)]
     children = tuple(child for child in read if child is not None)

@@ -47,7 +47,9 @@ class Reader:
     def currency(self, value: Any, path: str) -> str | None:
         if isinstance(value, str) and _CURRENCY.match(value):
             return value
-        self.problem(path, "must be a currency of ISO 4217 in capitals, for example EUR; sums never mix currencies")
+        self.problem(
+            path, "must be a currency of ISO 4217 in capitals, for example EUR; sums never mix currencies"
+        )
         return None
 
     def texts(self, value: Any, path: str, choices: Sequence[str] = ()) -> tuple[str, ...] | None:
@@ -57,11 +59,15 @@ class Reader:
             self.problem(path, "must be a text or a list with at least one")
             return None
         if len(values) > words.VALUES_MAX:
-            self.problem(path, f"has {len(values)} values, the limit is {words.VALUES_MAX}; use a category or brand")
+            self.problem(
+                path, f"has {len(values)} values, the limit is {words.VALUES_MAX}; use a category or brand"
+            )
             return None
         for number, text in enumerate(values):
             if not isinstance(text, str) or not 0 < len(text) <= words.VALUE_CHARS_MAX:
-                self.problem(f"{path}[{number}]", f"must be a text of 1 to {words.VALUE_CHARS_MAX} characters")
+                self.problem(
+                    f"{path}[{number}]", f"must be a text of 1 to {words.VALUE_CHARS_MAX} characters"
+                )
                 return None
             if choices and text not in choices:
                 self.problem(f"{path}[{number}]", f"{text!r} is none of {', '.join(choices)}")
@@ -76,6 +82,8 @@ class Reader:
             return None
         length_ms = int(found[1]) * words.UNITS_MS[found[2]]
         if not 0 < length_ms <= words.WINDOW_MS_MAX:
-            self.problem(path, "must be longer than nothing and 365d at most, since older events are not kept")
+            self.problem(
+                path, "must be longer than nothing and 365d at most, since older events are not kept"
+            )
             return None
         return length_ms

@@ -4,7 +4,16 @@ from typing import Final
 
 SHOPPER_EVENTS: Final = (
     *("page_view", "view_item", "view_collection", "search", "add_to_cart", "remove_from_cart"),
-    *("add_to_wishlist", "begin_checkout", "add_payment_info", "purchase", "refund", "lead", "sign_up", "custom"),
+    *(
+        "add_to_wishlist",
+        "begin_checkout",
+        "add_payment_info",
+        "purchase",
+        "refund",
+        "lead",
+        "sign_up",
+        "custom",
+    ),
 )
 ITEM_EVENTS: Final = ("price_dropped", "back_in_stock")
 """Made by `watching` for the visitors who looked at an item, when the item changes."""
