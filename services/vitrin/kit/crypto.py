@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+import hashlib
+import hmac
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,6 +46,7 @@ class TokenCipher:
             if len(key) != KEY_BYTES:
                 raise KeyRingInvalid(f"key {key_id!r} has {len(key)} bytes, AES-256 needs {KEY_BYTES}")
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
+        self._keys = {current: keys[current], **keys}
         self.current = current
 
     @classmethod
@@ -64,6 +67,14 @@ class TokenCipher:
 
     def __repr__(self) -> str:
         return f"TokenCipher(keys={sorted(self._ciphers)}, current={self.current!r})"
+
+    def marks(self, purpose: bytes, message: bytes) -> list[bytes]:
+        """What only the holders of the ring can say of a message: HMAC-SHA256, 32 bytes under each key, the current one
+        first. A key's marks of one purpose tell nothing of another's, nor of what it seals."""
+        return [
+            hmac.digest(hmac.digest(key, purpose, hashlib.sha256), message, hashlib.sha256)
+            for key in self._keys.values()
+        ]
 
     def seal(self, plain: str, aad: bytes) -> Sealed:
         return self.seal_bytes(plain.encode(), aad)

@@ -19,6 +19,7 @@ from starlette.responses import PlainTextResponse
 from tests.catalog.shop.corner import CornerShop, corner_spec, headers
 from tests.catalog.support import RING, admin_execute, admin_rows, migrated, new_brand, words_of_any_brand
 from vitrin.catalog.service_places import Place, Places
+from vitrin.catalog.shop.binding import ShopTokens
 from vitrin.catalog.shop.connections import connection_handler
 from vitrin.catalog.shop.handlers import Effects, Products
 from vitrin.catalog.shop.parts import DoorParts, Wakes, WorkerParts, cipher_of, spool_of
@@ -200,7 +201,14 @@ class House:
 
     @property
     def path(self) -> str:
-        return f"/v1/webhooks/corner/{self.connection}"
+        return self.path_of(self.connection)
+
+    def path_of(self, connection: ConnectionId) -> str:
+        """As the shop is told it."""
+        path = f"/v1/webhooks/corner/{connection}"
+        if self.own_secret:
+            return path
+        return f"{path}/{ShopTokens(cipher_of(self.settings)).current('corner', connection)}"
 
     @property
     def settings(self) -> ShopSettings:
@@ -223,10 +231,12 @@ class House:
         finally:
             await server.stop()
 
-    def connect_secrets(self, *secrets: str, connection: ConnectionId | None = None) -> None:
+    def connect_secrets(
+        self, *secrets: str, connection: ConnectionId | None = None, shop: str = "corner.example"
+    ) -> None:
         self.accounts.shops[connection or self.connection] = (
             self.brand,
-            "corner.example",
+            shop,
             secrets or (SECRET,),
         )
 

@@ -32,6 +32,29 @@ async def test_connected_subscribed_and_loaded(house: House) -> None:
         assert counts == [(23, 23, 3)]
 
 
+async def test_a_subscription_without_its_token_is_replaced_after_a_start(house: House) -> None:
+    """An earlier release, another key, another public address: each process looks once."""
+    house.own_secret = False
+    house.connect_secrets()
+    async with house.running():
+        await house.connect()
+        await until(house.loads, lambda seen: seen == [("first", "done")])
+    bare = house.path.rpartition("/")[0]
+    assert bare.endswith(str(house.connection))
+    house.shop.subscribed = {
+        "bare": Subscription(subscription_id="bare", topic="products", address=f"http://127.0.0.1:1{bare}"),
+        "wrong": Subscription(subscription_id="wrong", topic="orders", address=f"http://127.0.0.1:1{bare}/x"),
+    }
+    async with house.running():
+        await wake(house)
+        address = f"http://127.0.0.1:1{house.path}"
+
+        async def addresses() -> set[tuple[str, str]]:
+            return {(one.topic, one.address) for one in house.shop.subscribed.values()}
+
+        await until(addresses, lambda seen: seen == {("orders", address), ("products", address)})
+
+
 async def test_a_load_goes_on_behind_the_last_page_after_a_stop(house: House) -> None:
     house.connect_secrets()
     house.shop.put(*(f"p{n:02}" for n in range(35)))

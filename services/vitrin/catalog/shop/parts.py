@@ -11,6 +11,7 @@ from vitrin.catalog.service_places import Places
 from vitrin.catalog.shop import door
 from vitrin.catalog.shop.applier import Applier
 from vitrin.catalog.shop.applying_session import ApplyingSessions
+from vitrin.catalog.shop.binding import ShopTokens
 from vitrin.catalog.shop.claiming import ShopWork
 from vitrin.catalog.shop.handlers import Effects
 from vitrin.catalog.shop.intake import Intake
@@ -140,6 +141,7 @@ class WorkerParts:
             specs=specs,
             sources=sources,
             book=book,
+            tokens=ShopTokens(cipher),
             effects=effects,
             places=places,
             loading=loading,

@@ -24,11 +24,12 @@ class Plan:
     remove: tuple[Subscription, ...]
 
 
-def address_of(public_url: str, row: ShopRow) -> str:
-    return f"{public_url.rstrip('/')}{path_of(row)}"
+def address_of(public_url: str, row: ShopRow, *, token: str) -> str:
+    return f"{public_url.rstrip('/')}{path_of(row)}{'/' if token else ''}{token}"
 
 
 def path_of(row: ShopRow) -> str:
+    """Without its token."""
     return f"/v1/webhooks/{row.platform}/{row.connection_id}"
 
 
@@ -49,11 +50,11 @@ def reachable_for(row: ShopRow, public_url: str) -> bool:
 
 
 def plan(found: Sequence[Subscription], *, topics: Sequence[str], address: str, path: str) -> Plan:
-    """Ours are those whose address ends as this connection's: with another host it is one that we had before."""
+    """Ours are those whose address is this connection's: with another host or token it is one that we had before."""
     kept: set[str] = set()
     remove = []
     for one in found:
-        if not urlsplit(one.address).path.endswith(path):
+        if not _is_ours(urlsplit(one.address).path, path):
             continue
         if one.address == address and one.active and one.topic in topics and one.topic not in kept:
             kept.add(one.topic)
@@ -62,9 +63,17 @@ def plan(found: Sequence[Subscription], *, topics: Sequence[str], address: str, 
     return Plan(tuple(topic for topic in topics if topic not in kept), tuple(remove))
 
 
-async def ensure(row: ShopRow, spec: ShopSpec, source: ShopSource, *, public_url: str, secret: str) -> Plan:
-    """What was done. Raises PlatformFailure; what was made until then stays."""
-    address = address_of(public_url, row)
+def _is_ours(found: str, path: str) -> bool:
+    before, _, token = found.rpartition("/")
+    return found.endswith(path) or (before.endswith(path) and token != "")
+
+
+async def ensure(
+    row: ShopRow, spec: ShopSpec, source: ShopSource, *, public_url: str, secret: str, token: str
+) -> Plan:
+    """What was done. `token`: of the address, "" where the shop has a secret of its own. The new ones come before the
+    old ones go. Raises PlatformFailure; what was made until then stays."""
+    address = address_of(public_url, row, token=token)
     wanted = plan(await source.subscriptions(), topics=spec.topics, address=address, path=path_of(row))
     for topic in wanted.create:
         await source.subscribe(topic, address, secret)

@@ -16,6 +16,7 @@ from vitrin.catalog.shop import (
     repository_shops,
     subscribing,
 )
+from vitrin.catalog.shop.binding import ShopTokens
 from vitrin.catalog.shop.claiming import Lost, NextDue
 from vitrin.catalog.shop.handlers import Effects
 from vitrin.catalog.shop.loading import Loading, ShopNotReachable
@@ -57,6 +58,7 @@ class Tending:
         specs: Mapping[str, ShopSpec],
         sources: Sources,
         book: SecretBook,
+        tokens: ShopTokens,
         effects: Effects,
         places: Places,
         loading: Loading | None,
@@ -70,6 +72,7 @@ class Tending:
         self._specs = specs
         self._sources = sources
         self._book = book
+        self._tokens = tokens
         self._kinds = effects.kinds()
         self._places = places
         self._loading = loading
@@ -80,6 +83,8 @@ class Tending:
         self._chance = chance
         self._monotonic = monotonic
         self._failures: dict[ConnectionId, int] = {}
+        self._subscribed: set[ConnectionId] = set()
+        """By this process: what addresses are made of may have changed before it began."""
 
     async def __call__(self, claim: Claim, lost: Lost) -> NextDue:
         wait = await self._tend(claim, lost)
@@ -181,7 +186,8 @@ class Tending:
     async def _webhooks(self, row: ShopRow, spec: ShopSpec, source: ShopSource) -> ShopRow:
         now, public_url = self._clock(), self._settings.public_url
         every = WEBHOOKS_EVERY if row.webhooks == "ready" else WEBHOOKS_AGAIN
-        if row.webhooks_at is not None and now - row.webhooks_at < every:
+        lately = row.webhooks_at is not None and now - row.webhooks_at < every
+        if lately and (row.webhooks != "ready" or row.connection_id in self._subscribed):
             return row
         if not subscribing.reachable_for(row, public_url):
             return await self._change(
@@ -192,7 +198,9 @@ class Tending:
             )
         secret = await self._secret(row) if spec.own_secret else ""
         try:
-            await subscribing.ensure(row, spec, source, public_url=public_url, secret=secret)
+            await subscribing.ensure(
+                row, spec, source, public_url=public_url, secret=secret, token=self._token(row, spec)
+            )
         except PlatformFailure as failure:
             if failure.kind in REFUSALS:
                 raise
@@ -200,7 +208,11 @@ class Tending:
                 failure.code, failure.message, failure.fix or "It is tried again every five minutes."
             )
             return await self._change(row, webhooks="failing", webhooks_problem=words, webhooks_at=now)
+        self._subscribed.add(row.connection_id)
         return await self._change(row, webhooks="ready", webhooks_problem=None, webhooks_at=now)
+
+    def _token(self, row: ShopRow, spec: ShopSpec) -> str:
+        return "" if spec.own_secret else self._tokens.current(row.platform, row.connection_id)
 
     async def _secret(self, row: ShopRow) -> str:
         """Raises ShopAway, BookUnavailable."""

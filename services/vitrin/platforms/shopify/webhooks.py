@@ -8,15 +8,16 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from vitrin.platforms.shop import DeliveryHead, HeadInvalid, News, NewsKind
+from vitrin.platforms.shop import BodyInvalid, DeliveryHead, HeadInvalid, News, NewsKind
 from vitrin.platforms.shop_bodies import Part, base64_signed, parse
 from vitrin.platforms.shopify import orders, products
-from vitrin.platforms.shopify.rules import SHOP_ID, external_id_problem
+from vitrin.platforms.shopify.rules import APP_TOPICS, SHOP_ID, external_id_problem
 
 SIGNATURE: Final = "x-shopify-hmac-sha256"
 TOPIC: Final = "x-shopify-topic"
 DELIVERY: Final = "x-shopify-webhook-id"
 HEADER_CHARS_MAX: Final = 255
+SHOP_FIELDS: Final = {"app/uninstalled": "myshopify_domain", **dict.fromkeys(APP_TOPICS, "shop_domain")}
 ORDERS: Final = frozenset({"orders/create", "orders/paid", "orders/updated", "orders/cancelled"})
 
 
@@ -47,6 +48,18 @@ def _triggered(text: str) -> datetime | None:
 
 def signed(headers: Mapping[str, str], body: bytes, secrets: Collection[str]) -> bool:
     return base64_signed(headers.get(SIGNATURE, ""), body, secrets)
+
+
+def body_shop(head: DeliveryHead, body: bytes) -> str:
+    """Privacy topics have `shop_domain`; app/uninstalled is the shop itself, whose `domain` is that of its storefront
+    where it has an own one. No other body names its shop: orders, products and levels hold ids only."""
+    name = SHOP_FIELDS.get(head.topic, "")
+    if not name:
+        return ""
+    try:
+        return parse(body).text(name).lower()
+    except BodyInvalid:
+        return ""
 
 
 def read_news(head: DeliveryHead, body: bytes, *, currency: str, received_at: datetime) -> News:
@@ -87,8 +100,8 @@ def _product(read: Part, currency: str, *, new: bool) -> News:
 
 
 def _shop(topic: str, read: Part, at: datetime) -> News:
-    """What concerns the shop or a person. The secret of an app signs for all its shops: who reads this compares the
-    shop that the body names with the connection."""
+    """What concerns the shop or a person. The secret of an app signs for all its shops: whoever takes it compares
+    `body_shop` with the connection."""
     if topic == "app/uninstalled":
         return News(kind=NewsKind.UNINSTALLED, subject="shop", at=at)
     if topic == "customers/data_request":
