@@ -407,6 +407,7 @@ async def test_openapi_names_every_route(client: httpx.AsyncClient) -> None:
         "/v1/shops/{connection_id}/deliveries",
         "/v1/shops/{connection_id}/deliveries/{delivery_id}:replay",
         "/v1/shops/{connection_id}/locations",
+        "/v1/shops/{connection_id}/warnings",
         "/v1/shops/{connection_id}:load",
         "/v1/webhooks/{platform}",
         "/v1/webhooks/{platform}/{connection_id}",

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from vitrin.catalog.changes import Change, Decision, Outcome, Verb
+from vitrin.catalog.domain import FieldProblem
 from vitrin.catalog.service_places import Place
 from vitrin.catalog.service_write import CHANGES_PER_TRANSACTION_MAX, write_changes
 from vitrin.catalog.shop import repository_products as products
@@ -33,6 +34,10 @@ AMBIGUOUS = metrics.counter(
 )
 PARKED = metrics.counter(
     "vitrin_catalog_shop_stock_parked_total", "Stock that came before the product it belongs to."
+)
+LEFT_OUT = metrics.counter(
+    "vitrin_catalog_shop_left_out_total",
+    "Variants of shops that were taken without a field that could not be read, each time they were told.",
 )
 UNKNOWN_LOCATIONS = metrics.counter(
     "vitrin_catalog_shop_unknown_locations_total", "Locations of shops that stock named first."
@@ -101,7 +106,14 @@ async def apply_product(
         tx, key, product.product_id, source_at=product.updated_at, gone_at=None, now=received_at
     )
     _count_matches(tx, found)
-    return replace(_applied(decisions), parked=told.parked)
+    done = _applied(decisions)
+    warned = {
+        item_id: _sentences(one.warnings)
+        for one in mapped
+        if one.warnings and (item_id := found[one.variant.variant_id].item_id) not in done.refused
+    }
+    tx.after_commit(lambda: LEFT_OUT.inc(len(warned)))
+    return replace(done, parked=told.parked, warnings=warned)
 
 
 async def delete_product(
@@ -251,7 +263,9 @@ async def _bind(
     """A variant that was refused and has no item stays unbound: its next news is matched anew, its stock waits."""
     missing = {one.change.item_id for one in decisions if one.content is None}
     made = [
-        Binding(one.variant.variant_id, product.product_id, item_id, one.variant.inventory_item_id)
+        Binding(
+            one.variant.variant_id, product.product_id, item_id, one.variant.inventory_item_id, one.warnings
+        )
         for one in mapped
         if (item_id := found[one.variant.variant_id].item_id) not in missing
     ]
@@ -268,11 +282,15 @@ def _applied(decisions: Sequence[Decision]) -> Applied:
         unchanged=outcomes.count(Outcome.UNCHANGED),
         deleted=outcomes.count(Outcome.DELETED),
         refused={
-            one.change.item_id: tuple(f"{problem.message} {problem.fix}" for problem in one.problems)
+            one.change.item_id: _sentences(one.problems)
             for one in decisions
             if one.outcome is Outcome.REFUSED
         },
     )
+
+
+def _sentences(problems: Sequence[FieldProblem]) -> tuple[str, ...]:
+    return tuple(f"{problem.message} {problem.fix}" for problem in problems)
 
 
 def _count_matches(tx: WriteSession, found: Mapping[str, Match]) -> None:

@@ -1,8 +1,8 @@
 """What binds a webhook to one shop where the secret that signs belongs to an app: several shops share that secret, so
 a signature proves the app, and headers prove nothing.
 
-Two things do: the callback address, whose last part only the shop's own subscriptions know, and the body of those topics
-that name their shop. A shop that signs with a secret of its own is bound by its signature."""
+Two things do: the callback address, whose last part only the shop's own subscriptions know, and the body of those
+topics that name their shop. A shop that signs with a secret of its own is bound by its signature."""
 
 import hmac
 from base64 import urlsafe_b64encode

@@ -46,6 +46,16 @@ def of_applied(applied: Applied, tries: int) -> Ending:
         return Ending(
             "applied", tries, words | {"refused": {key: list(value) for key, value in shown.items()}}
         )
+    if applied.warnings:
+        shown = dict(list(applied.warnings.items())[:REFUSED_SHOWN_MAX])
+        words = problem(
+            "fields_left_out",
+            f"{len(applied.warnings)} variants were taken without a field that could not be read.",
+            "Correct it at the shop; its next webhook brings it. The items show it too, as `warnings`.",
+        )
+        return Ending(
+            "applied", tries, words | {"left_out": {key: list(value) for key, value in shown.items()}}
+        )
     if applied.parked:
         words = problem(
             "parked", "The item of this stock is not known yet.", "Nothing: it counts as soon as it is."

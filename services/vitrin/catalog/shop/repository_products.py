@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from sqlalchemy import text
 
+from vitrin.catalog.domain import FieldProblem
 from vitrin.catalog.shop.mapping import Known
 from vitrin.catalog.shop.matching import Candidate
 from vitrin.kit.db.session import ReadSession, WriteSession
@@ -20,6 +21,8 @@ SAME_CODE_MAX: Final = 3
 """More items of one SKU need not be read: two are ambiguous already."""
 
 _MATCHING: Final = zlib.crc32(b"vitrin.catalog.matching") & 0x7FFFFFFF
+WARNINGS_COUNTED_MAX: Final = 10_000
+_warnings_encoder: Final = msgspec.json.Encoder()
 _options_decoder: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
 
@@ -40,10 +43,13 @@ class HeldProduct:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
+    """`warnings` are saved and not read."""
+
     variant_id: str
     product_id: str
     item_id: str
     inventory_item_id: str
+    warnings: tuple[FieldProblem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,22 @@ class Bound:
     options: tuple[tuple[str, str], ...]
 
 
+class Warned(NamedTuple):
+    item_id: str
+    product_id: str
+    variant_id: str
+    warnings: list[dict[str, str]]
+
+
+_ITEM_WARNINGS: Final = text("select warnings from shop_variants where brand_id = :brand and item_id = :item")
+_COUNT_WARNINGS: Final = text(
+    "select count(*) from (select 1 from shop_variants where brand_id = :brand and connection_id = :connection"
+    " and warnings is not null limit :limit) as found"
+)
+_PAGE_WARNINGS: Final = text(
+    "select item_id, product_id, variant_id, warnings from shop_variants where brand_id = :brand"
+    " and connection_id = :connection and warnings is not null and item_id > :after order by item_id limit :limit"
+)
 _ANY_BOUND: Final = text("select exists (select 1 from shop_variants where brand_id = :brand)")
 _BOUND_ITEMS: Final = text(
     """
@@ -126,12 +148,12 @@ _UNBIND: Final = text(
 )
 _BIND: Final = text(
     """
-    insert into shop_variants (brand_id, connection_id, variant_id, product_id, item_id, inventory_item_id)
-    select :brand, :connection, variant_id, :product, item_id, inventory_item_id
-    from unnest(cast(:variants as text[]), cast(:items as text[]), cast(:inventory as text[]))
-        as new(variant_id, item_id, inventory_item_id)
+    insert into shop_variants (brand_id, connection_id, variant_id, product_id, item_id, inventory_item_id, warnings)
+    select :brand, :connection, variant_id, :product, item_id, inventory_item_id, cast(warnings as jsonb)
+    from unnest(cast(:variants as text[]), cast(:items as text[]), cast(:inventory as text[]),
+        cast(:warnings as text[])) as new(variant_id, item_id, inventory_item_id, warnings)
     on conflict (brand_id, connection_id, variant_id) do update set product_id = excluded.product_id,
-        item_id = excluded.item_id, inventory_item_id = excluded.inventory_item_id
+        item_id = excluded.item_id, inventory_item_id = excluded.inventory_item_id, warnings = excluded.warnings
     """
 )
 _PRODUCTS: Final = text(
@@ -223,8 +245,28 @@ async def bind(tx: WriteSession, key: Key, product_id: str, made: Sequence[Bindi
         "variants": [one.variant_id for one in made],
         "items": [one.item_id for one in made],
         "inventory": [one.inventory_item_id for one in made],
+        "warnings": [
+            _warnings_encoder.encode(one.warnings).decode() if one.warnings else None for one in made
+        ],
     }
     await tx.execute(_BIND, {**_of(key), "product": product_id, **columns})
+
+
+async def warnings_of_item(tx: ReadSession, brand: BrandId, item_id: str) -> list[dict[str, str]]:
+    """What was left out when a shop told of the item last."""
+    found = await tx.scalar(_ITEM_WARNINGS, {"brand": brand, "item": item_id})
+    return list(found or ())
+
+
+async def count_warnings(tx: ReadSession, key: Key) -> int:
+    """Items of the shop that lack a field, counted up to WARNINGS_COUNTED_MAX."""
+    return int(await tx.scalar(_COUNT_WARNINGS, {**_of(key), "limit": WARNINGS_COUNTED_MAX}) or 0)
+
+
+async def page_warnings(tx: ReadSession, key: Key, *, after: str, limit: int) -> list[Warned]:
+    """In the order of the items' ids."""
+    rows = await tx.all(_PAGE_WARNINGS, {**_of(key), "after": after, "limit": limit})
+    return [Warned(row.item_id, row.product_id, row.variant_id, row.warnings) for row in rows]
 
 
 async def products_after(tx: ReadSession, key: Key, *, after: str, limit: int) -> list[str]:

@@ -75,6 +75,11 @@ SHOP: Final = _object(
             "description": "How many, by state.",
         },
         "loads": {"type": "array", "items": LOAD, "description": "The latest five."},
+        "warnings": {
+            **_COUNT,
+            "description": "Items that lack something which could not be read, counted up to 10,000; `/warnings` lists"
+            " them.",
+        },
     }
 )
 DELIVERY: Final = _object(
@@ -95,6 +100,18 @@ DELIVERY: Final = _object(
     }
 )
 DELIVERY_PAGE: Final = _page(DELIVERY)
+
+WARNING_PAGE: Final = _page(
+    _object(
+        {
+            **dict.fromkeys(("item_id", "product_id", "variant_id"), _TEXT),
+            "warnings": {
+                "type": "array",
+                "items": _object(dict.fromkeys(("field", "code", "message", "fix"), _TEXT)),
+            },
+        }
+    )
+)
 
 _REFUSALS: Final = {
     "400": "`webhook_head_wrong`: these are not the headers of a webhook.",

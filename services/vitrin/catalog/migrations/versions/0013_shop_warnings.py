@@ -1,0 +1,21 @@
+"""What was left out of a shop's variant, beside the item that it is."""
+
+from alembic import op
+
+revision = "catalog_shop_warnings"
+down_revision = "catalog_shops"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("alter table shop_variants add column warnings jsonb")
+    op.execute(
+        "create index shop_variants_with_warnings on shop_variants (brand_id, connection_id, item_id)"
+        " where warnings is not null"
+    )
+
+
+def downgrade() -> None:
+    op.execute("drop index shop_variants_with_warnings")
+    op.execute("alter table shop_variants drop column warnings")
