@@ -204,6 +204,7 @@ async def _match(
         tx,
         key.brand,
         handle=product.handle,
+        variants=set(ids),
         skus={one.refs.sku for one in mapped} - {""},
         gtins={one.refs.gtin for one in mapped} - {""},
         ids={one.item_id for one in mapped} | {one.own_id for one in mapped},

@@ -58,6 +58,8 @@ class Bound:
 
     item_id: str
     source: str
+    variant_id: str
+    sku: str
     handle: str
     options: tuple[tuple[str, str], ...]
 
@@ -86,9 +88,11 @@ _BOUND_ITEMS: Final = text(
             select item_id from items where brand_id = :brand and left(handle, 100) = left(key, 100) and handle = key
                 and handle <> '' and content is not null limit :handles_max) as found
         union
+        select item_id from shop_variants where brand_id = :brand and variant_id = any(cast(:variants as text[]))
+        union
         select key from unnest(cast(:ids as text[])) as key
     )
-    select i.item_id, i.source, i.handle, cast(i.options as text) as options
+    select i.item_id, i.source, i.handle, v.variant_id, i.sku, cast(i.options as text) as options
     from meant
     join shop_variants v on v.brand_id = :brand and v.item_id = meant.item_id
     join items i on i.brand_id = :brand and i.item_id = meant.item_id and i.content is not null
@@ -119,6 +123,10 @@ _CANDIDATES: Final = text(
         (select item_id from items where brand_id = :brand and left(handle, 100) = left(:handle, 100)
             and handle = :handle and handle <> '' and content is not null limit :handles_max)
         union
+        select found.item_id from unnest(cast(:variants as text[])) as key cross join lateral (
+            select item_id from items where brand_id = :brand and variant_id = key and variant_id <> ''
+                and content is not null limit :codes_max) as found
+        union
         select found.item_id from unnest(cast(:skus as text[])) as key cross join lateral (
             select item_id from items where brand_id = :brand and left(sku, 100) = left(key, 100) and sku = key
                 and sku <> '' and content is not null limit :codes_max) as found
@@ -129,7 +137,7 @@ _CANDIDATES: Final = text(
         union
         select key from unnest(cast(:ids as text[])) as key
     )
-    select meant.item_id, i.source, i.handle, cast(i.options as text) as options, i.sku, i.gtin,
+    select meant.item_id, i.source, i.handle, cast(i.options as text) as options, i.sku, i.gtin, i.variant_id,
            i.content is not null as live, v.variant_id is not null as bound
     from meant
     left join items i on i.brand_id = :brand and i.item_id = meant.item_id
@@ -205,6 +213,7 @@ async def candidates(
     brand: BrandId,
     *,
     handle: str,
+    variants: Collection[str],
     skus: Collection[str],
     gtins: Collection[str],
     ids: Collection[str],
@@ -212,7 +221,7 @@ async def candidates(
 ) -> list[Candidate]:
     """Items that a product's variants could be. `free`: items whose variant is gone from the shop."""
     params = {"brand": brand, "handle": handle, "skus": list(skus), "gtins": list(gtins), "ids": list(ids)}
-    limits = {"handles_max": SAME_HANDLE_MAX, "codes_max": SAME_CODE_MAX}
+    limits = {"variants": list(variants), "handles_max": SAME_HANDLE_MAX, "codes_max": SAME_CODE_MAX}
     return [
         Candidate(
             item_id=row.item_id,
@@ -221,6 +230,7 @@ async def candidates(
             options=_options_decoder.decode(row.options or "[]"),
             sku=row.sku or "",
             gtin=row.gtin or "",
+            variant_id=row.variant_id or "",
             live=bool(row.live),
             bound=row.bound and row.item_id not in free,
         )
@@ -280,11 +290,24 @@ async def any_bound(tx: ReadSession, brand: BrandId) -> bool:
 
 
 async def bound_items(
-    tx: ReadSession, brand: BrandId, *, handles: Collection[str], ids: Collection[str]
+    tx: ReadSession,
+    brand: BrandId,
+    *,
+    handles: Collection[str],
+    variants: Collection[str],
+    ids: Collection[str],
 ) -> list[Bound]:
-    """Those with one of the handles or ids."""
-    params = {"brand": brand, "handles": list(handles), "ids": list(ids), "handles_max": SAME_HANDLE_MAX}
+    """Those with one of the handles, the shop's variant ids, or ids."""
+    params = {
+        "brand": brand,
+        "handles": list(handles),
+        "variants": list(variants),
+        "ids": list(ids),
+        "handles_max": SAME_HANDLE_MAX,
+    }
     return [
-        Bound(row.item_id, row.source, row.handle, _options_decoder.decode(row.options))
+        Bound(
+            row.item_id, row.source, row.variant_id, row.sku, row.handle, _options_decoder.decode(row.options)
+        )
         for row in await tx.all(_BOUND_ITEMS, params)
     ]
