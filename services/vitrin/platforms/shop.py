@@ -263,7 +263,7 @@ class Subscription:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadState:
     """How a whole load stands at the shop. `handle` leads to it again after a restart; objects counted by the shop,
-    products and variants together, 0 where it does not count. `failure` in the shop's words."""
+    products and variants together (WooCommerce: products), 0 where it does not count. `failure` in the shop's words."""
 
     handle: str
     state: Literal["running", "ready", "failed"]

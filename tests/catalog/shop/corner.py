@@ -169,11 +169,11 @@ class CornerSource:
 
     async def start_load(self) -> LoadState:
         self._call("start_load")
-        return LoadState(handle="load-1", state="running")
+        return LoadState(handle="load-1", state="running", objects=len(self._shop.products))
 
     async def load_state(self, handle: str) -> LoadState:
         self._call("load_state")
-        return LoadState(handle=handle, state="ready", objects=len(self._shop.products))
+        return LoadState(handle=handle, state="ready")  # it counted at the start
 
     async def load_page(self, handle: str, cursor: str | None) -> LoadPage:
         begin = int(cursor or 0)

@@ -27,9 +27,10 @@ async def test_connected_subscribed_and_loaded(house: House) -> None:
         assert "erp" in house.shop.subscribed
         assert f"subscribe products {SECRET}" in house.shop.asked
         counts = house.rows(
-            "select products, created, pages from shop_loads where connection_id = %s", house.connection
+            "select objects, products, created, pages from shop_loads where connection_id = %s",
+            house.connection,
         )
-        assert counts == [(23, 23, 3)]
+        assert counts == [(23, 23, 23, 3)]
 
 
 async def test_a_subscription_without_its_token_is_replaced_after_a_start(house: House) -> None:

@@ -67,7 +67,8 @@ def choose_format(header: tuple[str, ...], claimed: str | None = None) -> Import
 
 _FIX: Final = (
     "Export the products from Shopify or WooCommerce (with English column names) as CSV, or name the columns as a"
-    " common item feed does: id, title, price (12.34 EUR), description, link, image_link, ...; POST /v1/imports names all."
+    " common item feed does: id, title, price (12.34 EUR), description, link, image_link, ...;"
+    " POST /v1/imports names all."
 )
 
 

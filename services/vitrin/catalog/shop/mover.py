@@ -6,7 +6,6 @@ PostgreSQL is away nothing moves and nothing is lost; what was taken unverified 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError
@@ -98,9 +97,14 @@ class Mover:
                 _log.error("spool_position_unknown", end=self._spool.end)
                 self._reader.seek(0)
                 continue
+            except OSError as error:
+                _log.error("spool_unreadable", reason=str(error))
+                await asyncio.sleep(RETRY_MAX_S)
+                continue
             self._in_hand = batch
             await self.move(batch)
-            await self._steadily(partial(self._reader.commit, batch.end))
+            with suppress(OSError):  # told and tried again by the spool; what comes again the table knows
+                await self._reader.commit(batch.end)
             self._in_hand = None
 
     async def move(self, batch: Batch) -> None:
@@ -116,7 +120,7 @@ class Mover:
             self._moved()
 
     async def _steadily(self, step: Callable[[], Awaitable[None]]) -> None:
-        """A database or disk that is away ends nothing: the step is tried until it is done."""
+        """A database that is away ends nothing: the step is tried until it is done."""
         pause_s = RETRY_S
         while True:
             try:

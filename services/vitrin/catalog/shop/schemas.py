@@ -35,8 +35,13 @@ LOAD: Final = _object(
         },
         "actor": _TEXT,
         **dict.fromkeys(
-            ("objects", "pages", "products", "created", "updated", "unchanged", "deleted", "refused"), _COUNT
+            ("pages", "products", "created", "updated", "unchanged", "deleted", "refused"), _COUNT
         ),
+        "objects": {
+            **_COUNT,
+            "description": "What the shop says there is to read: Shopify's products and variants, WooCommerce's"
+            " products; 0 where it does not say. `products` have been read.",
+        },
         "problem": _PROBLEM,
         **dict.fromkeys(("created_at", "updated_at", "finished_at"), _MOMENT),
     }

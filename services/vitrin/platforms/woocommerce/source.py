@@ -139,13 +139,17 @@ class WooShop:
 
     async def start_load(self) -> LoadState:
         """Nothing runs at the store: the handle is its clock's moment, before which nothing of the load was read."""
-        answer = await self._call("GET", "products", {"per_page": "1", "orderby": "id", "order": "asc"})
+        answer = await self._counted()
         at = (answer.at or datetime.now(UTC)).replace(microsecond=0)
         return LoadState(handle=_text(at), state="ready", objects=answer.total)
 
     async def load_state(self, handle: str) -> LoadState:
+        """Ready from the beginning; products as many as there are now, variations not counted."""
         _moment_of(handle)
-        return LoadState(handle=handle, state="ready")
+        return LoadState(handle=handle, state="ready", objects=(await self._counted()).total)
+
+    async def _counted(self) -> Answer:
+        return await self._call("GET", "products", {"per_page": "1", "orderby": "id", "order": "asc"})
 
     async def load_page(self, handle: str, cursor: str | None) -> LoadPage:
         at, currency = _moment_of(handle), await self._prices_in()
