@@ -83,7 +83,8 @@ def test_a_shopify_shop(system: System, brand: Brand) -> None:
         "/v1/connections:authorize",
         json={"platform": "shopify", "mode": "sandbox", "external_ids": {"shop": HOST}},
     )
-    back = system.http["sandbox"].post(started["authorize_url"], data={"decision": "approve"})
+    screen = system.http["accounts"].get(started["authorize_url"])  # the browser is marked here
+    back = system.http["sandbox"].post(screen.headers["location"], data={"decision": "approve"})
     assert system.http["accounts"].get(back.headers["location"]).is_success
     until(lambda: bool(corner.shop().get("loaded_at")), equal(True))
     ids = corner.ids()
