@@ -410,8 +410,7 @@ async def test_openapi_names_every_route(client: httpx.AsyncClient) -> None:
         "/v1/shops/{connection_id}/warnings",
         "/v1/shops/{connection_id}:load",
         "/v1/webhooks/{platform}",
-        "/v1/webhooks/{platform}/{connection_id}",
-        "/v1/webhooks/{platform}/{connection_id}/{token}",
+        "/v1/webhooks/{platform}/{connection_id}/{mark}",
     ]
     body = document["paths"]["/v1/items"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body["required"] == ["id", "title", "price"]

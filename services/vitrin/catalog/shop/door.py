@@ -5,6 +5,7 @@ secrets are not known yet (a cold start without accounts) a bounded number is ta
 before they count for anything."""
 
 import asyncio
+import hmac
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,21 +15,19 @@ from uuid import UUID
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vitrin.catalog.shop import metrics
-from vitrin.catalog.shop.binding import ShopTokens, app_shop, is_about
 from vitrin.catalog.shop.errors import (
-    AddressWrong,
     BodyTooSlow,
     ConnectionUnknown,
     Crowded,
     HeadWrong,
     MethodWrong,
-    OfAnotherShop,
     SignatureWrong,
     UnverifiedFull,
     WebhookTooLarge,
 )
 from vitrin.catalog.shop.packing import Arrival, ShopKey, seal_for_spool
 from vitrin.catalog.shop.secret_book import BookUnavailable, KnownShop, SecretBook
+from vitrin.catalog.shop.subscribing import marks_of
 from vitrin.catalog.shop.unverified import Unverified
 from vitrin.kit.clock import Clock
 from vitrin.kit.crypto import TokenCipher
@@ -38,7 +37,7 @@ from vitrin.kit.http.problems import problem_bytes, problem_headers
 from vitrin.kit.ids import ConnectionId, new_uuid
 from vitrin.kit.logs import get_logger
 from vitrin.kit.spool import RecordTooLarge, Spool, SpoolFailing, SpoolFull
-from vitrin.platforms.shop import DeliveryHead, HeadInvalid, ShopSpec
+from vitrin.platforms.shop import HeadInvalid, ShopSpec
 
 PREFIX: Final = "/v1/webhooks/"
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -90,7 +89,6 @@ class WebhookDoor:
         self._book = book
         self._spool = spool
         self._cipher = cipher
-        self._tokens = ShopTokens(cipher)
         self._unverified = unverified
         self._clock = clock
         self._open = 0
@@ -130,16 +128,15 @@ class WebhookDoor:
             raise Refusal("wrong_path", MethodWrong())
         if not rest:
             return _Address(spec, None)
-        named, _, token = rest.partition("/")
+        named, _, mark = rest.partition("/")
         try:
             connection = ConnectionId(UUID(named))
         except ValueError:
             raise Refusal("unknown", ConnectionUnknown()) from None
-        if spec.own_secret:
-            if token:
-                raise Refusal("unknown", ConnectionUnknown())
-        elif not self._tokens.fits(spec.name, connection, token):
-            raise Refusal("misaddressed", AddressWrong())
+        if not any(
+            hmac.compare_digest(mark.encode(), one.encode()) for one in marks_of(self._cipher, connection)
+        ):
+            raise Refusal("unknown", ConnectionUnknown())
         return _Address(spec, connection)
 
     async def _admit(self, address: _Address, scope: Scope, receive: Receive) -> str:
@@ -170,7 +167,7 @@ class WebhookDoor:
             return "ping"
         if not _usable(head.delivery_id) or not _usable(head.topic):
             raise Refusal("wrong_head", HeadWrong("The headers name no delivery id or topic."))
-        signed_for = await self._signed_for(address, head, headers, body)
+        signed_for = await self._signed_for(address, head.shop, headers, body)
         if signed_for == ():
             return "nobody"
         if signed_for is None:
@@ -186,15 +183,15 @@ class WebhookDoor:
         return "taken"
 
     async def _signed_for(
-        self, address: _Address, head: DeliveryHead, headers: Mapping[str, str], body: bytes
+        self, address: _Address, shop: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[ShopKey, ...] | None:
         """The shops whose secret signed it; none: signed by an app of ours for a shop that nobody has here; None:
         nobody can say now."""
         if address.connection is None:
-            return self._signed_by_app(address.spec, head, headers, body)
+            return self._signed_by_app(address.spec, shop, headers, body)
         known = self._book.get(address.connection)
         if known is not None and _signs(known, address.spec, headers, body):
-            return _keys_if_about(known, address.spec, head, body)
+            return ((known.brand, known.connection),)
         try:  # it may have been connected, or its secret replaced, a moment ago
             known = await self._book.ask(address.connection)
         except BookUnavailable:
@@ -204,14 +201,11 @@ class WebhookDoor:
             raise Refusal("unknown", ConnectionUnknown())
         if not _signs(known, address.spec, headers, body):
             raise Refusal("forged", SignatureWrong())
-        return _keys_if_about(known, address.spec, head, body)
+        return ((known.brand, known.connection),)
 
     def _signed_by_app(
-        self, spec: ShopSpec, head: DeliveryHead, headers: Mapping[str, str], body: bytes
+        self, spec: ShopSpec, shop: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[ShopKey, ...] | None:
-        shop = app_shop(spec, head=head, body=body)
-        if not shop:
-            raise Refusal("another_shop", OfAnotherShop())
         if not self._book.complete.is_set():
             return None
         found = [one for one in self._book.named(spec.name, shop) if _signs(one, spec, headers, body)]
@@ -252,12 +246,6 @@ class _Held:
 
 def _signs(shop: KnownShop, spec: ShopSpec, headers: Mapping[str, str], body: bytes) -> bool:
     return shop.platform == spec.name and spec.signed(headers, body, shop.secrets)
-
-
-def _keys_if_about(shop: KnownShop, spec: ShopSpec, head: DeliveryHead, body: bytes) -> tuple[ShopKey, ...]:
-    if not is_about(spec, shop.names, head=head, body=body):
-        raise Refusal("another_shop", OfAnotherShop())
-    return ((shop.brand, shop.connection),)
 
 
 def _usable(text: str) -> bool:

@@ -1,7 +1,7 @@
 """What the door of webhooks refuses, and what the routes of shops do.
 
 Refused 400          HeadWrong
-Unauthenticated 401  SignatureWrong, AddressWrong, OfAnotherShop
+Unauthenticated 401  SignatureWrong
 NotFound 404         ConnectionUnknown, ShopUnknown, DeliveryUnknown
 VitrinError 405      MethodWrong
 VitrinError 408      BodyTooSlow
@@ -29,19 +29,6 @@ class HeadWrong(Refused):
 class SignatureWrong(Unauthenticated):
     code, title = "webhook_signature_wrong", "The webhook is not signed with a secret of this shop"
     fix = "Sign the raw body with the secret that the connection has; if the app's secret changed, connect again."
-
-
-class AddressWrong(Unauthenticated):
-    code, title = "webhook_address_wrong", "This is not the address of this shop's webhooks"
-    fix = (
-        "Send to the address that the subscription has. One that was made by an earlier release is replaced within"
-        " minutes."
-    )
-
-
-class OfAnotherShop(Unauthenticated):
-    code, title = "webhook_of_another_shop", "The webhook is about another shop, or names none"
-    fix = "Each shop's webhooks go to the address of its own connection."
 
 
 class ConnectionUnknown(NotFound):

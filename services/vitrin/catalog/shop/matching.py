@@ -53,10 +53,6 @@ def kind_of(source: str) -> str:
     return source.partition(":")[0]
 
 
-def source_of(kind: str, address: str) -> str:
-    return f"{kind}:{address}"
-
-
 def names_shop(refs: ExternalRefs) -> bool:
     """Whether these refs say which variant of which shop; those of a file do not."""
     return ":" in refs.source and bool(refs.variant_id)

@@ -120,8 +120,7 @@ WARNING_PAGE: Final = _page(
 
 _REFUSALS: Final = {
     "400": "`webhook_head_wrong`: these are not the headers of a webhook.",
-    "401": "`webhook_signature_wrong`: not signed, over the raw body, with a secret of this shop;"
-    " `webhook_address_wrong`, `webhook_of_another_shop`: signed by the app, and not for this shop. Nothing is kept.",
+    "401": "`webhook_signature_wrong`: not signed, over the raw body, with a secret of this shop. Nothing is kept.",
     "404": "`webhook_connection_unknown`: no shop is connected here.",
     "408": "`webhook_too_slow`: the body did not arrive within 10 s.",
     "413": "`webhook_too_large`: over 4 MiB.",
@@ -160,26 +159,18 @@ def _parameter(name: str, description: str) -> Schema:
 
 
 _PLATFORM: Final = _parameter("platform", "shopify, woocommerce.")
-_CONNECTION: Final = _parameter("connection_id", "Id of the connection.")
 DOOR: Final[Schema] = {
-    "/v1/webhooks/{platform}/{connection_id}": _operation(
+    "/v1/webhooks/{platform}/{connection_id}/{mark}": _operation(
         "shop_webhook",
-        "A webhook of a connected shop that signs with a secret of its own (WooCommerce)",
-        [_PLATFORM, _CONNECTION],
-    ),
-    "/v1/webhooks/{platform}/{connection_id}/{token}": _operation(
-        "shop_webhook_of_app",
-        "A webhook of a connected shop that an app's secret signs (Shopify)",
+        "A webhook of a connected shop",
         [
             _PLATFORM,
-            _CONNECTION,
-            _parameter("token", "Binds the address to the shop; the catalog subscribes with it."),
+            _parameter("connection_id", "Id of the connection."),
+            _parameter("mark", "Binds the address to the connection; Vitrin makes it when it subscribes."),
         ],
     ),
     "/v1/webhooks/{platform}": _operation(
-        "shop_app_webhook",
-        "A webhook that an app gets for all shops that installed it; its body names the shop",
-        [_PLATFORM],
+        "shop_app_webhook", "A webhook that an app gets for all shops that installed it", [_PLATFORM]
     ),
 }
 

@@ -16,18 +16,18 @@ from vitrin.catalog.shop import (
     repository_shops,
     subscribing,
 )
-from vitrin.catalog.shop.binding import ShopTokens
 from vitrin.catalog.shop.claiming import Lost, NextDue
 from vitrin.catalog.shop.handlers import Effects
 from vitrin.catalog.shop.loading import Loading, ShopNotReachable
 from vitrin.catalog.shop.reconciling import Reconciling
 from vitrin.catalog.shop.repository_queues import Claim
-from vitrin.catalog.shop.repository_shops import ShopRow
+from vitrin.catalog.shop.repository_shops import NEEDS_ATTENTION, ShopRow
 from vitrin.catalog.shop.secret_book import BookUnavailable, SecretBook
 from vitrin.catalog.shop.settings import ShopSettings
 from vitrin.catalog.shop.sources import REFUSALS, ShopAway, ShopClosedNow, Sources
 from vitrin.catalog.shop.values import Shop
 from vitrin.kit.clock import Clock
+from vitrin.kit.crypto import TokenCipher
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.errors import Unavailable
@@ -58,12 +58,12 @@ class Tending:
         specs: Mapping[str, ShopSpec],
         sources: Sources,
         book: SecretBook,
-        tokens: ShopTokens,
         effects: Effects,
         places: Places,
         loading: Loading | None,
         reconciling: Reconciling | None,
         settings: ShopSettings,
+        cipher: TokenCipher,
         clock: Clock,
         chance: Callable[[], float] = random.random,
         monotonic: Callable[[], float] = time.monotonic,
@@ -72,19 +72,17 @@ class Tending:
         self._specs = specs
         self._sources = sources
         self._book = book
-        self._tokens = tokens
         self._kinds = effects.kinds()
         self._places = places
         self._loading = loading
         self._reconciling = reconciling
         self._settings = settings
+        self._cipher = cipher
         self._clock = clock
         self._save_locations = effects.products.save_locations if effects.products else None
         self._chance = chance
         self._monotonic = monotonic
         self._failures: dict[ConnectionId, int] = {}
-        self._subscribed: set[ConnectionId] = set()
-        """By this process: what addresses are made of may have changed before it began."""
 
     async def __call__(self, claim: Claim, lost: Lost) -> NextDue:
         wait = await self._tend(claim, lost)
@@ -101,7 +99,7 @@ class Tending:
         if row is None or spec is None:
             return CLOSED_EVERY
         if not row.may_be_asked:
-            await self._stop_loads(row)
+            await self._end_loads(row)
             return CLOSED_EVERY
         try:
             wait = await self._work(row, spec, lost)
@@ -110,7 +108,7 @@ class Tending:
         except (ShopAway, BookUnavailable, Unavailable):
             return AWAY_PAUSE
         except ShopClosedNow as closed:
-            await self._stop_loads(await self._change(row, state="needs_attention", problem=closed.problem))
+            await self._end_loads(await self._change(row, state=NEEDS_ATTENTION, problem=closed.problem))
             return WRONG_EVERY
         except PlatformFailure as failure:
             return await self._failed(row, failure)
@@ -121,7 +119,7 @@ class Tending:
         source = await self._sources.open(row)
         row = await self._asked(row, spec, source)
         if not row.reachable:
-            await self._stop_loads(row)
+            await self._end_loads(row)
             return WRONG_EVERY
         row = await self._webhooks(row, spec, source)
         if self._loading is None or self._reconciling is None:
@@ -186,8 +184,7 @@ class Tending:
     async def _webhooks(self, row: ShopRow, spec: ShopSpec, source: ShopSource) -> ShopRow:
         now, public_url = self._clock(), self._settings.public_url
         every = WEBHOOKS_EVERY if row.webhooks == "ready" else WEBHOOKS_AGAIN
-        lately = row.webhooks_at is not None and now - row.webhooks_at < every
-        if lately and (row.webhooks != "ready" or row.connection_id in self._subscribed):
+        if row.webhooks_at is not None and now - row.webhooks_at < every:
             return row
         if not subscribing.reachable_for(row, public_url):
             return await self._change(
@@ -199,7 +196,7 @@ class Tending:
         secret = await self._secret(row) if spec.own_secret else ""
         try:
             await subscribing.ensure(
-                row, spec, source, public_url=public_url, secret=secret, token=self._token(row, spec)
+                row, spec, source, public_url=public_url, secret=secret, cipher=self._cipher
             )
         except PlatformFailure as failure:
             if failure.kind in REFUSALS:
@@ -208,11 +205,7 @@ class Tending:
                 failure.code, failure.message, failure.fix or "It is tried again every five minutes."
             )
             return await self._change(row, webhooks="failing", webhooks_problem=words, webhooks_at=now)
-        self._subscribed.add(row.connection_id)
         return await self._change(row, webhooks="ready", webhooks_problem=None, webhooks_at=now)
-
-    def _token(self, row: ShopRow, spec: ShopSpec) -> str:
-        return "" if spec.own_secret else self._tokens.current(row.platform, row.connection_id)
 
     async def _secret(self, row: ShopRow) -> str:
         """Raises ShopAway, BookUnavailable."""
@@ -263,7 +256,7 @@ class Tending:
         words = outcome.problem(failure.code, failure.message, failure.fix or "It is tried again by itself.")
         if failure.kind in REFUSALS:
             await self._sources.report(row, failure)
-            await self._stop_loads(await self._change(row, state="needs_attention", problem=words))
+            await self._end_loads(await self._change(row, state=NEEDS_ATTENTION, problem=words))
             return WRONG_EVERY
         _log.warning("shop_unwell", connection=str(row.connection_id), code=failure.code)
         await self._change(row, problem=words)
@@ -274,14 +267,17 @@ class Tending:
             timedelta(seconds=FAILURE_PAUSE.total_seconds() * 2.0 ** min(failures - 1, 10)), FAILURE_PAUSE_MAX
         )
 
-    async def _stop_loads(self, row: ShopRow) -> None:
+    async def _end_loads(self, row: ShopRow) -> None:
+        """A shop whose token ran out comes back as a rule: its load rests where it is. For all others it is over."""
         words = row.problem or outcome.problem(
             "connection_deleted", "The connection was deleted.", "Connect the shop again."
         )
+        resting = row.state == NEEDS_ATTENTION
+        ending = repository_loads.pause if resting else repository_loads.stop
         async with self._database.write([row.brand_id]) as tx:
-            kinds = await repository_loads.stop(tx, row.key, problem=words, now=self._clock())
+            kinds = await ending(tx, row.key, problem=words, now=self._clock())
         for kind in kinds:
-            metrics.LOADS.labels(row.platform, kind, "stopped").inc()
+            metrics.LOADS.labels(row.platform, kind, "paused" if resting else "stopped").inc()
 
     async def _change(self, row: ShopRow, **values: object) -> ShopRow:
         async with self._database.write([row.brand_id]) as tx:

@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "catalog_shop_warnings"
-down_revision = "catalog_shops"
+down_revision = "catalog_orders"
 branch_labels = None
 depends_on = None
 
