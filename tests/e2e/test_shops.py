@@ -48,6 +48,19 @@ class Corner:
         )
         assert answer.is_success, answer.text
 
+    def consent(self) -> None:
+        """As the merchant's browser does it."""
+        started = self.brand.ok(
+            "accounts",
+            "POST",
+            "/v1/connections:authorize",
+            json={"platform": "shopify", "mode": "sandbox", "external_ids": {"shop": self.host}},
+        )
+        accounts = self.system.http["accounts"]
+        screen = accounts.get(started["authorize_url"])  # the browser is marked here
+        back = self.system.http["sandbox"].post(screen.headers["location"], data={"decision": "approve"})
+        assert accounts.get(back.headers["location"]).is_success
+
     def shop(self) -> Document:
         """Nothing until catalog has heard of it."""
         shops = self.brand.ok("catalog", "GET", "/v1/shops")["data"]
@@ -81,15 +94,7 @@ def test_a_shopify_shop(system: System, brand: Brand) -> None:
     before = set(brand.catalog())
     corner = Corner(system, brand, "shopify", HOST)
     corner.seed(CSV)
-    started = brand.ok(
-        "accounts",
-        "POST",
-        "/v1/connections:authorize",
-        json={"platform": "shopify", "mode": "sandbox", "external_ids": {"shop": HOST}},
-    )
-    screen = system.http["accounts"].get(started["authorize_url"])  # the browser is marked here
-    back = system.http["sandbox"].post(screen.headers["location"], data={"decision": "approve"})
-    assert system.http["accounts"].get(back.headers["location"]).is_success
+    corner.consent()
     until(lambda: bool(corner.shop().get("loaded_at")), equal(True))
     ids = corner.ids()
     assert set(ids) == {"AP-S", "AP-L", "MUG"}
@@ -162,6 +167,43 @@ def sold(system: System, brand: Brand, corner: Corner, variant: int, item_id: st
     assert "ada" not in str(notices).lower()
     answered = system.vitrin("privacy", "answered", request["id"], "--json", VITRIN_API_KEY=brand.key)
     assert json.loads(answered.stdout)["answered_at"], answered.stderr
+
+
+def test_twins_an_unknown_location_and_an_uninstall_in_a_load(system: System) -> None:
+    brand = system.new_brand()
+    corner = Corner(system, brand, "shopify", "twins.myshopify.com")
+    twins = CSV.replace("AP-S", "AP").replace("AP-L", "AP")
+    corner.seed(twins.replace("39.00,,", "39.00,4006381333932,", 1))  # and a wrong barcode
+    corner.consent()
+    until(lambda: bool(corner.shop().get("loaded_at")), equal(True))
+    assert set(brand.catalog()) == {"apron-s", "apron-l", "mug"}, "two variants of one SKU are two items"
+    shop = corner.shop()["id"]
+    (warned,) = brand.ok("catalog", "GET", f"/v1/shops/{shop}/warnings")["data"]
+    assert (warned["item_id"], warned["warnings"][0]["code"]) == ("apron-s", "gtin_check_digit")
+    assert brand.ok("catalog", "GET", "/v1/items/apron-s")["warnings"] == warned["warnings"]
+
+    large = int(corner.item("apron-l")["external"]["variant_id"])
+    corner.at("PATCH", f"variants/{large}", price="41.00")
+    until(lambda: corner.quantity_and_price("apron-l"), equal((2, "41.00 EUR")))
+    corner.at("POST", "stock", variant_id=large, available=5, location_id=987_654)
+    until(lambda: corner.quantity_and_price("apron-l"), equal((7, "41.00 EUR")))
+    assert corner.quantity_and_price("apron-s") == (4, "39.00 EUR"), "the other of the same SKU"
+    places = brand.ok("catalog", "GET", f"/v1/shops/{shop}/locations")["data"]
+    assert ("987654", "", True) in {(one["id"], one["name"], one["counted"]) for one in places}
+
+    corner.at("POST", "state", next_bulk="STUCK")
+    brand.ok("catalog", "POST", f"/v1/shops/{shop}:load")
+
+    def load() -> str:
+        return str(brand.ok("catalog", "GET", f"/v1/shops/{shop}")["loads"][0]["state"])
+
+    until(load, equal("preparing"))
+    corner.at("POST", "uninstall")
+    until(load, equal("stopped"))
+    until(
+        lambda: corner.shop()["state"], equal("uninstalled")
+    )  # the load may have met the refused token first
+    assert set(brand.catalog()) == {"apron-s", "apron-l", "mug"}
 
 
 def test_a_woocommerce_shop(system: System, brand: Brand) -> None:

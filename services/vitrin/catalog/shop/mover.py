@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from vitrin.catalog.shop import metrics, repository_deliveries, repository_queues
+from vitrin.catalog.shop.binding import app_shop, is_about
 from vitrin.catalog.shop.packing import Arrival, ShopKey, open_from_spool, pack
 from vitrin.catalog.shop.repository_deliveries import NewDelivery
 from vitrin.catalog.shop.secret_book import BookUnavailable, SecretBook
@@ -168,7 +169,7 @@ class Mover:
             metrics.MOVED.labels("forged").inc()
             return []
         if arrival.connection is None:
-            candidates = self._book.named(spec.name, head.shop)
+            candidates = self._book.named(spec.name, app_shop(spec, head=head, body=arrival.body))
         else:
             known = self._book.get(arrival.connection)
             if known is None:
@@ -181,7 +182,11 @@ class Mover:
         signing = [one for one in candidates if spec.signed(arrival.headers, arrival.body, one.secrets)]
         if not signing:
             metrics.MOVED.labels("forged").inc()
-        return [(one.brand, one.connection) for one in signing]
+            return []
+        meant = [one for one in signing if is_about(spec, one.names, head=head, body=arrival.body)]
+        if not meant:
+            metrics.MOVED.labels("another_shop").inc()
+        return [(one.brand, one.connection) for one in meant]
 
     async def _save(self, news: Sequence[NewDelivery]) -> None:
         now = self._clock()

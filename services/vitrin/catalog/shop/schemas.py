@@ -120,7 +120,8 @@ WARNING_PAGE: Final = _page(
 
 _REFUSALS: Final = {
     "400": "`webhook_head_wrong`: these are not the headers of a webhook.",
-    "401": "`webhook_signature_wrong`: not signed, over the raw body, with a secret of this shop. Nothing is kept.",
+    "401": "`webhook_signature_wrong`: not signed, over the raw body, with a secret of this shop;"
+    " `webhook_of_another_shop`: signed by the app, and not for this shop. Nothing is kept.",
     "404": "`webhook_connection_unknown`: no shop is connected here.",
     "408": "`webhook_too_slow`: the body did not arrive within 10 s.",
     "413": "`webhook_too_large`: over 4 MiB.",
