@@ -360,13 +360,15 @@ async def test_what_the_shop_calls_an_item_is_published(
 async def test_which_shop_it_is_of_is_published_though_nothing_else_changed(
     database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
 ) -> None:
-    """The checkout hand-off compares the whole source; who told the ids by hand may have named the kind only."""
+    """The checkout hand-off compares the whole source; who told the ids by hand may have named another shop."""
     shop = shop_of(brand)
-    by_hand = ExternalRefs(source="shopify", handle="gloves", product_id="1", variant_id="11")
+    by_hand = ExternalRefs(
+        source="shopify:other.myshopify.com", handle="gloves", product_id="1", variant_id="11"
+    )
     await applied(database, shop, product(variant("11", sku="S"), title="gloves"))
     await item(database, brand, "gloves", refs=by_hand)
     await applied(database, shop, product(variant("11", sku="S"), title="gloves", minute=2))
     contents = [one.message for one in published(settings, brand) if one.type == "catalog.item_changed"]
     told = [(one.content_version, one.content.shop_source) for one in contents]  # type: ignore[attr-defined]
     whole = "shopify:acme.myshopify.com"
-    assert told == [(1, whole), (2, "shopify"), (3, whole)]
+    assert told == [(1, whole), (2, by_hand.source), (3, whole)]

@@ -101,7 +101,7 @@ class Stage:
             assert told.flips_at == other.flips_at
             instants.append(told.flips_at)
         least = min((instant for instant in instants if instant is not None), default=NEVER)
-        # Not after the first instant at which an audience can turn; before it when a condition turned that did not matter.
+        # Not after the first instant at which an audience can turn; before it when one turned that did not matter.
         assert engine.subjects.next[subject] <= least, f"seed {self.seed}"
 
     def act(self, act: Act) -> Changes:
