@@ -67,8 +67,8 @@ class Reason(StrEnum):
 
 _EEA: Final = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IS IT LI LT LU LV MT NL NO PL PT RO SE SI SK"
 OPT_OUT_COUNTRIES: Final = frozenset({"US"})
-"""Countries whose law lets one begin without asking, for advertising by the shop itself; all others are opt-in here, the
-stricter reading (a brand may state another regime per country, and answers for it). Not legal advice."""
+"""Countries whose law lets one begin without asking, for advertising by the shop itself; all others are opt-in here,
+the stricter reading (a brand may state another regime per country, and answers for it). Not legal advice."""
 ASKED_BEFORE: Final = frozenset([*_EEA.split(), "GB", "CH"])
 """Countries where a brand cannot state opt-out: ePrivacy directive 5(3), UK PECR, Swiss practice."""
 
