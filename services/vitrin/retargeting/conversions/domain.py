@@ -8,8 +8,8 @@
     any of them, when it is too old for the network --> expired
     shadow mode: everything but the send --> shadowed
 
-An event is told to a network once: what was accepted never goes again. An outcome that nobody knows is repeated under the
-same event id, and only while the network still recognises a repeat (`Rules.dedupe`); afterwards it is refused as
+An event is told to a network once: what was accepted never goes again. An outcome that nobody knows is repeated under
+the same event id, and only while the network still recognises a repeat (`Rules.dedupe`); afterwards it is refused as
 `unknown_outcome`, since a purchase counted twice costs more than one that is missing. A process that dies with a line
 in flight leaves an outcome that nobody knows.
 """
