@@ -8,7 +8,6 @@ import pytest
 from vitrin.retargeting.consent.domain import (
     ASKED_BEFORE,
     Answer,
-    Purpose,
     Reason,
     Regime,
     Statement,
@@ -18,6 +17,7 @@ from vitrin.retargeting.consent.domain import (
     regime_of,
     said_by_event,
 )
+from vitrin.retargeting.domain.vocabulary import Purpose
 
 T = datetime(2024, 3, 1, tzinfo=UTC)
 
@@ -47,7 +47,7 @@ def test_the_latest_word_decides_in_whatever_order_it_arrives(
     for order in permutations(statements):
         answer = now(Purpose.ADS, order, regime=Regime.OPT_IN)
         assert (answer.allowed, answer.reason) == (allowed, reason)
-    assert now(Purpose.MEASUREMENT, statements, regime=Regime.OPT_IN).reason is Reason.NOT_ASKED
+    assert now(Purpose.ANALYTICS, statements, regime=Regime.OPT_IN).reason is Reason.NOT_ASKED
 
 
 def test_silence_means_what_the_region_says() -> None:
@@ -87,4 +87,4 @@ def test_an_event_needs_its_own_yes_and_todays() -> None:
     assert may_send(then(None), yes).reason is Reason.NOT_ALLOWED_THEN
     assert may_send(then(None, regime=Regime.OPT_OUT), yes).allowed
     assert may_send(then(True, gpc=True), yes).reason is Reason.NOT_ALLOWED_THEN
-    assert said_by_event(Purpose.MEASUREMENT, True, gpc=True, regime=Regime.OPT_IN).allowed
+    assert said_by_event(Purpose.ANALYTICS, True, gpc=True, regime=Regime.OPT_IN).allowed

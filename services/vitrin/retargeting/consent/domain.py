@@ -20,12 +20,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-
-class Purpose(StrEnum):
-    """What for. `ads` covers audiences and conversions at networks, `measurement` our own reports."""
-
-    MEASUREMENT = "measurement"
-    ADS = "ads"
+from vitrin.retargeting.domain.vocabulary import Purpose
 
 
 class Regime(StrEnum):
