@@ -301,25 +301,6 @@ def test_topics_of_the_shop_and_of_persons() -> None:
     assert shopify("carts/update", {}).kind is NewsKind.NOTHING
 
 
-@pytest.mark.parametrize(
-    ("topic", "body", "named"),
-    [
-        ("customers/redact", {"shop_id": 1, "shop_domain": "Acme.myshopify.com"}, "acme.myshopify.com"),
-        (
-            "app/uninstalled",
-            {"domain": "x.example", "myshopify_domain": "acme.myshopify.com"},
-            "acme.myshopify.com",
-        ),
-        ("app/uninstalled", {"id": 1, "domain": "acme.example"}, ""),
-        ("customers/redact", {"shop_domain": ["acme.myshopify.com"]}, ""),
-        ("products/update", {"id": 1, "shop_domain": "acme.myshopify.com"}, ""),
-    ],
-)
-def test_the_shop_that_a_signed_body_names(topic: str, body: Any, named: str) -> None:
-    sent = raw(body)
-    assert SHOPIFY.body_shop(SHOPIFY.read_head(shopify_headers(topic, sent), sent), sent) == named
-
-
 def test_the_first_delivery_of_woocommerce_is_a_trial() -> None:
     head = WOO.read_head({"content-type": "application/x-www-form-urlencoded"}, b"webhook_id=123")
     assert head.ping
