@@ -26,6 +26,7 @@ from tests.sandbox.test_facebook_business import refused, sdk
 from tests.support.sandbox import running_sandbox
 from vitrin.sandbox.meta import audiences as edges
 from vitrin.sandbox.meta import events as event_edges
+from vitrin.sandbox.page import render_fragment
 
 # The SDK's own tables call payload and session objects and data a list of strings; it sends what Meta documents.
 pytestmark = pytest.mark.filterwarnings("ignore:value of .* might not be compatible:UserWarning")
@@ -279,6 +280,23 @@ def test_server_events_of_the_sdk_are_merged_with_the_browsers(
     assert tested.events_received == 1
     assert told(root)[-1]["test"] == "TEST42"
     assert told(root)[-1]["merged_into"] is None
+
+
+def test_the_page_shows_who_is_in_and_what_was_counted(
+    root: httpx.Client, place: PlatformAccount, graph: FacebookAdsApi, audience: CustomAudience
+) -> None:
+    audience.add_users(SCHEMA, people(1, 2), is_raw=True)
+    send(place, graph, purchase("e-1"), purchase("e-1"), purchase("e-2"))
+    summary = root.get("/_sandbox/state").json()
+    meta = summary["platforms"][0]
+    (own,) = [one for one in meta["accounts"] if one["external_ids"] == place.ids]
+    assert own["audiences"] == [
+        {"audience_id": audience["id"], "name": "All buyers", "rows": 2, "people_matched": 2}
+    ]
+    assert own["conversions"] == {"Purchase": 2}
+    page = render_fragment({**summary, "platforms": [{**meta, "accounts": [own]}]})
+    assert "<td>All buyers</td>" in page
+    assert "<b>2</b><span>Purchase</span>" in page
 
 
 def test_one_bad_event_refuses_them_all(

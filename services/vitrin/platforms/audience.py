@@ -17,7 +17,7 @@ Failures are those of `base.PlatformFailure`. These codes ask for something else
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -142,7 +142,9 @@ class AudienceCapabilities:
     `created_with_members`: an audience cannot be empty, the first members go with `create`.
     `replaces`: `replace` works. `usable_min`: matched people below which nobody can be targeted.
     `shrinks_to_min`: matched people below which the network refuses removals (AUDIENCE_TOO_SMALL), None where it never
-    does. `shows_within_s`: by then a change has been matched and `size` shows it; not an error before."""
+    does. `shows_within_s`: by then a change has been matched and `size` shows it; not an error before.
+    `unused_expires`: after so long without use in an ad set the network deletes the audience by itself (a receipt of an
+    erasure needs it where a removal was refused); None where it says nothing."""
 
     platform: str
     ids: tuple[str, ...]
@@ -155,6 +157,7 @@ class AudienceCapabilities:
     shows_within_s: float
     concurrency_max: int
     audiences_max: int | None = None
+    unused_expires: timedelta | None = None
     rates: Mapping[AudienceEndpoint, Rate] = field(default_factory=dict)
 
 

@@ -7,6 +7,8 @@ server's send, so the network merges the two; it makes a repeat harmless within 
 Where `whole_batch` is set, one event that the network does not like refuses all of them (INVALID_REQUEST):
 `kit.delivery.bisect` finds it. `render` keeps out what is known to do that: old events, a purchase without value.
 
+No network has a call that takes an event back: an erasure can stop what is still to be sent and say so of the rest.
+
 "Not ready yet" comes in two shapes: a verdict with `ready_in_s`, or a PlatformFailure with the code NOT_READY and
 `retry_after_s`. Both mean: nothing was counted, keep the events in the waiting room.
 """

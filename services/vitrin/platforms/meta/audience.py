@@ -55,6 +55,8 @@ CAPABILITIES: Final = AudienceCapabilities(
     shows_within_s=timedelta(hours=24).total_seconds(),
     concurrency_max=2,
     audiences_max=500,
+    # "Not used in any active ad sets in over two years" (Meta's reference of custom audiences).
+    unused_expires=timedelta(days=730),
     # The use case "custom_audience" of an account without active audiences has 5,000 calls an hour.
     rates={
         AudienceEndpoint.MEMBERS: Rate(endpoint="custom_audience_users", calls=50, per_s=60.0),

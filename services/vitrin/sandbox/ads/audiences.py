@@ -134,6 +134,12 @@ class AudienceBook:
         """Whether what is shown is what is there."""
         return self._now_ms() - self._latency_ms >= audience.changed_ms
 
+    def held(self, ad_account_id: str) -> list[Audience]:
+        """What holds members in an ad account: audiences, at Pinterest its customer lists."""
+        names = (ad_account_id, f"{ad_account_id}/lists")
+        found = [one for name in names for one in self.of(name)]
+        return [one for one in found if "customer_list_id" not in one.extra]
+
     def clear(self) -> None:
         """Forget everything."""
         self.audiences.clear()

@@ -1,6 +1,6 @@
 """Events that a network was told of, by browsers and by servers: what it merged, whom it knew, what it counts."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -69,6 +69,8 @@ class ConversionBook:
         now_ms: Callable[[], int],
     ) -> None:
         self.events: OrderedDict[int, Event] = OrderedDict()
+        self.totals: Counter[tuple[str, str]] = Counter()
+        """Per pixel or tag and event name: what was counted once, since the start or a reset."""
         self._matching = matching
         self._changes = changes
         self._kept_max = kept_max
@@ -116,6 +118,7 @@ class ConversionBook:
     def _keep(self, event: Event) -> None:
         self.events[event.number] = event
         if event.merged_into is None and not event.test:
+            self.totals[event.source_id, event.name] += 1
             for name in self._names(event):
                 self._first[name] = (event.number, event.received_ms)
         while len(self.events) > self._kept_max:
@@ -155,6 +158,7 @@ class ConversionBook:
     def clear(self) -> None:
         """Forget everything; numbers go on."""
         self.events.clear()
+        self.totals.clear()
         self._first.clear()
 
 
