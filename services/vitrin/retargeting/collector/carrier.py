@@ -299,7 +299,10 @@ class Carrier:
         pause_s = COVER_S
         while True:
             try:
-                await asyncio.wait_for(self._moved.wait(), timeout=pause_s)
+                async with asyncio.timeout(
+                    pause_s
+                ):  # wait_for loses a cancellation that comes with its result
+                    await self._moved.wait()
             except TimeoutError:
                 pause_s = min(2 * pause_s, COVER_MAX_S)
             else:
