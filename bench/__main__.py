@@ -12,17 +12,21 @@ from bench import (
     cost_per_change,
     first_sync,
     house,
+    ingest,
     makespan,
     outbox_cost,
     quiet_lag,
     relay_rate,
     revocation,
     sick_platform,
-    stock_webhook,
+    stock_flood,
 )
 from bench.claims import Claim, keep, line
 
 CLAIMS: dict[str, Claim] = {
+    "P1": ingest.p1,
+    "P2": ingest.p2,
+    "P3": ingest.p3,
     "P10": outbox_cost.run,
     "P11": relay_rate.run,
     "F1": first_sync.run,
@@ -33,7 +37,7 @@ CLAIMS: dict[str, Claim] = {
     "P18": batching.run,
     "P19": makespan.run,
     "S1": sick_platform.run,
-    "S2": stock_webhook.run,
+    "S2": stock_flood.run,
     "H1": revocation.run,
     "H2": house.run,
 }

@@ -218,6 +218,32 @@ async def test_stock_that_comes_first_waits_for_its_product(
     assert items_of(settings, brand)["gloves"].quantity == 0
 
 
+async def test_stock_of_many_says_of_each_what_it_would_alone(
+    database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
+) -> None:
+    shop = shop_of(brand)
+    names = ("Green", "Red", "Blue")
+    await applied(database, shop, product(*(variant(str(11 + n), name) for n, name in enumerate(names))))
+    await stocked(database, shop, level("11", 7, minute=30))
+    levels = [level("11", 1, minute=20), level("12", 2, minute=30), level("13", 5, minute=30), level("99", 4)]
+    async with database.write([brand]) as tx:
+        told = await applying.apply_stocks(tx, shop, levels, place=place_of(brand), received_at=NOW)
+    assert told == {
+        "i11": Applied(stale=True),
+        "i12": Applied(updated=1),
+        "i13": Applied(unchanged=1),
+        "i99": Applied(parked=1),
+    }
+    assert {name: one.quantity for name, one in items_of(settings, brand).items()} == {
+        "gloves-green": 7,
+        "gloves-red": 2,
+        "gloves-blue": 5,
+    }
+    async with database.write([brand]) as tx:
+        again = await applying.apply_stocks(tx, shop, levels, place=place_of(brand), received_at=NOW)
+    assert again == {one.inventory_item_id: await stocked(database, shop, one) for one in levels}
+
+
 async def test_what_a_webhook_leaves_out_about_stock_stays_as_it_is_known(
     database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
 ) -> None:
@@ -310,3 +336,18 @@ async def test_what_the_shop_calls_an_item_is_published(
         for one in contents
     ]
     assert told == [(1, "", "", "gloves"), (2, "1", "11", "gloves"), (3, "1", "11", "mitts")]
+
+
+async def test_which_shop_it_is_of_is_published_though_nothing_else_changed(
+    database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
+) -> None:
+    """The checkout hand-off compares the whole source; who told the ids by hand may have named the kind only."""
+    shop = shop_of(brand)
+    by_hand = ExternalRefs(source="shopify", handle="gloves", product_id="1", variant_id="11")
+    await applied(database, shop, product(variant("11", sku="S"), title="gloves"))
+    await item(database, brand, "gloves", refs=by_hand)
+    await applied(database, shop, product(variant("11", sku="S"), title="gloves", minute=2))
+    contents = [one.message for one in published(settings, brand) if one.type == "catalog.item_changed"]
+    told = [(one.content_version, one.content.shop_source) for one in contents]  # type: ignore[attr-defined]
+    whole = "shopify:acme.myshopify.com"
+    assert told == [(1, whole), (2, "shopify"), (3, whole)]

@@ -1,5 +1,6 @@
 """A shop from the consent to the platform: loaded whole, followed by its webhooks, and never in two minds."""
 
+import json
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +20,8 @@ ROWS = (
     "mug,Mug,<p>Clay.</p>,Holm,true,Title,Default Title,MUG,shopify,9,deny,12.00,,https://cdn.example/mug.jpg,active",
 )
 CSV = "\n".join((HEAD, *ROWS, ""))
+APP = {"app_id": "5a4d0b0c5a4d0b0c5a4d0b0c5a4d0b0c", "secret": "shpss_sandbox-secret-of-the-shopify-app"}
+"""The house's, which every sandbox knows."""
 SOURCE = {"shopify": f"shopify:{HOST}", "woocommerce": f"woocommerce:https://{STORE}"}
 
 
@@ -111,6 +114,8 @@ def test_a_shopify_shop(system: System, brand: Brand) -> None:
     until(lambda: corner.quantity_and_price(ids["MUG"]), equal((3, "10.00 EUR")))
     until(lambda: corner.shop()["loaded_at"] != loaded, equal(True))
 
+    sold(system, brand, corner, int(mug), ids["MUG"])
+
     product = corner.item(ids["AP-S"])["external"]["product_id"]
     corner.at("DELETE", f"products/{product}")
     until(lambda: set(corner.ids()), equal({"MUG"}))
@@ -120,6 +125,42 @@ def test_a_shopify_shop(system: System, brand: Brand) -> None:
     connection = brand.ok("accounts", "GET", f"/v1/connections/{shop}")
     assert connection["state"] == "uninstalled"
     assert set(corner.ids()) == {"MUG"}, "nothing leaves a shopfront because an app was taken out"
+
+
+def sold(system: System, brand: Brand, corner: Corner, variant: int, item_id: str) -> None:
+    """An order until its customer is forgotten."""
+    doors = f"{str(system.http['catalog'].base_url).rstrip('/')}/v1/webhooks/shopify"
+    corner.command("POST", "/_sandbox/shops/apps", **APP, privacy_address=doors)
+    person = {"first_name": "Ada", "last_name": "Holm", "email": "ada@holm.example"}
+    placed = corner.at("POST", "orders", lines=[{"variant_id": variant, "quantity": 2}], person=person)
+    shown = until(
+        lambda: brand.ok("catalog", "GET", "/v1/orders", params={"state": "paid"})["data"],
+        lambda orders: len(orders) == 1,
+    )[0]
+    assert (shown["lines"][0]["item_id"], shown["lines"][0]["quantity"]) == (item_id, 2)
+    path = f"/v1/orders/{shown['id']}"
+
+    def who() -> Any:
+        return brand.ok("catalog", "GET", path, params={"person": "true"})["person"]
+
+    assert who()["email"] == "ada@holm.example"
+    listed = system.vitrin("orders", "list", "--json", VITRIN_API_KEY=brand.key)
+    assert [one["id"] for one in json.loads(listed.stdout)["data"]] == [shown["id"]]
+    for_people = system.vitrin("orders", "show", shown["id"], "--person", VITRIN_API_KEY=brand.key)
+    assert "ada@holm.example" in for_people.stdout, for_people.stderr
+    corner.at("POST", f"orders/{placed['id']}/refund", amount="1.00")
+    until(lambda: brand.ok("catalog", "GET", path)["refunded"], equal("1.00 EUR"))
+    corner.at("POST", f"orders/{placed['id']}/ask", erase=True)
+    until(who, equal(None))
+    (request,) = brand.ok("catalog", "GET", "/v1/privacy_requests")["data"]
+    assert (request["kind"], request["state"], request["receipt"]["orders"]) == ("erase", "done", 1)
+    notices = until(
+        lambda: brand.ok("notify", "GET", "/v1/notifications", params={"state": "open"})["data"],
+        lambda seen: "privacy.asked" in {one["kind"] for one in seen},
+    )
+    assert "ada" not in str(notices).lower()
+    answered = system.vitrin("privacy", "answered", request["id"], "--json", VITRIN_API_KEY=brand.key)
+    assert json.loads(answered.stdout)["answered_at"], answered.stderr
 
 
 def test_a_woocommerce_shop(system: System, brand: Brand) -> None:
@@ -162,3 +203,36 @@ def test_a_woocommerce_shop(system: System, brand: Brand) -> None:
         },
     )
     assert forged.status_code == 401
+
+
+def test_a_cart_goes_on_to_the_shop(system: System, brand: Brand) -> None:
+    """Set up, followed and stopped by the command line, as a person would."""
+    channels = brand.ok("shop_sync", "GET", "/v1/channels")["data"]
+    channel = next(one["id"] for one in channels if one["platform"] == "meta")
+    shops = brand.ok("catalog", "GET", "/v1/shops")["data"]
+    shop = next(one["id"] for one in shops if one["platform"] == "woocommerce")
+    theirs = [one for one in brand.catalog().values() if one["external"]["source"] == SOURCE["woocommerce"]]
+    item = next(one for one in theirs if one["effective_availability"] == "in_stock")
+    item_id, variant = item["id"], item["external"]["variant_id"]
+
+    def ask(*arguments: str) -> Any:
+        done = system.vitrin("checkout", *arguments, "--json", VITRIN_API_KEY=brand.key)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    setup = ask("set", channel, "--shop", shop, "--coupon", "SUN")
+    assert brand.ok("shop_sync", "GET", f"/v1/channels/{channel}/checkout") == setup
+    assert setup["storefront_url"] == f"https://{STORE}"
+    door = urlsplit(setup["checkout_url"])
+    query = {"products": f"{item_id}:1", "coupon": "sun"}
+    whole = until(lambda: system.http["shop_sync"].get(door.path, params=query), lambda it: it.is_redirect)
+    address = f"https://{STORE}/checkout-link/?products={variant}:1&coupon=sun"
+    assert (whole.status_code, whole.headers["location"]) == (302, address)
+    nothing = system.http["shop_sync"].get(door.path, params={"products": "a-stranger:1"})
+    assert "a-stranger: the shop no longer has this product." in nothing.text
+    carts = ask("carts", channel)["data"]
+    assert [one["outcome"] for one in carts[:2]] == ["nothing", "whole"]
+    assert [one["code"] for one in carts[0]["troubles"]] == ["item_unknown"]
+    assert ask("stop", channel) == {"channel_id": channel, "deleted": True}
+    assert system.http["shop_sync"].get(door.path, params=query).status_code == 404
+    assert brand.call("shop_sync", "GET", f"/v1/channels/{channel}/checkout").status_code == 404

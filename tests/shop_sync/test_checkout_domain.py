@@ -1,13 +1,17 @@
 """Carts handed over: each line right, or with its reason; no cart makes anything else happen."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vitrin.shop_sync.domain.cart_words import LANGUAGES, told
 from vitrin.shop_sync.domain.checkout import (
     LINES_MAX,
+    LINES_READ_MAX,
+    PRODUCTS_CHARS_MAX,
     QUANTITY_MAX,
     Coupon,
     Line,
@@ -49,7 +53,8 @@ def test_what_a_platform_writes_is_read(cart: dict[str, int]) -> None:
 @given(st.text(max_size=60))
 def test_any_text_is_lines_and_troubles(text: str) -> None:
     lines, troubles = read_products(text)
-    assert all(1 <= one.quantity <= QUANTITY_MAX for one in lines)
+    assert all(one.quantity >= 1 for one in lines)
+    assert all(one.subject.isprintable() for one in troubles)
     assert len({one.platform_item_id for one in lines}) == len(lines)
     assert bool(text.strip()) == bool(lines or troubles)
 
@@ -63,7 +68,34 @@ def test_lines_of_one_id_are_one_and_nonsense_holds_up_nobody() -> None:
     assert read_products("mug") == ([], [Trouble("not_a_line", "mug")])
     many, troubles = read_products(",".join(f"i{number}:1" for number in range(LINES_MAX + 2)))
     assert (len(many), [one.code for one in troubles]) == (LINES_MAX, ["too_many_lines"] * 2)
-    assert read_products("a:999999999") == ([Wanted("a", QUANTITY_MAX)], [])
+
+
+@pytest.mark.parametrize("bad", ["x:-1", "x:1.5", "x:0", "x:00", ":0", "x:-0.5"])
+def test_a_number_that_counts_nothing_keeps_its_neighbours(bad: str) -> None:
+    assert read_products(f"a:1,{bad},b,c: 02 ,d:+3") == (
+        [Wanted("a", 1), Wanted("b,c", 2), Wanted("d", 3)],
+        [Trouble("not_a_line", bad)],
+    )
+
+
+def test_no_number_is_cut() -> None:
+    """A list that is too long ends before the line that would be cut, with its reason."""
+    head = "a:1," + "n" * (PRODUCTS_CHARS_MAX - 8) + ":1"
+    assert [one.quantity for one in read_products(head + "2")[0]] == [1, 12]
+    lines, troubles = read_products(head + "234,b:1")
+    assert lines == [Wanted("a", 1)]
+    assert [(one.code, one.subject) for one in troubles] == [("too_many_lines", "n" * 100)]
+    _, troubles = read_products("x:0," * 1_000)
+    assert [one.code for one in troubles] == ["not_a_line"] * LINES_READ_MAX + ["too_many_lines"]
+    assert read_products("a:" + "9" * 5_000)[0] == [Wanted("a", 10**9)]
+
+
+def test_a_stranger_writes_nothing_that_cannot_be_kept() -> None:
+    _, troubles = read_products("a\0\n\u202eb:0")
+    assert troubles == [Trouble("not_a_line", "a\ufffd\ufffd\ufffdb:0")]
+    assert Wanted("a\0", 1).spellings == ()
+    assert Wanted("c%2Cup", 1).spellings == ("c%2Cup", "c,up")
+    assert Wanted("%00", 1).spellings == ("%00",)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +105,9 @@ def test_lines_of_one_id_are_one_and_nonsense_holds_up_nobody() -> None:
         (mug(quantity=None), 900, None, 900),
         (mug(availability="preorder", quantity=None), 1, None, 1),
         (mug(), 6, Trouble("only_some_left", "mug", "Mug", 5), 5),
+        (mug(quantity=None), 1_000, Trouble("quantity_limited", "mug", "Mug", QUANTITY_MAX), QUANTITY_MAX),
+        (mug(quantity=5_000), 4_000, Trouble("quantity_limited", "mug", "Mug", QUANTITY_MAX), QUANTITY_MAX),
+        (mug(), 4_000, Trouble("only_some_left", "mug", "Mug", 5), 5),
         (mug(quantity=0), 1, Trouble("sold_out", "mug", "Mug"), 0),
         (mug(availability="out_of_stock"), 1, Trouble("sold_out", "mug", "Mug"), 0),
         (mug(availability="discontinued", quantity=None), 1, Trouble("sold_out", "mug", "Mug"), 0),
@@ -104,6 +139,21 @@ def test_ids_of_one_item_share_its_stock() -> None:
     found = decide(wanted, "", known=dict.fromkeys("abc", mug()), coupons=None, now=NOW)
     assert found.lines == (Line("10", "100", 5),)
     assert [(one.code, one.left) for one in found.troubles] == [("only_some_left", 2), ("sold_out", None)]
+    wanted = [Wanted("a", 998), Wanted("b", 3), Wanted("c", 1)]
+    found = decide(wanted, "", known=dict.fromkeys("abc", mug(quantity=None)), coupons=None, now=NOW)
+    assert found.lines == (Line("10", "100", QUANTITY_MAX),)
+    assert [(one.code, one.left) for one in found.troubles] == [
+        ("quantity_limited", 1),
+        ("quantity_limited", 0),
+    ]
+
+
+def test_every_trouble_has_words_in_every_language() -> None:
+    codes = re.findall(r"[a-z]+_[a-z_]+", str(Trouble.__doc__).partition("Codes:")[2])
+    assert len(codes) == 12
+    for language in LANGUAGES:
+        for code in codes:
+            assert told(Trouble(code, "{subject}", "<Mug>", 7), language).strip(" .:")
 
 
 @pytest.mark.parametrize(

@@ -153,9 +153,9 @@ def _changed(change: Change, stored: Stored, content: ItemContent | None, offer:
     )
 
 
-def _told(refs: ExternalRefs) -> tuple[str, str, str]:
+def _told(refs: ExternalRefs) -> tuple[str, str, str, str]:
     """What is published of them."""
-    return refs.product_id, refs.variant_id, refs.handle
+    return refs.source, refs.product_id, refs.variant_id, refs.handle
 
 
 def _given_refs(change: Change, stored: Stored) -> ExternalRefs:

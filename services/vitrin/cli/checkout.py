@@ -68,6 +68,20 @@ def carts(
     output.table(rows, columns=CART_COLUMNS)
 
 
+@app.command()
+def stop(channel_id: ChannelId, key: Key = None, as_json: AsJson = False) -> None:
+    """Take no carts any more: the address is gone for good, and the platform must be told another."""
+    from vitrin.cli.client import with_key
+
+    output = Output(as_json=as_json)
+    with with_key("shop_sync", key) as shop_sync:
+        shop_sync.call("DELETE", f"/v1/channels/{quote(channel_id, safe='')}/checkout")
+    if as_json:
+        output.json({"channel_id": channel_id, "deleted": True})
+    else:
+        output.note(f"channel {channel_id} takes no carts any more")
+
+
 def _told(verb: str, channel_id: str, body: Any, *, key: str | None, as_json: bool) -> None:
     from vitrin.cli.client import with_key
 

@@ -197,9 +197,11 @@ class NewsKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonAsked:
-    """Of the privacy topics: whose data, and the orders that the shop names."""
+    """Of the privacy topics: whose data, and the orders that the shop names. `request_id`: the shop's own number of
+    the request, "" where it has none."""
 
     customer_id: str
+    request_id: str = ""
     email: str = field(default="", repr=False)
     phone: str = field(default="", repr=False)
     order_ids: tuple[str, ...] = ()
@@ -284,6 +286,16 @@ class LoadPage:
     """Products that are there and not as documented, by id: where. They are not gone: what is known of them stays."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderPage:
+    """Some orders, whole, the oldest change first. `cursor` leads behind them; None: these were the last."""
+
+    orders: tuple[ShopOrder, ...]
+    cursor: str | None
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Orders that are there and not as documented, by id: where."""
+
+
 class ShopSource(Protocol):
     """One shop for one connection."""
 
@@ -312,10 +324,8 @@ class ShopSource(Protocol):
         """Those that changed at or after `since`, oldest change first."""
         ...
 
-    async def orders_since(
-        self, since: datetime, cursor: str | None
-    ) -> tuple[tuple[ShopOrder, ...], str | None]:
-        """Those that changed at or after `since`, oldest change first; and the cursor behind them, None at the end."""
+    async def orders_since(self, since: datetime, cursor: str | None) -> OrderPage:
+        """Those that changed at or after `since`, oldest change first."""
         ...
 
     async def subscriptions(self) -> list[Subscription]:

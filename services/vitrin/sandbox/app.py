@@ -7,12 +7,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route
 
+from vitrin.sandbox.commands import refusing
 from vitrin.sandbox.consent import Consent
 from vitrin.sandbox.control import Control
 from vitrin.sandbox.gate import PlatformGate
 from vitrin.sandbox.keeper import StateKeeper, load_world
 from vitrin.sandbox.settings import SandboxSettings
 from vitrin.sandbox.shopify.consent import ShopConsent, storage
+from vitrin.sandbox.storefront.door import Storefront
+from vitrin.sandbox.storefront.settings import StorefrontBook, StorefrontControl
 from vitrin.sandbox.timing import Clock, utc_clock
 from vitrin.sandbox.world import World, build_world
 
@@ -29,7 +32,11 @@ def create_app(settings: SandboxSettings, *, clock: Clock = utc_clock) -> Starle
     else:
         world = load_world(settings, settings.state_file, clock=clock)
         keeper = StateKeeper(world, path=settings.state_file)
+    storefronts = StorefrontBook()
+    command = StorefrontControl(world.street.book, storefronts)
     routes: list[BaseRoute] = [
+        *Storefront(world.street.book, storefronts, world.now_ms).routes(),
+        Route("/_sandbox/shops/{kind}/{host}/storefront", refusing(command.put), methods=["PUT"]),
         *Control(world, keeper=keeper).routes(),
         *Consent(world).routes(),
         *ShopConsent(world).routes(),

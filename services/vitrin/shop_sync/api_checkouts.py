@@ -15,7 +15,9 @@ from vitrin.shop_sync import schemas_checkouts as schemas
 from vitrin.shop_sync.api import timed_position
 from vitrin.shop_sync.domain.cart_words import LANGUAGE, told
 from vitrin.shop_sync.domain.checkout import Coupon, Trouble
-from vitrin.shop_sync.service.checkouts import Cart, Checkouts, Setup, query_of
+from vitrin.shop_sync.errors import CheckoutCrowded, CheckoutNotFound
+from vitrin.shop_sync.service.carts import query_of
+from vitrin.shop_sync.service.checkouts import Cart, Checkouts, Setup
 
 router = APIRouter(prefix="/v1", tags=["checkout"], route_class=IdempotentRoute)
 
@@ -113,12 +115,18 @@ async def hand_over(
     checkouts: Use,
     checkout_id: Annotated[UUID, Path(description="From `checkout_url`; no key is needed.")],
     products: Annotated[str, Query(description="id:quantity,id:quantity with the platform's ids.")] = "",
-    coupon: Annotated[str, Query(description="A code.", max_length=1024)] = "",
+    coupon: Annotated[str, Query(description="A code.")] = "",
 ) -> Response:
-    """`utm_*`, `fbclid`, `cart_origin` and `ref` go on to the shop."""
-    cart = await checkouts.hand_over(
-        checkout_id, products=products, coupon=coupon, query=query_of(request.url.query)
-    )
+    """`utm_*`, `fbclid`, `cart_origin` and `ref` go on to the shop. Nothing else of the address decides where the
+    shopper lands: always at the shop that the channel's checkout names."""
+    try:
+        cart = await checkouts.hand_over(
+            checkout_id, products=products, coupon=coupon, query=query_of(request.url.query)
+        )
+    except (CheckoutNotFound, CheckoutCrowded) as error:
+        if "text/html" not in request.headers.get("accept", ""):
+            raise
+        return _closed(request, error)
     if "application/json" in request.headers.get("accept", ""):
         return Response(
             _cart(cart).model_dump_json(),
@@ -128,6 +136,17 @@ async def hand_over(
     if cart.handoff.outcome == "whole":
         return RedirectResponse(cart.url, status_code=302, headers={"cache-control": "no-store"})
     return HTMLResponse(checkout_page.page(cart), headers=checkout_page.HEADERS)
+
+
+def _closed(request: Request, error: CheckoutNotFound | CheckoutCrowded) -> Response:
+    """A shopper reads a page, not a problem document."""
+    request.scope["vitrin.problem_code"] = error.code
+    crowded = isinstance(error, CheckoutCrowded)
+    return HTMLResponse(
+        checkout_page.closed(request.headers.get("accept-language", ""), crowded=crowded),
+        status_code=error.status,
+        headers={**checkout_page.HEADERS, **({"retry-after": "1"} if crowded else {})},
+    )
 
 
 def _cart(cart: Cart) -> schemas.Cart:

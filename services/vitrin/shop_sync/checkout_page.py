@@ -22,14 +22,27 @@ _STYLE: Final = (
 
 def page(cart: Cart) -> str:
     words = words_in(cart.language)
-    language = cart.language.partition("-")[0].lower()
     troubles = "".join(f"<li>{escape(told(one, cart.language))}</li>" for one in cart.handoff.troubles)
     lead = words["partly" if cart.handoff.lines else "nothing"]
     label = words["go_on" if cart.handoff.lines else "to_shop"]
+    return _document(
+        cart.language,
+        f"<p>{escape(lead)}</p><ul>{troubles}</ul>"
+        f'<a href="{escape(cart.url)}" rel="nofollow">{escape(label)}</a>',
+    )
+
+
+def closed(accept_language: str, *, crowded: bool) -> str:
+    """Where no cart can be looked at. Whose channel it is may be unknown: the browser says the language."""
+    language = accept_language.partition(",")[0].partition(";")[0].strip()
+    return _document(language, f"<p>{escape(words_in(language)['crowded' if crowded else 'closed'])}</p>")
+
+
+def _document(language: str, body: str) -> str:
+    title = escape(words_in(language)["title"])
+    spoken = language.partition("-")[0].lower()
     return (
-        f'<!doctype html><html lang="{language if language in LANGUAGES else LANGUAGE}"><head><meta charset="utf-8">'
+        f'<!doctype html><html lang="{spoken if spoken in LANGUAGES else LANGUAGE}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{escape(words['title'])}</title><style>{_STYLE}</style></head><body>"
-        f"<h1>{escape(words['title'])}</h1><p>{escape(lead)}</p><ul>{troubles}</ul>"
-        f'<a href="{escape(cart.url)}" rel="nofollow">{escape(label)}</a></body></html>'
+        f"<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>{body}</body></html>"
     )

@@ -4,16 +4,22 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from vitrin.shop_sync.domain.checkout import COUPON_CHARS_MAX, COUPONS_MAX
 
 Outcome = Literal["whole", "partial", "nothing"]
 
 
+def _code(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise ValueError("a code is one line of printable characters")
+    return text.strip()
+
+
 class Coupon(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    code: Annotated[str, Field(min_length=1, max_length=COUPON_CHARS_MAX)]
+    code: Annotated[str, Field(min_length=1, max_length=COUPON_CHARS_MAX), AfterValidator(_code)]
     starts_at: AwareDatetime | None = None
     ends_at: AwareDatetime | None = Field(None, description="From this moment on it is not valid.")
 
@@ -28,7 +34,8 @@ class CheckoutPut(BaseModel):
         },
     )
     shop: UUID | None = Field(
-        None, description="The shop's connection; may be left out where there is one shop."
+        None,
+        description="The shop's connection, live or sandbox as the channel is; may be left out where there is one.",
     )
     storefront_url: str | None = Field(
         None, max_length=500, description="The shop's address for shoppers; else that of its connection."
@@ -52,12 +59,12 @@ class CartTrouble(BaseModel):
     """Why a line or a coupon does not go on as it was asked for."""
 
     code: str = Field(
-        description="item_unknown, item_gone, item_not_in_shop, sold_out, only_some_left, not_a_line, too_many_lines,"
-        " coupon_unknown, coupon_not_yet, coupon_ended, coupon_malformed"
+        description="item_unknown, item_gone, item_not_in_shop, sold_out, only_some_left, quantity_limited, not_a_line,"
+        " too_many_lines, coupon_unknown, coupon_not_yet, coupon_ended, coupon_malformed"
     )
     subject: str = Field(description="The item, as the catalog or else the platform calls it; or the coupon.")
     title: str
-    left: int | None = Field(description="Of only_some_left: how many go on.")
+    left: int | None = Field(description="Of only_some_left and quantity_limited: how many go on.")
     message: str = Field(description="What the shopper reads.")
 
 

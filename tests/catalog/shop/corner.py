@@ -20,6 +20,7 @@ from vitrin.platforms.shop import (
     LoadState,
     News,
     NewsKind,
+    OrderPage,
     ShopInfo,
     ShopLocation,
     ShopOrder,
@@ -102,6 +103,16 @@ def _read_news(head: DeliveryHead, body: bytes, *, currency: str, received_at: d
                     at=received_at,
                     product_id=said["id"],
                 )
+            case "stock":
+                level = StockLevel(
+                    inventory_item_id=said["id"],
+                    location_id="1",
+                    available=said["available"],
+                    updated_at=datetime.fromisoformat(said["updated_at"]),
+                )
+                return News(
+                    kind=NewsKind.STOCK, subject=f"stock:{said['id']}/1", at=level.updated_at, stock=level
+                )
             case "orders":
                 return News(kind=NewsKind.REFUND, subject=f"order:{said['id']}", at=received_at)
             case "uninstalled":
@@ -130,6 +141,8 @@ class CornerShop:
     subscribed: dict[str, Subscription] = field(default_factory=dict)
     installed: bool = True
     asked: list[str] = field(default_factory=list)
+    orders: list[ShopOrder] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
     left_out: set[str] = field(default_factory=set)
     """Products that a whole load does not show although they are there."""
     at_page: Any = None
@@ -198,10 +211,9 @@ class CornerSource:
         changed = [name for name, one in sorted(self._shop.products.items()) if one.updated_at >= since]
         return self._page(changed, int(cursor or 0))
 
-    async def orders_since(
-        self, since: datetime, cursor: str | None
-    ) -> tuple[tuple[ShopOrder, ...], str | None]:
-        return (), None
+    async def orders_since(self, since: datetime, cursor: str | None) -> OrderPage:
+        self._call("orders_since")
+        return OrderPage(orders=tuple(self._shop.orders), cursor=None, unreadable=self._shop.unreadable)
 
     async def subscriptions(self) -> list[Subscription]:
         self._call("subscriptions")

@@ -18,7 +18,7 @@ from vitrin.catalog.shop.mapping import Known, Mapped, group_of, map_product, pa
 from vitrin.catalog.shop.matching import Match, Step, match
 from vitrin.catalog.shop.repository_products import Binding, Key
 from vitrin.catalog.shop.repository_stock import Named
-from vitrin.catalog.shop.stock import newest, quantity_of
+from vitrin.catalog.shop.stock import Inventory, newest, quantity_of
 from vitrin.catalog.shop.values import Applied, Shop
 from vitrin.kit import metrics
 from vitrin.kit.db.session import ReadSession, WriteSession
@@ -136,24 +136,56 @@ async def apply_stock(
     """Each level by its own moment. `write` False: only kept, the caller writes the items."""
     if not levels:
         return Applied()
-    key, kept = key_of(shop), newest(levels)
+    moments, known = await _keep_levels(tx, key_of(shop), levels, now=received_at)
+    parked = sum(1 for one in known.values() if not one.item_id)
+    if not write:
+        return Applied(parked=parked, stale=not moments)
+    changes = _stock_changes(moments, known, received_at=received_at)
+    decisions = await _write(tx, shop, changes, place=place, received_at=received_at)
+    return replace(_applied(decisions), parked=parked, stale=not moments)
+
+
+async def apply_stocks(
+    tx: WriteSession, shop: Shop, levels: Sequence[StockLevel], *, place: Place, received_at: datetime
+) -> dict[str, Applied]:
+    """By inventory item, what `apply_stock` alone would have said of it. Raises ValueError where two of them are one
+    item's: they have to go one by one."""
+    moments, known = await _keep_levels(tx, key_of(shop), levels, now=received_at)
+    changes = _stock_changes(moments, known, received_at=received_at)
+    decisions = await _write(tx, shop, changes, place=place, received_at=received_at)
+    by_item = {one.change.item_id: _applied([one]) for one in decisions}
+    return {
+        name: replace(
+            by_item.get(one.item_id, Applied()), parked=int(not one.item_id), stale=name not in moments
+        )
+        for name, one in known.items()
+    }
+
+
+async def _keep_levels(
+    tx: WriteSession, key: Key, levels: Sequence[StockLevel], *, now: datetime
+) -> tuple[Mapping[str, datetime], Mapping[str, Inventory]]:
+    """Newest moment of each inventory item that something new was said of, and what is known of all of them."""
+    kept = newest(levels)
     ids = {level.inventory_item_id for level in kept}
-    await stocks.hold_inventory(tx, key, ids, now=received_at)
+    await stocks.hold_inventory(tx, key, ids, now=now)
     moments, unknown = await stocks.save_levels(tx, key, kept)
     known = await stocks.inventory(tx, key, ids)
     parked = sum(1 for one in known.values() if not one.item_id)
     tx.after_commit(lambda: _count_stock(parked, unknown))
-    if not write:
-        return Applied(parked=parked, stale=not moments)
-    changes = [
+    return moments, known
+
+
+def _stock_changes(
+    moments: Mapping[str, datetime], known: Mapping[str, Inventory], *, received_at: datetime
+) -> list[Change]:
+    return [
         Change(
             Verb.OFFER, one.item_id, {"quantity": quantity_of(one)}, min(moments[inventory_id], received_at)
         )
         for inventory_id, one in known.items()
         if one.item_id and inventory_id in moments
     ]
-    decisions = await _write(tx, shop, changes, place=place, received_at=received_at)
-    return replace(_applied(decisions), parked=parked, stale=not moments)
 
 
 async def save_locations(tx: WriteSession, shop: Shop, locations: Sequence[ShopLocation]) -> None:

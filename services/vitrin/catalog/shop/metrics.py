@@ -40,7 +40,7 @@ DELIVERY_SECONDS: Final = histogram(
 )
 LOADS: Final = counter(
     "vitrin_catalog_shop_loads_total",
-    "Whole loads of shops by their end: done, failed, stopped.",
+    "Whole loads of shops by their end: done, failed, stopped; and how often one paused: paused.",
     ("platform", "kind", "outcome"),
 )
 MISSED: Final = counter(

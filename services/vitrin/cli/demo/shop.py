@@ -1,4 +1,5 @@
-"""The scene with a shop: connected by consent, loaded, a sale followed to the platforms, a cart that comes back."""
+"""The scene with a shop: connected by consent, loaded, a sale followed to the platforms, a cart that comes back, and a
+token that the shop refuses for a while: people are told, and a new consent ends it."""
 
 import time
 from collections.abc import Mapping
@@ -19,10 +20,12 @@ POLL_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class ShopScene:
-    """One row per platform for the sale; the cart as the hand-off judged it."""
+    """One row per platform for the sale; the cart as the hand-off judged it; the notification as it stood in the inbox
+    while the shop refused the token."""
 
     rows: list[dict[str, object]]
     cart: Mapping[str, Any]
+    notice: Mapping[str, Any]
 
     @property
     def arrived(self) -> bool:
@@ -35,6 +38,7 @@ def show_shop(
     accounts: ServiceClient,
     catalog: ServiceClient,
     shop_sync: ServiceClient,
+    notify: ServiceClient,
     sandbox: ServiceClient,
     currency: str,
 ) -> ShopScene:
@@ -50,7 +54,9 @@ def show_shop(
     sold, kept, *_ = sorted(items, key=lambda one: str(one["id"]))
     channels = [one for one in shop_sync.pages("/v1/channels") if one["state"] == "active"]
     rows = _sale(output, sold["id"], catalog=catalog, shop_sync=shop_sync, sandbox=sandbox, channels=channels)
-    return ShopScene(rows, _cart(output, shop_sync, shop_id, channels, kept["id"]))
+    cart = _cart(output, shop_sync, shop_id, channels, kept["id"])
+    notice = _told(output, shop_id, accounts=accounts, catalog=catalog, notify=notify, sandbox=sandbox)
+    return ShopScene(rows, cart, notice)
 
 
 def _connected(accounts: ServiceClient, sandbox: ServiceClient, currency: str) -> str:
@@ -61,7 +67,11 @@ def _connected(accounts: ServiceClient, sandbox: ServiceClient, currency: str) -
     for one in accounts.pages("/v1/connections"):
         if one["platform"] == "shopify" and one["state"] == "active":
             return str(one["id"])
-    body = {"platform": "shopify", "mode": "sandbox", "external_ids": {"shop": HOST}}
+    return _consented(accounts)
+
+
+def _consented(accounts: ServiceClient, **again: str) -> str:
+    body = {"platform": "shopify", "mode": "sandbox", "external_ids": {"shop": HOST}, **again}
     started = accounts.post("/v1/connections:authorize", body)
     approve_in_sandbox(started["authorize_url"], "shopify")
     attempt = accounts.get(f"/v1/oauth/attempts/{started['attempt_id']}")
@@ -120,6 +130,43 @@ def _cart(
     reasons = " ".join(str(one["message"]) for one in cart["troubles"])
     output.note(f"a cart from Meta goes on to {cart['cart_url']}; {reasons}")
     return cart
+
+
+def _told(
+    output: Output,
+    shop_id: str,
+    *,
+    accounts: ServiceClient,
+    catalog: ServiceClient,
+    notify: ServiceClient,
+    sandbox: ServiceClient,
+) -> Mapping[str, Any]:
+    """The inbox's item of the refused token, which is gone again when this returns."""
+    asked = {"state": "open", "kind": "connection.failed"}
+    found: list[Mapping[str, Any]] = []
+
+    def told() -> bool:
+        of_shop = f"connection:{shop_id}"
+        found[:] = [
+            one for one in notify.get("/v1/notifications", asked)["data"] if one["subject"] == of_shop
+        ]
+        return bool(found)
+
+    fault = {"kind": "refuse", "platform": "shopify", "account": HOST, "error": "auth", "count": None}
+    made = sandbox.post("/_sandbox/faults", fault)
+    try:
+        catalog.post(f"/v1/shops/{shop_id}:load", {})
+        _wait(told, "a notification of the refused token")
+    finally:
+        sandbox.call("DELETE", f"/_sandbox/faults/{made['id']}")
+    notice = found[0]
+    output.note(f"the shop refuses the token, and people are told: {notice['title']}")
+    _consented(accounts, connection_id=shop_id)
+    _wait(lambda: not told(), "the notification to end")
+    output.note(
+        "[green]✓[/green] consented again: the notification is resolved, the load goes on where it was"
+    )
+    return notice
 
 
 def _wait(true: Any, what: str) -> None:

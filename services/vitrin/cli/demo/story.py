@@ -16,6 +16,7 @@ from vitrin.cli.connections import sandbox_connection
 from vitrin.cli.demo.changes import show_changes
 from vitrin.cli.demo.memory import Memory, file_digest
 from vitrin.cli.demo.shop import ShopScene, show_shop
+from vitrin.cli.demo.shoppers import show_shoppers
 from vitrin.cli.demo.verdicts import (
     MISMATCHES_SHOWN_MAX,
     OPEN_STATES,
@@ -54,6 +55,7 @@ class Stage:
     accounts: ServiceClient
     catalog: ServiceClient
     shop_sync: ServiceClient
+    retargeting: ServiceClient
 
 
 def tell(var: Var, output: Output, catalog: Path | None) -> int:
@@ -67,9 +69,11 @@ def tell(var: Var, output: Output, catalog: Path | None) -> int:
         ServiceClient("accounts", token=key) as accounts,
         ServiceClient("catalog", token=key) as items,
         ServiceClient("shop_sync", token=key) as sync,
+        ServiceClient("notify", token=key) as notify,
+        ServiceClient("retargeting", token=key) as retargeting,
         ServiceClient("sandbox", token=None) as sandbox,
     ):
-        stage = Stage(var, output, memory, accounts, items, sync)
+        stage = Stage(var, output, memory, accounts, items, sync, retargeting)
         _wait_for_key(stage)
         _connect(stage)
         _import(stage, path)
@@ -85,13 +89,29 @@ def tell(var: Var, output: Output, catalog: Path | None) -> int:
             allowed=_ids_of_the_file(stage),
         )
         memory.save(var)
+        shoppers = show_shoppers(output, retargeting, item_ids)
         board = _board(stage, versions)
         judgement = _judge(stage, board, item_ids, untouched=untouched)
         shop = show_shop(
-            output, accounts=accounts, catalog=items, shop_sync=sync, sandbox=sandbox, currency=_currency()
+            output,
+            accounts=accounts,
+            catalog=items,
+            shop_sync=sync,
+            notify=notify,
+            sandbox=sandbox,
+            currency=_currency(),
         )
         lag = sync.get("/v1/lag", {"window_s": LAG_WINDOW_S})
-        _sum_up(stage, board, item_ids, lag=lag, judgement=judgement, changes=changes, shop=shop)
+        _sum_up(
+            stage,
+            board,
+            item_ids,
+            lag=lag,
+            judgement=judgement,
+            changes=changes,
+            shop=shop,
+            shoppers=shoppers,
+        )
     return int(Exit.DONE if judgement.passed and changes.arrived and shop.arrived else Exit.REFUSED)
 
 
@@ -130,7 +150,11 @@ def _currency() -> str:
 
 def _wait_for_key(stage: Stage) -> None:
     """A new brand and its key reach the other services through Kafka."""
-    for client, path in ((stage.catalog, "/v1/items"), (stage.shop_sync, "/v1/channels")):
+    for client, path in (
+        (stage.catalog, "/v1/items"),
+        (stage.shop_sync, "/v1/channels"),
+        (stage.retargeting, "/v1/events"),
+    ):
 
         def known(client: ServiceClient = client, path: str = path) -> bool:
             try:
@@ -267,6 +291,7 @@ def _sum_up(
     lag: Mapping[str, Any],
     judgement: Judgement,
     changes: Any,
+    shoppers: Sequence[Mapping[str, object]],
     shop: ShopScene,
 ) -> None:
     output, memory = stage.output, stage.memory
@@ -279,7 +304,8 @@ def _sum_up(
                 "refused": memory.refused,
                 "states": summary_rows(board),
                 "changes": changes.rows,
-                "shop": {"changes": shop.rows, "cart": shop.cart},
+                "shop": {"changes": shop.rows, "cart": shop.cart, "notification": shop.notice},
+                "shoppers": shoppers,
                 "lag": lag,
                 "problems": list(judgement.problems),
                 "passed": judgement.passed and changes.arrived and shop.arrived,

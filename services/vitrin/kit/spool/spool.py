@@ -99,6 +99,8 @@ class Spool:
         self._offered = asyncio.Event()
         self._grown = asyncio.Event()
         self._closing = False
+        self._durable = _APPENDS.labels(name, "durable")
+        self._seconds = _APPEND_SECONDS.labels(name)
         self._tasks: list[asyncio.Task[None]] = []
 
     def _now_ms(self) -> int:
@@ -158,8 +160,8 @@ class Spool:
             ) from None
         except SpoolFailing as failing:
             raise self._refused("failing", failing) from None
-        _APPENDS.labels(self.name, "durable").inc()
-        _APPEND_SECONDS.labels(self.name).observe(asyncio.get_running_loop().time() - started)
+        self._durable.inc()
+        self._seconds.observe(asyncio.get_running_loop().time() - started)
         return end
 
     def _offer(self, payload: bytes) -> _Pending:

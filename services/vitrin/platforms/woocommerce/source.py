@@ -25,6 +25,7 @@ from vitrin.platforms.shop import (
     BodyInvalid,
     LoadPage,
     LoadState,
+    OrderPage,
     ShopInfo,
     ShopLocation,
     ShopOrder,
@@ -245,12 +246,17 @@ class WooShop:
             unreadable=unreadable,
         )
 
-    async def orders_since(
-        self, since: datetime, cursor: str | None
-    ) -> tuple[tuple[ShopOrder, ...], str | None]:
+    async def orders_since(self, since: datetime, cursor: str | None) -> OrderPage:
+        found: list[ShopOrder] = []
+        unreadable: dict[str, str] = {}
         with readable(TITLE):
             rows, after = await self._changed("orders", since, cursor, rules.PAGE_MAX)
-            return tuple(orders.order(row) for row in rows), after
+            for row in rows:
+                try:
+                    found.append(orders.order(row))
+                except BodyInvalid as error:
+                    unreadable[row.id()] = str(error)
+        return OrderPage(orders=tuple(found), cursor=after, unreadable=unreadable)
 
     async def _changed(
         self, path: str, since: datetime, cursor: str | None, size: int
@@ -268,7 +274,7 @@ class WooShop:
         rows = (await self._call("GET", path, params)).rows()
         if len(rows) < size:
             return rows, None
-        newest = products.updated_at(rows[-1])
+        newest = _newest(rows) or start
         moved_on = newest > start.replace(microsecond=0)
         return rows, f"{_text(newest)}:1" if moved_on else f"{_text(start)}:{page + 1}"
 
@@ -347,6 +353,16 @@ def _place_of(cursor: str | None) -> tuple[int, int]:
     if found is None:
         raise load_gone(TITLE)
     return int(found[1]), int(found[2])
+
+
+def _newest(rows: Sequence[Part]) -> datetime | None:
+    """The moment of the last row that has one: a row that is not as documented stops nothing."""
+    for row in reversed(rows):
+        try:
+            return products.updated_at(row)
+        except BodyInvalid:
+            continue
+    return None
 
 
 def _since_of(cursor: str) -> tuple[datetime, int]:

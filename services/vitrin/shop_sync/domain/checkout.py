@@ -11,22 +11,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
+from urllib.parse import unquote
 
 LINES_MAX: Final = 100
+LINES_READ_MAX: Final = 200
+"""Of what is written there, good or bad: the rest is one trouble."""
 QUANTITY_MAX: Final = 999
 PRODUCTS_CHARS_MAX: Final = 8_000
 COUPON_CHARS_MAX: Final = 255
 COUPONS_MAX: Final = 500
-_LINE: Final = re.compile(r"(.+?):(\d{1,9})(?:,|$)", re.DOTALL)
+SUBJECT_CHARS_MAX: Final = 100
+# A number that counts no pieces (-1, 1.5) ends its line too, or the line behind it would become a part of an id.
+_LINE: Final = re.compile(r"(.*?):\s*([+-]?[0-9]+(?:\.[0-9]+)?)\s*(?:,|\Z)", re.DOTALL)
+_DIGITS_MAX: Final = 9
 _SOLD_OUT: Final = frozenset({"out_of_stock", "discontinued"})
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One line of the platform's cart."""
+    """One line of the platform's cart, as it was asked for: the quantity may be more than any shop takes."""
 
     platform_item_id: str
     quantity: int
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """What the channel may call it, the likelier first: some encode each id before they encode the whole list."""
+        decoded = unquote(self.platform_item_id)
+        return tuple(dict.fromkeys(one for one in (self.platform_item_id, decoded) if "\0" not in one))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +76,10 @@ class Coupon:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What cannot be honoured as it was asked for. `left`: of `only_some_left`, how many go on.
+    """What cannot be honoured as it was asked for. `left`: of `only_some_left` and `quantity_limited`, how many go on.
 
     Codes: not_a_line, too_many_lines, item_unknown, item_gone, item_not_in_shop, sold_out, only_some_left,
-    coupon_unknown, coupon_not_yet, coupon_ended, coupon_malformed."""
+    quantity_limited, coupon_unknown, coupon_not_yet, coupon_ended, coupon_malformed."""
 
     code: str
     subject: str
@@ -95,25 +107,40 @@ class Handoff:
 
 
 def read_products(text: str) -> tuple[list[Wanted], list[Trouble]]:
-    """Lines of one id are one line. What is no line is a trouble of its own, and holds up no other."""
+    """Lines of one id are one line. What is no line is a trouble of its own, and holds up no other; a line that the
+    limit of characters would cut is not read at all, since half a number is another number."""
     found: dict[str, int] = {}
     troubles: list[Trouble] = []
-    at, text = 0, text[:PRODUCTS_CHARS_MAX].strip()
+    at, read, text = 0, 0, text.strip()
     while at < len(text):
         line = _LINE.match(text, at)
-        if line is None or not int(line[2]) >= 1:
-            end = text.find(",", at)
-            end = len(text) if end < 0 or line is None else line.end()
-            troubles.append(Trouble("not_a_line", text[at:end].strip(",")[:100]))
-            at = max(end, at + 1)
-            continue
-        wanted_id = line[1].strip()
-        at = line.end()
-        if wanted_id not in found and len(found) >= LINES_MAX:
-            troubles.append(Trouble("too_many_lines", wanted_id[:100]))
-            continue
-        found[wanted_id] = min(found.get(wanted_id, 0) + int(line[2]), QUANTITY_MAX)
+        end = len(text) if line is None else line.end()
+        if end > PRODUCTS_CHARS_MAX or read >= LINES_READ_MAX:
+            troubles.append(Trouble("too_many_lines", shown(text[at:])))
+            break
+        wanted_id, pieces = ("", 0) if line is None else (line[1].strip(), _pieces(line[2]))
+        if not wanted_id or not pieces:
+            troubles.append(Trouble("not_a_line", shown(text[at:end].strip().strip(","))))
+        elif wanted_id not in found and len(found) >= LINES_MAX:
+            troubles.append(Trouble("too_many_lines", shown(wanted_id)))
+        else:
+            found[wanted_id] = found.get(wanted_id, 0) + pieces
+        at, read = end, read + 1
     return [Wanted(name, quantity) for name, quantity in found.items()], troubles
+
+
+def shown(text: str) -> str:
+    """A stranger's text as it may be kept and shown: short, and no character that a page or PostgreSQL cannot hold."""
+    return "".join(one if one.isprintable() else "\ufffd" for one in text[:SUBJECT_CHARS_MAX])
+
+
+def _pieces(number: str) -> int:
+    """0: it counts no pieces. A longer number than anybody means stays one that is too large."""
+    digits = number.removeprefix("+")
+    if not digits.isdecimal():
+        return 0
+    digits = digits.lstrip("0") or "0"
+    return int(digits) if len(digits) <= _DIGITS_MAX else 10**_DIGITS_MAX
 
 
 def decide(
@@ -132,7 +159,7 @@ def decide(
         item = known.get(one.platform_item_id)
         if item is not None and item.quantity is not None:
             item = replace(item, quantity=max(0, item.quantity - taken_of[item.item_id]))
-        trouble = _trouble(one, item)
+        trouble = _trouble(one, item, most=QUANTITY_MAX - (0 if item is None else taken_of[item.item_id]))
         if trouble is not None:
             troubles.append(trouble)
         if item is not None and (trouble is None or trouble.left):
@@ -147,17 +174,20 @@ def decide(
     return Handoff(_merged(lines), taken, tuple(troubles))
 
 
-def _trouble(one: Wanted, item: Sellable | None) -> Trouble | None:
+def _trouble(one: Wanted, item: Sellable | None, *, most: int) -> Trouble | None:
+    """`most`: pieces that this cart may still take of the item."""
     if item is None:
-        return Trouble("item_unknown", one.platform_item_id[:100])
+        return Trouble("item_unknown", shown(one.platform_item_id))
     if item.deleted:
         code, left = "item_gone", None
     elif not item.variant_id:
         code, left = "item_not_in_shop", None
     elif not item.availability or item.availability in _SOLD_OUT or item.quantity == 0:
         code, left = "sold_out", None
-    elif item.quantity is not None and item.quantity < one.quantity:
+    elif item.quantity is not None and item.quantity < one.quantity and item.quantity <= most:
         code, left = "only_some_left", item.quantity
+    elif one.quantity > most:
+        code, left = "quantity_limited", most
     else:
         return None
     return Trouble(code, item.item_id, item.title, left)
@@ -165,7 +195,7 @@ def _trouble(one: Wanted, item: Sellable | None) -> Trouble | None:
 
 def _coupon_trouble(code: str, coupons: Sequence[Coupon] | None, now: datetime) -> Trouble | None:
     if len(code) > COUPON_CHARS_MAX or not code.isprintable():
-        return Trouble("coupon_malformed", code[:50])
+        return Trouble("coupon_malformed", shown(code))
     if coupons is None:
         return None
     same = [one for one in coupons if one.code.casefold() == code.casefold()]

@@ -35,7 +35,7 @@ _SAVE: Final = text(
 )
 _DELETE: Final = text("delete from checkouts where brand_id = :brand_id and channel_id = :channel_id")
 _CONNECTIONS: Final = text(
-    "select connection_id, payload from replica_connections where brand_id = :brand_id and not deleted"
+    "select connection_id, payload from replica_connections where brand_id = :brand_id and (not deleted or :gone)"
     " order by connection_id"
 )
 _ITEMS: Final = text(
@@ -86,8 +86,11 @@ async def delete(tx: WriteSession, brand: BrandId, channel: ChannelId) -> bool:
     return (await tx.execute(_DELETE, {"brand_id": brand, "channel_id": channel})).rowcount > 0
 
 
-async def connections(tx: ReadSession, brand: BrandId) -> list[tuple[ConnectionId, bytes]]:
-    rows = await tx.all(_CONNECTIONS, {"brand_id": brand})
+async def connections(
+    tx: ReadSession, brand: BrandId, *, gone: bool = False
+) -> list[tuple[ConnectionId, bytes]]:
+    """Payloads are ConnectionChanged. `gone`: the disconnected ones too."""
+    rows = await tx.all(_CONNECTIONS, {"brand_id": brand, "gone": gone})
     return [(ConnectionId(row.connection_id), bytes(row.payload)) for row in rows]
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import UUID, uuid4
 
 from sqlalchemy import Row
@@ -22,27 +21,23 @@ from vitrin.kit.http.rate_limit import Quota
 from vitrin.kit.ids import BrandId, ChannelId, ConnectionId, new_uuid
 from vitrin.kit.metrics import counter
 from vitrin.platforms.registry import SHOPS
-from vitrin.platforms.shop import CartLine, ShopSpec, source_of_shop
-from vitrin.protos.accounts.v1.events_pb2 import ConnectionChanged
-from vitrin.protos.catalog.v1.events_pb2 import ItemContent, OfferChanged
+from vitrin.protos.accounts.v1.events_pb2 import ConnectionChanged, ConnectionMode
 from vitrin.shop_sync.domain import checkout as domain
-from vitrin.shop_sync.domain.checkout import Coupon, Handoff, Sellable
+from vitrin.shop_sync.domain.checkout import Coupon, Handoff
+from vitrin.shop_sync.domain.values import Channel
 from vitrin.shop_sync.errors import (
     ChannelNotFound,
     CheckoutCrowded,
     CheckoutNotFound,
     ShopUnknown,
-    StorefrontInvalid,
 )
 from vitrin.shop_sync.repository import channels, checkouts
+from vitrin.shop_sync.service import carts
+from vitrin.shop_sync.service.carts import content_of
 
 CARTS_MAX: Final = 600
 CARTS_WINDOW_S: Final = 10
 """Carts of one channel in one process: 600 at once, refilled over 10 s."""
-PASSED_ON: Final = ("fbclid", "cart_origin", "ref")
-"""What says where a shopper came from goes on to the shop, with everything that begins with utm_."""
-PASSED_CHARS_MAX: Final = 2_000
-
 _CARTS = counter(
     "vitrin_shop_sync_carts_total",
     "Carts that platforms handed over by what became of them: whole, partial, nothing.",
@@ -80,12 +75,17 @@ class Cart:
 
 class Checkouts:
     def __init__(
-        self, *, database: AppDatabase, clock: Clock, monotonic_s: Callable[[], float] = time.monotonic
+        self,
+        *,
+        database: AppDatabase,
+        clock: Clock,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        carts_max: int = CARTS_MAX,
     ) -> None:
         self._database = database
         self._clock = clock
         self._monotonic_s = monotonic_s
-        self._quota = Quota(requests_max=CARTS_MAX, window_s=CARTS_WINDOW_S)
+        self._quota = Quota(requests_max=carts_max, window_s=CARTS_WINDOW_S)
 
     async def get(self, caller: Principal, channel_id: UUID) -> Setup:
         """ChannelNotFound, CheckoutNotFound."""
@@ -107,8 +107,8 @@ class Checkouts:
     ) -> Setup:
         """ChannelNotFound, ShopUnknown, StorefrontInvalid."""
         async with self._database.write(caller.brand_id) as tx:
-            await _visible(tx, caller, channel_id)
-            shop = _chosen(await checkouts.connections(tx, caller.brand_id), connection_id)
+            channel = await _visible(tx, caller, channel_id)
+            shop = _chosen(await checkouts.connections(tx, caller.brand_id), connection_id, channel.mode)
             spec = SHOPS[shop.platform]
             url = storefront_url or spec.base_url(dict(shop.external_ids))
             row = await checkouts.save(
@@ -118,7 +118,7 @@ class Checkouts:
                     "channel_id": channel_id,
                     "checkout_id": uuid4(),
                     "connection_id": UUID(shop.connection_id),
-                    "storefront_url": storefront(url, sandbox=bool(shop.base_url)),
+                    "storefront_url": carts.storefront(url, sandbox=bool(shop.base_url)),
                     "coupons": None if coupons is None else [_stored(one) for one in coupons],
                     "changed_at": self._clock(),
                     "changed_by": caller.actor,
@@ -152,7 +152,10 @@ class Checkouts:
     ) -> Cart:
         """CheckoutNotFound, CheckoutCrowded."""
         if not self._quota.take(str(checkout_id), self._monotonic_s()).allowed:
-            raise CheckoutCrowded("This process takes 60 carts a second of a channel.", retry_after_s=1)
+            raise CheckoutCrowded(
+                f"This process takes {CARTS_MAX // CARTS_WINDOW_S} carts a second of a channel.",
+                retry_after_s=1,
+            )
         async with self._database.lookup() as tx:
             brand = await checkouts.brand_of(tx, checkout_id)
         if brand is None:
@@ -168,9 +171,9 @@ class Checkouts:
                 brand,
                 ChannelId(row.channel_id),
                 market=row.market,
-                ids=[one.platform_item_id for one in wanted],
+                ids=[name for one in wanted for name in one.spellings],
             )
-            known = {one.platform_item_id: sellable(one, shop, SHOPS[shop.platform]) for one in found}
+            known = carts.known(wanted, found, shop, await _alone(tx, brand, found))
             setup = _setup(row)
             handoff = domain.decide(
                 wanted, coupon, known=known, coupons=setup.coupons, now=self._clock()
@@ -181,7 +184,7 @@ class Checkouts:
             _TROUBLES.labels(trouble.code).inc()
         return Cart(
             handoff=handoff,
-            url=cart_url(SHOPS[shop.platform], setup.storefront_url, handoff, query),
+            url=carts.cart_url(SHOPS[shop.platform], setup.storefront_url, handoff, query),
             language=row.language,
             storefront_url=setup.storefront_url,
         )
@@ -201,77 +204,41 @@ class Checkouts:
         }
 
 
-def cart_url(spec: ShopSpec, storefront_url: str, handoff: Handoff, query: Sequence[tuple[str, str]]) -> str:
-    """The shop's cart, with what says where the shopper came from."""
-    lines = [CartLine(one.product_id, one.variant_id, one.quantity) for one in handoff.lines]
-    where = spec.cart_url(storefront_url, lines, handoff.coupons) if lines else storefront_url
-    parts = urlsplit(where)
-    kept = [(name, value) for name, value in query if name in PASSED_ON or name.startswith("utm_")]
-    more = urlencode(kept)
-    if not kept or len(more) > PASSED_CHARS_MAX:
-        return where
-    # The shop's own part stays as it was written: a comma or a colon of its is no other than it looks.
-    return urlunsplit(parts._replace(query="&".join(part for part in (parts.query, more) if part)))
+async def _alone(tx: ReadSession, brand: BrandId, found: Sequence[Row[Any]]) -> bool:
+    """Whether the brand never had another shop; asked only where an item does not say which shop it is of."""
+    if all(
+        row.deleted or content_of(row).shop_source or not content_of(row).shop_variant_id for row in found
+    ):
+        return False
+    ever = await checkouts.connections(tx, brand, gone=True)
+    return sum(ConnectionChanged.FromString(payload).platform in SHOPS for _, payload in ever) == 1
 
 
-def sellable(row: Row[Any], shop: ConnectionChanged, spec: ShopSpec) -> Sellable:
-    """The item as the shop of this checkout sells it; of another shop's it has no variant."""
-    content = ItemContent.FromString(row.content) if row.content else ItemContent()
-    offer = OfferChanged.FromString(row.offer) if row.offer is not None else None
-    product_id, variant_id = shop_ids(content, shop, spec)
-    tracked = offer is not None and offer.HasField("quantity") and offer.inventory_policy != "continue"
-    return Sellable(
-        item_id=row.item_id,
-        title=content.title,
-        deleted=row.deleted or content.status not in ("", "active"),
-        product_id=product_id,
-        variant_id=variant_id,
-        availability=offer.availability if offer is not None else "",
-        quantity=max(0, offer.quantity) if offer is not None and tracked else None,
-    )
-
-
-def shop_ids(content: ItemContent, shop: ConnectionChanged, spec: ShopSpec) -> tuple[str, str]:
-    """Product and variant in this shop; empty where the item came from elsewhere."""
-    if content.shop_source != source_of_shop(spec, shop.external_ids, shop.connection_id):
-        return "", ""
-    return content.shop_product_id, content.shop_variant_id
-
-
-def storefront(url: str, *, sandbox: bool) -> str:
-    """Raises StorefrontInvalid. http only for a shop of the sandbox."""
-    try:
-        parts = urlsplit(url.strip())
-        port = parts.port
-    except ValueError:
-        raise StorefrontInvalid("This is no address.", field="storefront_url") from None
-    schemes = ("https", "http") if sandbox else ("https",)
-    wrong = (
-        parts.scheme not in schemes or not parts.hostname or parts.username or parts.query or parts.fragment
-    )
-    if wrong or len(url) > 500 or any(ord(letter) <= 32 for letter in url.strip()) or port == 0:
-        raise StorefrontInvalid(f"{url[:200]!r} is not an address of a shop.", field="storefront_url")
-    return url.strip().rstrip("/")
-
-
-def _chosen(found: Sequence[tuple[ConnectionId, bytes]], wanted: UUID | None) -> ConnectionChanged:
+def _chosen(found: Sequence[tuple[ConnectionId, bytes]], wanted: UUID | None, mode: str) -> ConnectionChanged:
+    """Of the channel's mode: shoppers of a live channel never land in a sandbox, a test key names no live shop."""
+    enum = ConnectionMode.CONNECTION_MODE_LIVE if mode == "live" else ConnectionMode.CONNECTION_MODE_SANDBOX
     shops = [
         shop
         for connection_id, payload in found
         if (shop := ConnectionChanged.FromString(payload)).platform in SHOPS
+        and shop.mode == enum
         and wanted in (None, connection_id)
     ]
     if len(shops) == 1:
         return shops[0]
     if not shops:
-        raise ShopUnknown("There is no connected shop with this id." if wanted else "No shop is connected.")
+        named = " with this id" if wanted else ""
+        raise ShopUnknown(
+            f"No {mode} shop{named} is connected, and the channel is a {mode} one.", field="shop"
+        )
     raise ShopUnknown(f"{len(shops)} shops are connected.", field="shop", fix="Name one as 'shop'.")
 
 
-async def _visible(tx: ReadSession, caller: Principal, channel_id: UUID) -> None:
+async def _visible(tx: ReadSession, caller: Principal, channel_id: UUID) -> Channel:
     channel = await channels.get(tx, caller.brand_id, ChannelId(channel_id))
     if channel is None or (caller.mode == "test" and channel.mode != "sandbox"):
         raise ChannelNotFound
+    return channel
 
 
 def _setup(row: Row[Any]) -> Setup:
@@ -301,11 +268,3 @@ def _coupon(stored: Mapping[str, str | None]) -> Coupon:
         starts_at=datetime.fromisoformat(start) if start else None,
         ends_at=datetime.fromisoformat(end) if end else None,
     )
-
-
-def query_of(text: str) -> list[tuple[str, str]]:
-    """Decoded pairs of a query, blank values too; a query that is none is empty."""
-    try:
-        return parse_qsl(text, keep_blank_values=True, max_num_fields=100)
-    except ValueError:
-        return []
