@@ -7,7 +7,7 @@ options="--universal --python-version 3.11 --generate-hashes --no-emit-index-url
 # shellcheck disable=SC2086
 uv pip compile $options pyproject.toml --output-file requirements/run.txt "$@"
 # shellcheck disable=SC2086
-uv pip compile $options pyproject.toml --extra embedded --extra sandbox requirements/dev.in \
+uv pip compile $options pyproject.toml --extra compiled --extra embedded --extra sandbox requirements/dev.in \
     --constraint requirements/run.txt --output-file requirements/dev.txt "$@"
 # shellcheck disable=SC2086
 uv pip compile $options requirements/clients.in --output-file requirements/clients.txt "$@"

@@ -48,6 +48,19 @@ class Corner:
         )
         assert answer.is_success, answer.text
 
+    def consent(self) -> None:
+        """As the merchant's browser does it."""
+        started = self.brand.ok(
+            "accounts",
+            "POST",
+            "/v1/connections:authorize",
+            json={"platform": "shopify", "mode": "sandbox", "external_ids": {"shop": self.host}},
+        )
+        accounts = self.system.http["accounts"]
+        screen = accounts.get(started["authorize_url"])  # the browser is marked here
+        back = self.system.http["sandbox"].post(screen.headers["location"], data={"decision": "approve"})
+        assert accounts.get(back.headers["location"]).is_success
+
     def shop(self) -> Document:
         """Nothing until catalog has heard of it."""
         shops = self.brand.ok("catalog", "GET", "/v1/shops")["data"]
@@ -81,14 +94,7 @@ def test_a_shopify_shop(system: System, brand: Brand) -> None:
     before = set(brand.catalog())
     corner = Corner(system, brand, "shopify", HOST)
     corner.seed(CSV)
-    started = brand.ok(
-        "accounts",
-        "POST",
-        "/v1/connections:authorize",
-        json={"platform": "shopify", "mode": "sandbox", "external_ids": {"shop": HOST}},
-    )
-    back = system.http["sandbox"].post(started["authorize_url"], data={"decision": "approve"})
-    assert system.http["accounts"].get(back.headers["location"]).is_success
+    corner.consent()
     until(lambda: bool(corner.shop().get("loaded_at")), equal(True))
     ids = corner.ids()
     assert set(ids) == {"AP-S", "AP-L", "MUG"}
@@ -163,6 +169,43 @@ def sold(system: System, brand: Brand, corner: Corner, variant: int, item_id: st
     assert json.loads(answered.stdout)["answered_at"], answered.stderr
 
 
+def test_twins_an_unknown_location_and_an_uninstall_in_a_load(system: System) -> None:
+    brand = system.new_brand()
+    corner = Corner(system, brand, "shopify", "twins.myshopify.com")
+    twins = CSV.replace("AP-S", "AP").replace("AP-L", "AP")
+    corner.seed(twins.replace("39.00,,", "39.00,4006381333932,", 1))  # and a wrong barcode
+    corner.consent()
+    until(lambda: bool(corner.shop().get("loaded_at")), equal(True))
+    assert set(brand.catalog()) == {"apron-s", "apron-l", "mug"}, "two variants of one SKU are two items"
+    shop = corner.shop()["id"]
+    (warned,) = brand.ok("catalog", "GET", f"/v1/shops/{shop}/warnings")["data"]
+    assert (warned["item_id"], warned["warnings"][0]["code"]) == ("apron-s", "gtin_check_digit")
+    assert brand.ok("catalog", "GET", "/v1/items/apron-s")["warnings"] == warned["warnings"]
+
+    large = int(corner.item("apron-l")["external"]["variant_id"])
+    corner.at("PATCH", f"variants/{large}", price="41.00")
+    until(lambda: corner.quantity_and_price("apron-l"), equal((2, "41.00 EUR")))
+    corner.at("POST", "stock", variant_id=large, available=5, location_id=987_654)
+    until(lambda: corner.quantity_and_price("apron-l"), equal((7, "41.00 EUR")))
+    assert corner.quantity_and_price("apron-s") == (4, "39.00 EUR"), "the other of the same SKU"
+    places = brand.ok("catalog", "GET", f"/v1/shops/{shop}/locations")["data"]
+    assert ("987654", "", True) in {(one["id"], one["name"], one["counted"]) for one in places}
+
+    corner.at("POST", "state", next_bulk="STUCK")
+    brand.ok("catalog", "POST", f"/v1/shops/{shop}:load")
+
+    def load() -> str:
+        return str(brand.ok("catalog", "GET", f"/v1/shops/{shop}")["loads"][0]["state"])
+
+    until(load, equal("preparing"))
+    corner.at("POST", "uninstall")
+    until(load, equal("stopped"))
+    until(
+        lambda: corner.shop()["state"], equal("uninstalled")
+    )  # the load may have met the refused token first
+    assert set(brand.catalog()) == {"apron-s", "apron-l", "mug"}
+
+
 def test_a_woocommerce_shop(system: System, brand: Brand) -> None:
     corner = Corner(system, brand, "woocommerce", STORE)
     corner.at("POST", "seed", products=3, variants_each=2)
@@ -189,6 +232,7 @@ def test_a_woocommerce_shop(system: System, brand: Brand) -> None:
     listed = system.http["sandbox"].get(f"/_sandbox/shops/woocommerce/{STORE}").json()["subscriptions"]
     address = urlsplit(listed[0]["address"]).path
     assert made["id"] in address
+    keys_that_are_refused(corner, made["id"], variant, item_id)
     forged = system.http["catalog"].post(
         address,
         content=b'{"id": 1}',
@@ -236,3 +280,32 @@ def test_a_cart_goes_on_to_the_shop(system: System, brand: Brand) -> None:
     assert ask("stop", channel) == {"channel_id": channel, "deleted": True}
     assert system.http["shop_sync"].get(door.path, params=query).status_code == 404
     assert brand.call("shop_sync", "GET", f"/v1/channels/{channel}/checkout").status_code == 404
+
+
+def keys_that_are_refused(corner: Corner, shop: str, variant: str, item_id: str) -> None:
+    """The load rests and says why, people are told what to do, and with a key that works all of it goes on."""
+    brand, sandbox = corner.brand, corner.system.http["sandbox"]
+    fault = {"kind": "refuse", "platform": "woocommerce", "account": STORE, "error": "auth", "count": None}
+    refusing = sandbox.post("/_sandbox/faults", json=fault).json()["id"]
+    brand.ok("catalog", "POST", f"/v1/shops/{shop}:load")
+
+    def load() -> tuple[bool, bool]:
+        """Whether the latest one has a reason to rest, and is over."""
+        latest = brand.ok("catalog", "GET", f"/v1/shops/{shop}")["loads"][0]
+        return latest["problem"] is not None, latest["finished_at"] is not None
+
+    until(load, equal((True, False)))
+    assert corner.shop()["state"] == "needs_attention"
+
+    def told() -> list[str]:
+        found = brand.ok("notify", "GET", "/v1/notifications", params={"state": "open"})["data"]
+        return [one["fix"] for one in found if one["subject"] == f"connection:{shop}"]
+
+    until(told, equal([f"Connect again: vitrin connection renew {shop}, with a new key"]))
+    corner.at("PATCH", f"variants/{variant}", price="78.00")
+    sandbox.delete(f"/_sandbox/faults/{refusing}").raise_for_status()
+    renewed = {"access_token": corner.made["access_token"]}
+    brand.ok("accounts", "PATCH", f"/v1/connections/{shop}", json=renewed)
+    until(load, equal((False, True)))
+    until(told, equal([]))
+    until(lambda: corner.item(item_id).get("price"), equal("78.00 EUR"))

@@ -70,15 +70,11 @@ def test_a_foreign_domain_is_no_shop(shop: str) -> None:
         SHOPIFY.read_head(shopify_headers("x", b"{}", **{"x-shopify-shop-domain": shop}), b"{}")
 
 
-@pytest.mark.parametrize(
-    ("topic", "field"),
-    [
-        ("customers/redact", "shop_domain"),
-        ("customers/data_request", "shop_domain"),
-        ("shop/redact", "shop_domain"),
-        ("app/uninstalled", "myshopify_domain"),
-    ],
-)
+PRIVACY = ["customers/redact", "customers/data_request", "shop/redact"]
+NAMES_ITS_SHOP = dict.fromkeys(PRIVACY, "shop_domain") | {"app/uninstalled": "myshopify_domain"}
+
+
+@pytest.mark.parametrize(("topic", "field"), NAMES_ITS_SHOP.items())
 def test_shopify_a_body_of_another_shop_is_not_the_headers(topic: str, field: str) -> None:
     """The app's secret signs for all its shops, and the header is not signed."""
     own = SHOPIFY.read_head(shopify_headers(topic, b"{}"), b"{}").shop
@@ -303,6 +299,25 @@ def test_topics_of_the_shop_and_of_persons() -> None:
     assert shopify("shop/redact", {"shop_id": 1}).kind is NewsKind.SHOP_ERASE
     assert shopify("app/uninstalled", {"id": 1}).kind is NewsKind.UNINSTALLED
     assert shopify("carts/update", {}).kind is NewsKind.NOTHING
+
+
+@pytest.mark.parametrize(
+    ("topic", "body", "named"),
+    [
+        ("customers/redact", {"shop_id": 1, "shop_domain": "Acme.myshopify.com"}, "acme.myshopify.com"),
+        (
+            "app/uninstalled",
+            {"domain": "x.example", "myshopify_domain": "acme.myshopify.com"},
+            "acme.myshopify.com",
+        ),
+        ("app/uninstalled", {"id": 1, "domain": "acme.example"}, ""),
+        ("customers/redact", {"shop_domain": ["acme.myshopify.com"]}, ""),
+        ("products/update", {"id": 1, "shop_domain": "acme.myshopify.com"}, ""),
+    ],
+)
+def test_the_shop_that_a_signed_body_names(topic: str, body: Any, named: str) -> None:
+    sent = raw(body)
+    assert SHOPIFY.body_shop(SHOPIFY.read_head(shopify_headers(topic, sent), sent), sent) == named
 
 
 def test_the_first_delivery_of_woocommerce_is_a_trial() -> None:

@@ -183,8 +183,13 @@ def approve_in_sandbox(
     if new_account:
         form["account"] = open_sandbox_account(platform)["external_ids"]["catalog_id"]
     try:
-        with httpx.Client(trust_env=False, timeout=60) as http:
-            answer = http.post(url, data=form)
+        with httpx.Client(
+            trust_env=False, timeout=60
+        ) as http:  # one browser: it keeps the cookie of the beginning
+            begun = http.get(url)
+            if begun.status_code != httpx.codes.FOUND:
+                raise CliFailure(f"the consent cannot begin: {begun.status_code}", code="no_consent")
+            answer = http.post(begun.headers["location"], data=form)
             if answer.status_code != httpx.codes.FOUND:
                 raise CliFailure(f"the sandbox shows no consent: {answer.status_code}", code="no_consent")
             # Refusals are read from the attempt, with their fix.

@@ -265,7 +265,7 @@ class Subscription:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadState:
     """How a whole load stands at the shop. `handle` leads to it again after a restart; objects counted by the shop,
-    products and variants together, 0 where it does not count. `failure` in the shop's words."""
+    products and variants together (WooCommerce: products), 0 where it does not count. `failure` in the shop's words."""
 
     handle: str
     state: Literal["running", "ready", "failed"]
@@ -369,6 +369,18 @@ class Signed(Protocol):
         ...
 
 
+class BodyShop(Protocol):
+    def __call__(self, head: DeliveryHead, body: bytes) -> str:
+        """The shop that the body of this topic names, as `external_ids` do; "" where the topic names none, or the body
+        is not as its topic promises. Pure."""
+        ...
+
+
+def no_shop(head: DeliveryHead, body: bytes) -> str:
+    """Of shops whose bodies name none."""
+    return ""
+
+
 class ReadNews(Protocol):
     def __call__(self, head: DeliveryHead, body: bytes, *, currency: str, received_at: datetime) -> News:
         """`currency`: of the shop, for bodies whose prices name none. Raises BodyInvalid. Pure. A topic that nobody
@@ -411,6 +423,7 @@ class ShopSpec:
     `own_secret`: the shop signs with a secret that we choose per connection (WooCommerce); else with the secret of the
     app (Shopify), which somebody who connects with a pasted token has to give.
     `topics` are subscribed per connection; `app_topics` are set at the app, for all shops that installed it.
+    `body_shop`: where an app's secret signs for many shops, the body that names its own is bound by it.
     `gives_up_after_s`: the shop's patience with our answer. `refs_source` stands in `ExternalRefs.source`, the same as
     in files of that shop."""
 
@@ -429,6 +442,7 @@ class ShopSpec:
     open_shop: OpenShop
     read_head: ReadHead
     signed: Signed
+    body_shop: BodyShop = no_shop
     read_news: ReadNews
     external_id_problem: ExternalIdProblem
     base_url: ShopUrl

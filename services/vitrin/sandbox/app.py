@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route
 
+from vitrin.sandbox.ads.pixels import PixelDoor, meta_event, pinterest_event
 from vitrin.sandbox.commands import refusing
 from vitrin.sandbox.consent import Consent
 from vitrin.sandbox.control import Control
@@ -45,6 +46,12 @@ def create_app(settings: SandboxSettings, *, clock: Clock = utc_clock) -> Starle
     for door in [*world.platforms.values(), *world.street.doors.values()]:
         gate = PlatformGate(world=world, platform=door)
         routes.append(Route(f"/{door.host}/{{path:path}}", gate.serve, methods=METHODS))
+    for pixel in (
+        PixelDoor(world.platforms["meta"], host="www.facebook.com/tr", read=meta_event),
+        PixelDoor(world.platforms["pinterest"], host="ct.pinterest.com", read=pinterest_event),
+    ):
+        gate = PlatformGate(world=world, platform=pixel)
+        routes.append(Route(f"/{pixel.host}{{path:path}}", gate.serve, methods=["GET", "POST"]))
     return Starlette(routes=routes, lifespan=_living(world, keeper))
 
 

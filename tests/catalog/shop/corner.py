@@ -77,6 +77,10 @@ def _signed(headers: Mapping[str, str], body: bytes, secrets: Collection[str]) -
     return any(hmac.compare_digest(given.encode(), sign(body, secret).encode()) for secret in secrets)
 
 
+def _body_shop(head: DeliveryHead, body: bytes) -> str:
+    return str(json.loads(body).get("shop", ""))
+
+
 def _read_news(head: DeliveryHead, body: bytes, *, currency: str, received_at: datetime) -> News:
     try:
         said = json.loads(body)
@@ -178,11 +182,11 @@ class CornerSource:
 
     async def start_load(self) -> LoadState:
         self._call("start_load")
-        return LoadState(handle="load-1", state="running")
+        return LoadState(handle="load-1", state="running", objects=len(self._shop.products))
 
     async def load_state(self, handle: str) -> LoadState:
         self._call("load_state")
-        return LoadState(handle=handle, state="ready", objects=len(self._shop.products))
+        return LoadState(handle=handle, state="ready")  # it counted at the start
 
     async def load_page(self, handle: str, cursor: str | None) -> LoadPage:
         begin = int(cursor or 0)
@@ -260,6 +264,7 @@ def corner_spec(shop: CornerShop, *, own_secret: bool = True) -> ShopSpec:
         open_shop=open_shop,
         read_head=_read_head,
         signed=_signed,
+        body_shop=_body_shop,
         read_news=_read_news,
         external_id_problem=lambda name, value: None,
         base_url=lambda external_ids: "http://127.0.0.1",

@@ -180,7 +180,7 @@ class CornerApplying:
             {
                 "b": shop.brand,
                 "p": level.inventory_item_id,
-                "t": str(100 // level.available),
+                "t": str(100 // (level.available or 0)),
                 "u": level.updated_at,
                 "n": times,
             },

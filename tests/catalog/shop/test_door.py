@@ -129,7 +129,14 @@ async def test_a_cold_start_without_accounts_takes_them_and_looks_later(house: H
             *(cold.post(client, product_body(f"mug-{n}"), delivery_id=f"d{n}") for n in range(5)),
             cold.post(client, body, delivery_id="forged", secret="wrong"),
             cold.post(client, body, delivery_id="nobody", path=cold.path_of(new_uuid())),
-            cold.post(client, body, delivery_id="by-app", path="/v1/webhooks/corner", shop="corner.example"),
+            cold.post(
+                client,
+                b'{"id": "7", "shop": "corner.example"}',
+                delivery_id="by-app",
+                topic="orders",
+                path="/v1/webhooks/corner",
+                shop="corner.example",
+            ),
         )
         assert {one.status_code for one in taken} == {200}
         assert await cold.states() == {}
@@ -188,23 +195,59 @@ async def test_a_body_that_the_app_signed_for_another_shop_opens_no_door(house: 
         assert (await house.post(client, product_body("mug"), delivery_id="d1")).status_code == 200
 
 
-async def test_app_level_topics_go_to_the_shop_that_they_name(house: House) -> None:
+async def test_behind_the_mark_head_and_body_name_the_connections_own_shop(house: House) -> None:
+    house.own_secret = False
+    house.connect_secrets()
+    named = b'{"id": "7", "shop": "other.example"}'
+    async with house.running(work=False), house.client() as client:
+        await house.informed()
+        for sent, shop in ((product_body("mug"), "other.example"), (named, "corner.example")):
+            answer = await house.post(client, sent, delivery_id="d1", shop=shop)
+            assert code(answer) == (401, "webhook_of_another_shop")
+        good = await house.post(client, product_body("mug"), delivery_id="good", shop="corner.example")
+        assert good.status_code == 200
+        await until(house.states, lambda seen: seen == {"good": "pending"})
+
+
+async def test_taken_on_trust_and_of_another_shop_is_dropped_when_it_is_looked_at(house: House) -> None:
+    cold = House(
+        house.database, house.folder, brand=house.brand, connection=house.connection, own_secret=False
+    )
+    async with cold.accounts_up():
+        pass  # a port where nobody listens any more
+    cold.connect_secrets()
+    body = product_body("mug")
+    async with cold.running(work=False), cold.client() as client:
+        taken = [
+            await cold.post(client, body, delivery_id="other", shop="other.example"),
+            await cold.post(client, body, delivery_id="own", shop="corner.example"),
+        ]
+        assert [one.status_code for one in taken] == [200, 200]
+        async with cold.accounts_up():
+            await until(cold.states, lambda seen: "own" in seen)
+            assert set(await cold.states()) == {"own"}
+
+
+async def test_app_level_topics_go_to_the_shop_that_their_body_names(house: House) -> None:
+    """The topic and the shop of the head are not signed: an order of one shop is no erasure at another."""
     house.connect_secrets()
     house.own_secret = False
-    body = b'{"id": "7"}'
+    body, gone = b'{"id": "7", "shop": "corner.example"}', b'{"id": "7", "shop": "other.example"}'
     path = "/v1/webhooks/corner"
     async with house.running(work=False), house.client() as client:
         await house.informed()
-        told = await house.post(
-            client, body, delivery_id="d1", topic="orders", path=path, shop="corner.example"
+
+        async def told(body: bytes, delivery_id: str, shop: str, **more: str) -> tuple[int, str]:
+            answer = await house.post(
+                client, body, delivery_id=delivery_id, topic="orders", path=path, shop=shop, **more
+            )
+            return code(answer)
+
+        assert await told(body, "d1", "corner.example") == (200, "")
+        assert await told(gone, "d2", "other.example") == (200, ""), (
+            "signed by our app, of a shop that is gone"
         )
-        assert told.status_code == 200
-        other = await house.post(
-            client, body, delivery_id="d2", topic="orders", path=path, shop="other.example"
-        )
-        assert other.status_code == 200, "signed by our app for a shop that is gone: taken note of, nobody's"
-        forged = await house.post(
-            client, body, delivery_id="d3", path=path, shop="corner.example", secret="x"
-        )
-        assert code(forged) == (401, "webhook_signature_wrong")
+        assert await told(body, "d3", "corner.example", secret="x") == (401, "webhook_signature_wrong")
+        assert await told(gone, "d4", "corner.example") == (401, "webhook_of_another_shop")
+        assert await told(b'{"id": "7"}', "d5", "corner.example") == (401, "webhook_of_another_shop")
         await until(house.states, lambda seen: seen == {"d1": "pending"})

@@ -29,9 +29,10 @@ async def test_connected_subscribed_and_loaded(house: House) -> None:
         assert "erp" in house.shop.subscribed
         assert f"subscribe products {SECRET}" in house.shop.asked
         counts = house.rows(
-            "select products, created, pages from shop_loads where connection_id = %s", house.connection
+            "select objects, products, created, pages from shop_loads where connection_id = %s",
+            house.connection,
         )
-        assert counts == [(23, 23, 3)]
+        assert counts == [(23, 23, 23, 3)]
 
 
 async def test_a_load_goes_on_behind_the_last_page_after_a_stop(house: House) -> None:

@@ -123,23 +123,6 @@ def apply_patch(
     return Patched(content, offer, ())
 
 
-def without_faults(patch: Mapping[str, object]) -> tuple[dict[str, object], list[FieldProblem]]:
-    """The patch with each optional field of content that cannot be read cleared, and what was wrong with it: for
-    sources whose author is not asking, so that a wrong barcode does not keep a product from being sold. What an item
-    cannot be without (id, title, price) stays as it is."""
-    left, problems = dict(patch), []
-    for name, value in patch.items():
-        found = _CONTENT.get(name)
-        if found is None or name == "title" or value is None:
-            continue
-        try:
-            found[1](name, value)
-        except Invalid as invalid:
-            left[name] = None
-            problems.append(invalid.problem)
-    return left, problems
-
-
 def apply_offer_patch(
     current: Offer | None,
     patch: Mapping[str, object],
@@ -151,6 +134,21 @@ def apply_offer_patch(
     offer, found = _apply_offer(current, patch, market_currency, default_currency)
     problems = _unknown(patch, OFFER_FIELDS) + found
     return PatchedOffer(current if problems else offer, tuple(problems))
+
+
+def problem_of(field: str, value: object) -> FieldProblem | None:
+    """What is wrong with the value of one field by itself; of prices only that they cannot be read."""
+    found = _CONTENT.get(field)
+    try:
+        if found is not None:
+            found[1](field, value)
+        elif field in _STOCK:
+            _STOCK[field][0](field, value)
+        else:
+            readers.read_money(field, value, default_currency=None)
+    except Invalid as invalid:
+        return invalid.problem
+    return None
 
 
 def check_item_id(value: object, *, field: str = "id") -> FieldProblem | None:

@@ -25,12 +25,11 @@ from vitrin.kit.seal import SealRefused, SealUnavailable
 from vitrin.platforms.base import PlatformFailure
 from vitrin.platforms.shop import BodyInvalid, HeadInvalid, News, NewsKind, ShopProduct, ShopSpec, StockLevel
 
+CONNECT_AGAIN: Final = "Connect the shop again; then it is applied at once."
 PRIVACY: Final = frozenset(
     {NewsKind.PERSON_EXPORT.value, NewsKind.PERSON_ERASE.value, NewsKind.SHOP_ERASE.value}
 )
 """Asked for people, so also of a shop that is closed: the shop's erasure comes 48 hours after its app was removed."""
-UNKNOWN_KIND: Final = "unknown"
-CONNECT_AGAIN: Final = "Connect the shop again; then it is applied at once."
 _log = get_logger("vitrin.catalog.appliers")
 Fetched = tuple[ShopProduct, tuple[StockLevel, ...]] | None
 
@@ -70,7 +69,7 @@ class Applier:
             async with self._database.read([delivery.key[0]]) as tx:
                 row = await repository_shops.get(tx, delivery.key)
                 packed = await repository_deliveries.body(tx, delivery, cipher=self._cipher)
-            early = not_yet(row, self._clock(), tries=delivery.tries, kind=delivery.kind)
+            early = not_yet(row, delivery, self._clock())
             if early is not None or row is None:
                 return await self._mark(delivery, kind, early or Ending("nothing", delivery.tries))
             spec, news = read(self._specs, packed, row, delivery)
@@ -261,20 +260,20 @@ def count(delivery: Delivery, kind: str, ending: Ending, *, now: datetime) -> No
         metrics.DELIVERY_SECONDS.labels(delivery.platform).observe(max(0.0, seconds))
 
 
-def not_yet(row: ShopRow | None, now: datetime, *, tries: int = 0, kind: str = "") -> Ending | None:
+def not_yet(row: ShopRow | None, delivery: Delivery, now: datetime) -> Ending | None:
     """What stands against reading it now."""
     if row is None or (row.state == "new" and not row.currency and not row.deleted):
         words = outcome.problem(
             "shop_not_ready", "The shop has not told its currency yet.", "It is tried again by itself."
         )
-        return outcome.unprepared(tries, words, now=now)
-    if kind in PRIVACY:
+        return outcome.unprepared(delivery.tries, words, now=now)
+    if delivery.kind in PRIVACY:
         return None
     if row.deleted:
         words = outcome.problem(
             "connection_deleted", "The connection was deleted.", "Connect the shop again."
         )
-        return Ending("nothing", tries, words)
+        return Ending("nothing", delivery.tries, words)
     if row.state == "refused":
-        return Ending("nothing", tries, dict(row.problem or {}))
+        return Ending("nothing", delivery.tries, dict(row.problem or {}))
     return None

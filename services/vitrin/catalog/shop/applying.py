@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Final
 
 from vitrin.catalog.changes import Change, Decision, Outcome, Verb
+from vitrin.catalog.domain import FieldProblem
 from vitrin.catalog.service_places import Place
 from vitrin.catalog.service_write import CHANGES_PER_TRANSACTION_MAX, write_changes
 from vitrin.catalog.shop import repository_products as products
 from vitrin.catalog.shop import repository_stock as stocks
-from vitrin.catalog.shop.leaving_out import LeftOut, words_of
 from vitrin.catalog.shop.mapping import Known, Mapped, group_of, map_product, patch_of, pieces
 from vitrin.catalog.shop.matching import Match, Step, match
 from vitrin.catalog.shop.repository_products import Binding, Key
@@ -34,6 +34,10 @@ AMBIGUOUS = metrics.counter(
 )
 PARKED = metrics.counter(
     "vitrin_catalog_shop_stock_parked_total", "Stock that came before the product it belongs to."
+)
+LEFT_OUT = metrics.counter(
+    "vitrin_catalog_shop_left_out_total",
+    "Variants of shops that were taken without a field that could not be read, each time they were told.",
 )
 UNKNOWN_LOCATIONS = metrics.counter(
     "vitrin_catalog_shop_unknown_locations_total", "Locations of shops that stock named first."
@@ -86,20 +90,25 @@ async def apply_product(
     occurred_at = min(product.updated_at, received_at)
     group = group_of(product, mapped, known)
     changes = [Change(Verb.DELETE, item_id, {}, occurred_at) for item_id in left]
-    left_out = LeftOut()
     for one in mapped:
         item_id = found[one.variant.variant_id].item_id
         patch = patch_of(one, item_id, known.get(item_id, NO_ITEM), group=group)
         patch["quantity"] = quantities[one.variant.variant_id]
-        changes.append(Change(Verb.UPSERT, item_id, left_out.of(item_id, patch), occurred_at, one.refs))
+        changes.append(Change(Verb.UPSERT, item_id, patch, occurred_at, one.refs))
     decisions = await _write(tx, shop, changes, place=place, received_at=received_at)
     await _bind(tx, key, product, mapped, found=found, decisions=decisions, now=received_at)
     await products.mark_product(
         tx, key, product.product_id, source_at=product.updated_at, gone_at=None, now=received_at
     )
     _count_matches(tx, found)
-    tx.after_commit(left_out.count)
-    return replace(_applied(decisions), parked=told.parked, left_out=left_out.words)
+    done = _applied(decisions)
+    warned = {
+        item_id: _sentences(one.warnings)
+        for one in mapped
+        if one.warnings and (item_id := found[one.variant.variant_id].item_id) not in done.refused
+    }
+    tx.after_commit(lambda: LEFT_OUT.inc(len(warned)))
+    return replace(done, parked=told.parked, warnings=warned)
 
 
 async def delete_product(
@@ -222,6 +231,7 @@ async def _match(
         tx,
         key.brand,
         handle=product.handle,
+        variants=set(ids),
         skus={one.refs.sku for one in mapped} - {""},
         gtins={one.refs.gtin for one in mapped} - {""},
         ids={one.item_id for one in mapped} | {one.own_id for one in mapped},
@@ -281,7 +291,9 @@ async def _bind(
     """A variant that was refused and has no item stays unbound: its next news is matched anew, its stock waits."""
     missing = {one.change.item_id for one in decisions if one.content is None}
     made = [
-        Binding(one.variant.variant_id, product.product_id, item_id, one.variant.inventory_item_id)
+        Binding(
+            one.variant.variant_id, product.product_id, item_id, one.variant.inventory_item_id, one.warnings
+        )
         for one in mapped
         if (item_id := found[one.variant.variant_id].item_id) not in missing
     ]
@@ -298,9 +310,15 @@ def _applied(decisions: Sequence[Decision]) -> Applied:
         unchanged=outcomes.count(Outcome.UNCHANGED),
         deleted=outcomes.count(Outcome.DELETED),
         refused={
-            one.change.item_id: words_of(one.problems) for one in decisions if one.outcome is Outcome.REFUSED
+            one.change.item_id: _sentences(one.problems)
+            for one in decisions
+            if one.outcome is Outcome.REFUSED
         },
     )
+
+
+def _sentences(problems: Sequence[FieldProblem]) -> tuple[str, ...]:
+    return tuple(f"{problem.message} {problem.fix}" for problem in problems)
 
 
 def _count_matches(tx: WriteSession, found: Mapping[str, Match]) -> None:

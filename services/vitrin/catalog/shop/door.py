@@ -15,12 +15,14 @@ from uuid import UUID
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vitrin.catalog.shop import metrics
+from vitrin.catalog.shop.binding import app_shop, is_about
 from vitrin.catalog.shop.errors import (
     BodyTooSlow,
     ConnectionUnknown,
     Crowded,
     HeadWrong,
     MethodWrong,
+    OfAnotherShop,
     SignatureWrong,
     UnverifiedFull,
     WebhookTooLarge,
@@ -37,7 +39,7 @@ from vitrin.kit.http.problems import problem_bytes, problem_headers
 from vitrin.kit.ids import ConnectionId, new_uuid
 from vitrin.kit.logs import get_logger
 from vitrin.kit.spool import RecordTooLarge, Spool, SpoolFailing, SpoolFull
-from vitrin.platforms.shop import HeadInvalid, ShopSpec
+from vitrin.platforms.shop import DeliveryHead, HeadInvalid, ShopSpec
 
 PREFIX: Final = "/v1/webhooks/"
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -167,7 +169,7 @@ class WebhookDoor:
             return "ping"
         if not _usable(head.delivery_id) or not _usable(head.topic):
             raise Refusal("wrong_head", HeadWrong("The headers name no delivery id or topic."))
-        signed_for = await self._signed_for(address, head.shop, headers, body)
+        signed_for = await self._signed_for(address, head, headers, body)
         if signed_for == ():
             return "nobody"
         if signed_for is None:
@@ -183,15 +185,15 @@ class WebhookDoor:
         return "taken"
 
     async def _signed_for(
-        self, address: _Address, shop: str, headers: Mapping[str, str], body: bytes
+        self, address: _Address, head: DeliveryHead, headers: Mapping[str, str], body: bytes
     ) -> tuple[ShopKey, ...] | None:
         """The shops whose secret signed it; none: signed by an app of ours for a shop that nobody has here; None:
         nobody can say now."""
         if address.connection is None:
-            return self._signed_by_app(address.spec, shop, headers, body)
+            return self._signed_by_app(address.spec, head, headers, body)
         known = self._book.get(address.connection)
         if known is not None and _signs(known, address.spec, headers, body):
-            return ((known.brand, known.connection),)
+            return _keys_if_about(known, address.spec, head, body)
         try:  # it may have been connected, or its secret replaced, a moment ago
             known = await self._book.ask(address.connection)
         except BookUnavailable:
@@ -201,11 +203,14 @@ class WebhookDoor:
             raise Refusal("unknown", ConnectionUnknown())
         if not _signs(known, address.spec, headers, body):
             raise Refusal("forged", SignatureWrong())
-        return ((known.brand, known.connection),)
+        return _keys_if_about(known, address.spec, head, body)
 
     def _signed_by_app(
-        self, spec: ShopSpec, shop: str, headers: Mapping[str, str], body: bytes
+        self, spec: ShopSpec, head: DeliveryHead, headers: Mapping[str, str], body: bytes
     ) -> tuple[ShopKey, ...] | None:
+        shop = app_shop(spec, head=head, body=body)
+        if not shop:
+            raise Refusal("another_shop", OfAnotherShop())
         if not self._book.complete.is_set():
             return None
         found = [one for one in self._book.named(spec.name, shop) if _signs(one, spec, headers, body)]
@@ -246,6 +251,12 @@ class _Held:
 
 def _signs(shop: KnownShop, spec: ShopSpec, headers: Mapping[str, str], body: bytes) -> bool:
     return shop.platform == spec.name and spec.signed(headers, body, shop.secrets)
+
+
+def _keys_if_about(shop: KnownShop, spec: ShopSpec, head: DeliveryHead, body: bytes) -> tuple[ShopKey, ...]:
+    if not is_about(spec, shop.names, head=head, body=body):
+        raise Refusal("another_shop", OfAnotherShop())
+    return ((shop.brand, shop.connection),)
 
 
 def _usable(text: str) -> bool:

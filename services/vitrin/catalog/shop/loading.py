@@ -72,7 +72,7 @@ class Loading:
             await self._again(row, load, failure.message)
             return POLL
         if state.state == "ready":
-            await self._save(row, load, state="reading", objects=state.objects)
+            await self._save(row, load, state="reading", objects=state.objects or load.objects)
             return timedelta(0)
         if state.state == "failed":
             await self._again(row, load, state.failure)
@@ -81,7 +81,7 @@ class Loading:
                 row, load, "load_not_prepared", "The shop did not prepare its answer in 12 hours."
             )
         else:
-            await self._save(row, load, objects=state.objects)
+            await self._save(row, load, objects=state.objects or load.objects)
         return POLL
 
     async def _read(self, row: ShopRow, shop: Shop, source: ShopSource, load: Load) -> None:

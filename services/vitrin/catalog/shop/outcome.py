@@ -48,12 +48,12 @@ def of_applied(applied: Applied, tries: int) -> Ending:
         return Ending(
             "applied", tries, words | {"refused": {key: list(value) for key, value in shown.items()}}
         )
-    if applied.left_out:
-        shown = dict(list(applied.left_out.items())[:REFUSED_SHOWN_MAX])
+    if applied.warnings:
+        shown = dict(list(applied.warnings.items())[:REFUSED_SHOWN_MAX])
         words = problem(
             "fields_left_out",
-            f"Fields of {len(applied.left_out)} items could not be read, and are empty.",
-            "Correct them at the shop; its next webhook brings them.",
+            f"{len(applied.warnings)} variants were taken without a field that could not be read.",
+            "Correct it at the shop; its next webhook brings it. The items show it too, as `warnings`.",
         )
         return Ending(
             "applied", tries, words | {"left_out": {key: list(value) for key, value in shown.items()}}
@@ -85,15 +85,15 @@ def of_failure(failure: PlatformFailure, tries: int, *, now: datetime) -> Ending
     return again(tries, words, now=now, after_s=failure.retry_after_s)
 
 
+def unasked(tries: int, words: Problem, *, now: datetime) -> Ending:
+    """The shop does not take our token: no try is counted, and connecting it again brings the next one at once."""
+    return Ending("failed", tries, words, now + PAUSE_MAX)
+
+
 def without_keys(tries: int, words: Problem, *, now: datetime, received_at: datetime) -> Ending:
     """Not its fault either; the longer it has waited the longer it rests: thousands must not come all the time."""
     pause = min(max(KEYS_PAUSE, (now - received_at) / 4), KEYS_PAUSE_MAX)
     return Ending("pending", tries, words, now + pause)
-
-
-def unasked(tries: int, words: Problem, *, now: datetime) -> Ending:
-    """The shop does not take our token: no try is counted, and connecting it again brings the next one at once."""
-    return Ending("failed", tries, words, now + PAUSE_MAX)
 
 
 def unprepared(tries: int, words: Problem, *, now: datetime) -> Ending:

@@ -17,7 +17,6 @@ from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.logs import get_logger
 from vitrin.platforms.shop import NewsKind, ShopSpec, StockLevel
 
-SUBJECTS: Final = "stock:"
 KIND: Final = NewsKind.STOCK.value
 _log = get_logger("vitrin.catalog.stock_groups")
 Told = dict[str, tuple[Delivery, StockLevel]]
@@ -49,7 +48,7 @@ class StockGroups:
         ready, a second location of the same variant, and all of them when one spoils the transaction."""
         firsts: dict[str, Delivery] = {}
         for one in deliveries:
-            if one.subject.startswith(SUBJECTS):
+            if one.kind == KIND:
                 firsts.setdefault(one.subject, one)
         if len(firsts) < 2:
             return frozenset()
@@ -70,7 +69,7 @@ class StockGroups:
             row = await repository_shops.get(tx, key)
             bodies = await repository_deliveries.bodies(tx, key, deliveries, cipher=self._cipher)
         told: Told = {}
-        if row is None or not_yet(row, self._clock()) is not None:
+        if row is None or not_yet(row, deliveries[0], self._clock()) is not None:
             return None, told
         for one in deliveries:
             if one.delivery_id not in bodies:

@@ -67,6 +67,13 @@ def signed(headers: Mapping[str, str], body: bytes, secrets: Collection[str]) ->
     return base64_signed(headers.get(SIGNATURE, ""), body, secrets)
 
 
+def body_shop(head: DeliveryHead, body: bytes) -> str:
+    """Privacy topics have `shop_domain`; app/uninstalled is the shop itself. No other body names its shop: orders,
+    products and levels hold ids only."""
+    field = _NAMES_SHOP.get(head.topic)
+    return (_named(body, field) or "") if field is not None else ""
+
+
 def read_news(head: DeliveryHead, body: bytes, *, currency: str, received_at: datetime) -> News:
     at = head.triggered_at or received_at
     read = parse(body)

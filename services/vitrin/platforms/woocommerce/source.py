@@ -145,6 +145,7 @@ class WooShop:
         return LoadState(handle=_text(at), state="ready", objects=answer.total)
 
     async def load_state(self, handle: str) -> LoadState:
+        """Ready from the beginning; products as many as there are now, variations not counted."""
         _moment_of(handle)
         return LoadState(handle=handle, state="ready", objects=(await self._first()).total)
 
