@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.catalog.support import ACTOR, NOW, Service, add_key, new_brand, serving
+from tests.catalog.support import ACTOR, NOW, Service, add_key, emptied, new_brand, serving
 from vitrin.catalog.changes import Change, Verb
 from vitrin.catalog.rpc import CatalogServicer
 from vitrin.catalog.service_write import write_changes
@@ -23,6 +23,7 @@ TOKEN = "a" * 16
 @pytest.fixture(scope="module")
 async def service(embedded_postgres: EmbeddedPostgres) -> AsyncIterator[Service]:
     async with serving(embedded_postgres) as running:
+        emptied(running.database_settings)
         yield running
 
 

@@ -31,7 +31,7 @@ async def test_events_are_accepted_carried_and_stored(house: House, door: httpx.
 
 
 BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
-    "future": ({"occurred_at": ms(-timedelta(days=2))}, "in_future", "occurred_at"),
+    "future": ({"occurred_at": ms(-timedelta(hours=10))}, "in_future", "occurred_at"),
     "older than ids are kept": ({"occurred_at": ms(timedelta(days=91))}, "too_old", "occurred_at"),
     "seconds instead of milliseconds": ({"occurred_at": 1_700_000_000}, "too_old", "occurred_at"),
     "time without a zone": ({"occurred_at": "2026-11-02T09:30:00"}, "time_invalid", "occurred_at"),
