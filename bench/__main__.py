@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import (
+    audience_update,
     backlog,
     batching,
     catalog_size,
@@ -31,6 +32,7 @@ CLAIMS: dict[str, Claim] = {
     "P17": quiet_lag.run,
     "P18": batching.run,
     "P19": makespan.run,
+    "P20": audience_update.run,
     "S1": sick_platform.run,
     "H1": revocation.run,
     "H2": house.run,

@@ -1,4 +1,4 @@
-"""`python -m tests.retargeting.audiences.documents` writes deploy/rules.schema.json and what is ready-made in rules.md."""
+"""Writes deploy/rules.schema.json and what is ready-made in rules.md: `python -m tests.retargeting.audiences.documents`."""
 
 import json
 from pathlib import Path
