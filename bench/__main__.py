@@ -6,6 +6,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import (
+    audience_history,
+    audience_transaction,
     audience_update,
     backlog,
     batching,
@@ -32,7 +34,9 @@ CLAIMS: dict[str, Claim] = {
     "P17": quiet_lag.run,
     "P18": batching.run,
     "P19": makespan.run,
+    "G3": audience_history.run,
     "P20": audience_update.run,
+    "P20W": audience_transaction.run,
     "S1": sick_platform.run,
     "H1": revocation.run,
     "H2": house.run,
