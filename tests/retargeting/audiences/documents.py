@@ -1,4 +1,4 @@
-"""Writes deploy/rules.schema.json and what is ready-made in rules.md: `python -m tests.retargeting.audiences.documents`."""
+"""Writes deploy/rules.schema.json and the ready-made rules in rules.md (`-m tests.retargeting.audiences.documents`)."""
 
 import json
 from pathlib import Path
