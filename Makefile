@@ -46,6 +46,10 @@ soak: venv ## Kill the process that delivers webhooks KILLS=1000 times: no event
 test-simulation: venv ## Simulate SEEDS=5000 scenarios from FIRST=0 on the house's decisions, in virtual time
 	@PYTHONPATH=services:. $(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),5000) --first $(or $(FIRST),0)
 
+.PHONY: test-audiences
+test-audiences: venv ## Random histories of SEEDS=1000 shops from FIRST=0 against the reference and DuckDB (about 3 minutes)
+	@PYTHONPATH=services:. $(BIN)/python -m tests.retargeting.audiences --seeds $(or $(SEEDS),1000) --first $(or $(FIRST),0)
+
 .PHONY: mutation
 mutation: venv ## Mutate the pure decisions and see whether tests notice (EACH=40 per module, 0 for all; AGAIN=var/mutation.json: its survivors; not in CI)
 	@[ -x var/mutation/bin/python ] || { $(BIN)/python -m venv var/mutation && var/mutation/bin/pip install \

@@ -6,6 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import (
+    audience_history,
+    audience_transaction,
+    audience_update,
     backlog,
     batching,
     catalog_size,
@@ -37,6 +40,9 @@ CLAIMS: dict[str, Claim] = {
     "P17": quiet_lag.run,
     "P18": batching.run,
     "P19": makespan.run,
+    "G3": audience_history.run,
+    "P20": audience_update.run,
+    "P20W": audience_transaction.run,
     "P22": hashing.run,
     "S1": sick_platform.run,
     "S2": stock_flood.run,

@@ -15,9 +15,9 @@ def history(count: int, visitors: int) -> Batch:
     return events(count, visitors, seq=0, begin=START, end=NOW, seed=1)
 
 
-def engine_with(plan: Plan, log: Batch, loop: Loop) -> Engine:
+def engine_with(plan: Plan, log: Batch, loop: Loop, now: int = NOW) -> Engine:
     """As a backfill does it: load in chunks, then settle."""
-    engine = Engine(plan, clock=NOW, loop=loop)
+    engine = Engine(plan, clock=now, loop=loop)
     for start in range(0, log.rows, CHUNK):
         engine.load(log.take(np.arange(start, min(start + CHUNK, log.rows))))
     while engine.settle() < 1.0:

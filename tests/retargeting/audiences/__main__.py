@@ -1,4 +1,4 @@
-"""`make test-audiences SEEDS=2000 FIRST=0`: more histories than the suite has time for, in two processes."""
+"""`make test-audiences SEEDS=1000 FIRST=0`: more histories than the suite has time for, in two processes."""
 
 import argparse
 import multiprocessing
@@ -34,7 +34,7 @@ def attempt(seed: int) -> Counter[str] | str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make test-audiences")
-    parser.add_argument("--seeds", type=int, default=2_000)
+    parser.add_argument("--seeds", type=int, default=1_000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
     asked = parser.parse_args()

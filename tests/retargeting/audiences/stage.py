@@ -16,7 +16,7 @@ from tests.retargeting.audiences.translate import Translator
 from vitrin.retargeting.audiences.engine import Changes, Engine, Plan, compile_plan
 from vitrin.retargeting.audiences.engine.admission import LATE_MS_MAX, accepted_of, admit
 from vitrin.retargeting.audiences.engine.arrays import NEVER
-from vitrin.retargeting.audiences.engine.bounds import key
+from vitrin.retargeting.audiences.engine.bounds import bound, key
 from vitrin.retargeting.audiences.engine.checkpoint import checkpoint, restore
 from vitrin.retargeting.audiences.engine.columns import Batch
 from vitrin.retargeting.audiences.engine.engine import handover
@@ -101,7 +101,7 @@ class Stage:
             assert told.flips_at == other.flips_at
             instants.append(told.flips_at)
         least = min((instant for instant in instants if instant is not None), default=NEVER)
-        # Not after the first instant at which an audience can turn; before it when one turned that did not matter.
+        # Never after the first instant at which an audience can turn; before it where a condition turned in vain.
         assert engine.subjects.next[subject] <= least, f"seed {self.seed}"
 
     def act(self, act: Act) -> Changes:
@@ -256,6 +256,10 @@ class Stage:
         """As a schedule does it: bounds of all top conditions, by a count of our own."""
         tops = [top for rule in self.world.rules.values() for top in rule.tops()]
         found = {key(top): reference_bound(self.world, top, self.clock) for top in tops}
+        log, dictionary = self._log(self.world.events), self.translator.dictionary
+        assert found == {key(top): bound(top, log, dictionary, self.clock) for top in tops}, (
+            f"seed {self.seed}"
+        )
         bounds = {name: value for name, value in found.items() if value is not None}
         self._exchange(
             World(self.world.rules, self.world.events, self.world.identity, self.world.facts, bounds)

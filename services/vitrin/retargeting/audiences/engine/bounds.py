@@ -23,6 +23,9 @@ def bound(node: Top, log: Batch, dictionary: Dictionary, at: int) -> int | None:
 
     `log`: accepted events with their subjects, at least those of the window; `at`: the instant of computation.
     """
+    price = node.match.price
+    if node.by == "sum" and price is not None and price.currency != node.currency:
+        return None  # an event has one currency
     matcher = Matcher([Filter(node.match, node.currency if node.by == "sum" else None)], dictionary)
     wanted = (matcher.bits(log)[:, 0] != 0) & (log.at <= at) & (log.at > at - node.within_ms)
     subjects, place = np.unique(log.subject[wanted], return_inverse=True)

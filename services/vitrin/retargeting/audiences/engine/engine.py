@@ -207,6 +207,8 @@ class Engine:
         outcome: Outcome = self._kernel(self.plan.arrays, self.classes.arrays(), self.pool, work)
         if not evaluate:
             return NO_CHANGES
+        if not (outcome.next > times).all():  # a loop that is wrong must not make `advance` endless
+            raise RuntimeError("the inner loop answered an instant that is not ahead")
         changes = between(self.subjects.mask[subjects], outcome.mask, subjects, times)
         self.subjects.mask[subjects] = outcome.mask
         self.subjects.schedule(subjects, outcome.next)

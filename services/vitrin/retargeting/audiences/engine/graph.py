@@ -191,12 +191,22 @@ class Graph:
                 layout.fact_table.extend(int(value in node.values) for value in range(node.window))
         return layout
 
+    def lasting(self, layout: Layout) -> list[int]:
+        """Per anchor how long (ms) it can make a node differ from its default; an oldest event does so for ever."""
+        found = [0] * len(layout.anchor_x)
+        for node in self.nodes:
+            for anchor in node.anchors[:1]:
+                place = layout.anchors[anchor]
+                found[place] = words.EVER_MS if node.op == OLDER else max(found[place], node.window)
+        return found
+
     def above(self, layout: Layout) -> list[list[int]]:
         """Per anchor, and last for facts, the nodes that can differ from their default because of it."""
         groups: list[set[int]] = [set() for _ in range(len(layout.anchor_x) + 1)]
         causes: list[set[int]] = []
         for number, node in enumerate(self.nodes):
-            own = {layout.anchors[anchor] for anchor in node.anchors}
+            # A second anchor only takes away what the first gives, and without the first there is nothing.
+            own = {layout.anchors[anchor] for anchor in node.anchors[:1]}
             if node.op == FACT:
                 own.add(len(layout.anchor_x))
             for child in node.children:

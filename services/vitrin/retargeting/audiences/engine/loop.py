@@ -111,9 +111,10 @@ def find_anchors(
 
 
 def mark(
-    filters: Ints, above_lo: Ints, above: Ints, seen: Ints, met: Ints, mets: int, todo: Ints, groups: Ints
-) -> None:
-    """Flags the nodes above every anchor that is there, and above facts."""
+    filters: Ints, anchor_ms: Ints, above_lo: Ints, above: Ints,
+    now: int, anchors: Ints, seen: Ints, met: Ints, mets: int, todo: Ints, groups: Ints,
+) -> None:  # fmt: skip
+    """Flags the nodes above every anchor that is there and has not run out, and above facts."""
     facts = len(above_lo) - 2
     for place in range(above_lo[facts], above_lo[facts + 1]):
         todo[above[place]] = 1
@@ -129,6 +130,8 @@ def mark(
                 low = filters[one, OLDEST]
                 high = low + 1 if low >= 0 else low
             for anchor in range(low, high):
+                if anchors[anchor] + anchor_ms[anchor] <= now:
+                    continue
                 for place in range(above_lo[anchor], above_lo[anchor + 1]):
                     todo[above[place]] = 1
                     groups[above[place] // GROUP] = 1
@@ -257,8 +260,8 @@ def keep(events: Ints, blocks: Ints, tail: Ints, subject: int, total: int, own: 
 
 def run(plan: PlanArrays, classes: ClassArrays, pool: Pool, work: Work) -> Outcome:
     """`work.Kernel`."""
-    filters, anchor_x, nodes, children, fact_table = (
-        plan.filters, plan.anchor_x, plan.nodes, plan.children, plan.fact_table
+    filters, anchor_x, anchor_ms, nodes, children, fact_table = (
+        plan.filters, plan.anchor_x, plan.anchor_ms, plan.nodes, plan.children, plan.fact_table
     )  # fmt: skip
     default_truth, above_lo, above, root_lo, root = (
         plan.default_truth, plan.above_lo, plan.above, plan.root_lo, plan.root
@@ -292,7 +295,7 @@ def run(plan: PlanArrays, classes: ClassArrays, pool: Pool, work: Work) -> Outco
         if work.evaluate:
             for word in range(mask.shape[1]):
                 mask[row, word] = plan.default_mask[word]
-            mark(filters, above_lo, above, seen, met, mets, todo, groups)
+            mark(filters, anchor_ms, above_lo, above, now, anchors, seen, met, mets, todo, groups)
             evaluate(nodes, children, fact_table, now, anchors, facts, row, todo, groups, state)
             turn = collect(root_lo, root, default_truth, todo, groups, state, mask, row)
             following[row] = min(future, turn)

@@ -35,6 +35,8 @@ class PlanArrays(NamedTuple):
     filters: Ints
     anchor_x: Ints
     """Per anchor the count or sum that it asks for."""
+    anchor_ms: Ints
+    """Per anchor how long it can matter."""
     nodes: Ints
     """Children before their parents."""
     children: Ints
@@ -110,6 +112,7 @@ def _arrays(graph: Graph, roots: list[int]) -> PlanArrays:
     return PlanArrays(
         filters=ints(layout.filters).reshape(-1, 9),
         anchor_x=ints(layout.anchor_x),
+        anchor_ms=ints(graph.lasting(layout)),
         nodes=ints([(node.op, *layout.place(node), node.window) for node in graph.nodes]).reshape(-1, 4),
         children=ints(layout.children),
         fact_table=ints(layout.fact_table),
