@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.vitrin-lock
 VITRIN_VAR ?= var
 export VITRIN_VAR
+unexport PYTHONDONTWRITEBYTECODE   # with it every process would compile everything again
 
 .DEFAULT_GOAL := help
 
@@ -25,8 +26,13 @@ run: venv ## Start everything, import a catalog, show it arriving (ONCE=1, CATAL
 	@exec $(BIN)/vitrin up --demo $(if $(ONCE),--once) $(if $(CATALOG),--catalog "$(CATALOG)")
 
 .PHONY: test
-test: venv ## Run the tests (T=path for some of them) without those of faults
-	$(BIN)/pytest $(if $(T),$(T),--ignore=tests/faults)
+test: venv ## Run the tests in JOBS=2 processes without those of faults and browsers (T=path: some of them, in one)
+	$(BIN)/pytest $(if $(T),$(T),--numprocesses=$(or $(JOBS),2) --ignore=tests/faults --ignore=tests/browser)
+
+.PHONY: test-browser
+test-browser: venv ## Drive the pixel in a real Chromium (CHROMIUM=path; needs Debian's package chromium)
+	@deploy/bin/browser.sh "$(VENV)"
+	$(BIN)/pytest $(or $(T),tests/browser)
 
 .PHONY: test-faults
 test-faults: venv ## Kill, stall and restart under load, on the embedded broker
@@ -67,6 +73,7 @@ check: venv ## What CI checks without running the system: style, types, boundari
 	$(BIN)/mypy
 	PYTHONPATH=services $(BIN)/lint-imports --no-cache
 	@$(MAKE) --no-print-directory proto-check
+	$(BIN)/python deploy/bin/pixel.py --check
 	$(BIN)/pytest -q tests/architecture
 
 .PHONY: fmt
@@ -81,6 +88,10 @@ proto: venv ## Generate services/vitrin/protos from proto/
 .PHONY: proto-check
 proto-check: venv ## Lint proto/ and check that the generated code is what it generates
 	@deploy/bin/proto-check.sh "$(BIN)"
+
+.PHONY: pixel
+pixel: venv ## Build pixel.js from its source
+	$(BIN)/python deploy/bin/pixel.py
 
 .PHONY: docs
 docs: venv ## Write the generated documents: metrics, how long every table is kept, the OpenAPI documents

@@ -14,17 +14,23 @@ from bench import (
     catalog_size,
     cost_per_change,
     first_sync,
+    hashing,
     house,
+    ingest,
     makespan,
     outbox_cost,
     quiet_lag,
     relay_rate,
     revocation,
     sick_platform,
+    stock_flood,
 )
 from bench.claims import Claim, keep, line
 
 CLAIMS: dict[str, Claim] = {
+    "P1": ingest.p1,
+    "P2": ingest.p2,
+    "P3": ingest.p3,
     "P10": outbox_cost.run,
     "P11": relay_rate.run,
     "F1": first_sync.run,
@@ -37,7 +43,9 @@ CLAIMS: dict[str, Claim] = {
     "G3": audience_history.run,
     "P20": audience_update.run,
     "P20W": audience_transaction.run,
+    "P22": hashing.run,
     "S1": sick_platform.run,
+    "S2": stock_flood.run,
     "H1": revocation.run,
     "H2": house.run,
 }

@@ -1,4 +1,4 @@
-"""Fixtures of the whole suite: the real PostgreSQL and the real broker, each once per session."""
+"""Fixtures of the whole suite: the real PostgreSQL and the real broker, each once per session and process."""
 
 pytest_plugins = (
     "tests.support.postgres",
@@ -6,4 +6,5 @@ pytest_plugins = (
     "tests.support.brokers",
     "tests.support.figures",
     "tests.support.house",
+    "tests.support.sharing",
 )

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 here=deploy
 mkdir -p .cache
 deploy/bin/venv.sh .cache/clients .cache/clients/.stamp requirements/clients.txt
-services="accounts catalog shop_sync notify"
+services="accounts catalog shop_sync notify retargeting"
 
 rm -rf "$out/python"
 mkdir -p "$out/python/vitrin_client"

@@ -11,3 +11,6 @@ uv pip compile $options pyproject.toml --extra compiled --extra embedded --extra
     --constraint requirements/run.txt --output-file requirements/dev.txt "$@"
 # shellcheck disable=SC2086
 uv pip compile $options requirements/clients.in --output-file requirements/clients.txt "$@"
+# shellcheck disable=SC2086
+uv pip compile $options requirements/browser.in --constraint requirements/dev.txt \
+    --output-file requirements/browser.txt "$@"

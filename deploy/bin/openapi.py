@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-SERVICES = ("accounts", "catalog", "shop_sync", "notify")
+SERVICES = ("accounts", "catalog", "shop_sync", "notify", "retargeting")
 _RING = "k1:" + base64.b64encode(bytes(32)).decode()
 SETTINGS = {
     "VITRIN_DATABASE_URL": "postgresql://nobody@127.0.0.1/postgres",
@@ -20,6 +20,7 @@ SETTINGS = {
     "ACCOUNTS_TOKEN_KEYS": _RING,
     "CATALOG_SPOOL_KEYS": _RING,
     "NOTIFY_SECRET_KEYS": _RING,
+    "RETARGETING_SPOOL_KEYS": _RING,
 }
 """What settings ask for; none of it is in a document."""
 

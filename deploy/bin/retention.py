@@ -5,7 +5,7 @@ import sys
 
 from vitrin.kit.brand_data.document import retention_document
 
-SERVICES = ("accounts", "catalog", "shop_sync", "notify")
+SERVICES = ("accounts", "catalog", "shop_sync", "notify", "retargeting")
 
 
 def main() -> int:

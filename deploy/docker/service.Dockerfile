@@ -18,7 +18,7 @@ FROM python:${PYTHON}
 ARG SERVICE
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin vitrin
 COPY --from=build /opt/vitrin /opt/vitrin
-# Where catalog keeps acknowledged webhooks; a volume is mounted there, which must outlive the container.
+# Where catalog keeps acknowledged webhooks, and retargeting events; a volume is mounted there, which must outlive the container.
 RUN install -d -o vitrin -g root -m 0700 /spool
 COPY deploy/kafka/topics.yaml /etc/vitrin/topics.yaml
 ENV PATH=/opt/vitrin/bin:$PATH \

@@ -63,10 +63,18 @@ class Person:
         answer = await self.shop.call("POST", "/v1/connections:authorize", body)
         assert answer.status_code == 201, answer.text
         started: dict[str, Any] = answer.json()
-        return started
+        return {**started, "authorize_url": await self.begin(started["authorize_url"])}
+
+    async def begin(self, url: str) -> str:
+        """The platform's screen, as the browser comes there; the house's client is the browser and keeps its cookie."""
+        answer = await self.house.http.get(url)
+        assert answer.status_code == 302, answer.text
+        return answer.headers["location"]
 
     async def decide(self, url: str, *, decision: str = "approve", scopes: tuple[str, ...] = ()) -> str:
         """The address that the platform sends the browser back to."""
+        if "/v1/oauth/begin?" in url:
+            url = await self.begin(url)
         form: dict[str, Any] = {"decision": decision, "account": self.catalog_id}
         if scopes:
             form["scope"] = list(scopes)

@@ -9,12 +9,14 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from tests.accounts.conftest import MovingClock
 from tests.accounts.consenting import JSON, PLATFORMS, House, Person, a_house, logged
 from tests.accounts.saved import audit_of, events_of, whole_text
 from tests.support.sandbox import running_sandbox
+from vitrin.accounts.domain_oauth import CALLBACK, browser_mark
 from vitrin.accounts.settings import AccountsSettings
 from vitrin.kit.clock import system_clock
 from vitrin.kit.db.database import AppDatabase
@@ -137,6 +139,64 @@ async def test_a_state_works_once_and_only_where_it_was_given(meta: Person) -> N
     assert "What to do" in page.text
     listed = (await meta.shop.call("GET", "/v1/connections")).json()["data"]
     assert len(listed) == 1
+
+
+async def test_a_browser_that_did_not_begin_finishes_nothing_and_uses_nothing_up(meta: Person) -> None:
+    """Somebody is sent the callback of a stranger's consent; then its own browser comes."""
+    started = await meta.start()
+    location = await meta.decide(started["authorize_url"])
+    own_state = parse_qs(urlsplit(location).query)["state"][0]
+    another = browser_mark("another state", location)
+    mark = browser_mark(own_state, location)
+    assert (mark.path, mark.secure) == (CALLBACK, False)
+    address = str(meta.house.http.base_url)
+    for cookies in ({}, {another.name: another.value}, {mark.name: "x"}, {another.name: mark.value}):
+        async with httpx.AsyncClient(
+            base_url=address, trust_env=False, cookies=cookies, timeout=30
+        ) as stranger:
+            answer = await stranger.get(location, headers=JSON)
+            assert (answer.status_code, answer.json()["code"]) == (400, "oauth_browser_unknown")
+            page = await stranger.get(location, headers={"accept": "text/html"})
+            assert (page.status_code, "did not begin in this browser" in page.text) == (400, True)
+    assert (await meta.attempt(started))["state"] == "waiting"
+    assert (await meta.shop.call("GET", "/v1/connections")).json()["data"] == []
+    done = await meta.back(location, accept="text/html")
+    assert done.status_code == 200, done.text
+    (forgotten,) = [text for text in done.headers.get_list("set-cookie") if text.startswith(mark.name)]
+    assert "Max-Age=0" in forgotten
+
+
+async def test_the_beginning_marks_the_browser_and_sends_it_on(meta: Person) -> None:
+    body = {"platform": meta.platform, "mode": "sandbox"}
+    started = (await meta.shop.call("POST", "/v1/connections:authorize", body)).json()
+    link = started["authorize_url"]
+    assert link.startswith(started["redirect_uri"].partition("/v1/")[0] + "/v1/oauth/begin?state=")
+    looked = await meta.house.http.get(link)  # a link that is looked at before it is opened still works
+    begun = await meta.house.http.get(link)
+    assert begun.headers["location"] == looked.headers["location"]
+    assert (begun.headers["cache-control"], begun.headers["referrer-policy"]) == ("no-store", "no-referrer")
+    (cookie,) = begun.headers.get_list("set-cookie")
+    for part in ("HttpOnly", "SameSite=lax", "Path=/v1/oauth/callback", "Max-Age=900"):
+        assert part in cookie
+    state = parse_qs(urlsplit(link).query)["state"][0]
+    assert state not in cookie
+    assert (await meta.back(await meta.decide(link))).status_code == 200
+    for url, status, code in (
+        (link, 409, "oauth_state_used"),
+        (link.replace(state, "x" * 43), 400, "oauth_state_unknown"),
+        (link.partition("?")[0], 400, "oauth_state_unknown"),
+    ):
+        answer = await meta.house.http.get(url, headers=JSON)
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+        assert (await meta.house.http.get(url)).status_code == status
+
+
+def test_under_https_the_mark_is_of_this_host_alone() -> None:
+    mark = browser_mark("s", "https://accounts.example/v1/oauth/callback/meta")
+    assert mark.name.startswith("__Host-vitrin_consent_")
+    assert (mark.path, mark.secure) == ("/", True)
+    assert mark.is_shown({mark.name: mark.value})
+    assert not mark.is_shown({mark.name.removeprefix("__Host-"): mark.value})
 
 
 async def test_the_same_callback_at_once_connects_once(meta: Person) -> None:
@@ -386,7 +446,7 @@ async def test_live_needs_an_app_and_a_live_key(meta: Person) -> None:
     assert (put.status_code, put.json()["code"]) == (403, "live_needs_live_key")
     assert (await meta.shop.call("PUT", path, app)).is_success
     started = (await meta.shop.call("POST", "/v1/connections:authorize", body)).json()
-    host = urlsplit(started["authorize_url"]).netloc
+    host = urlsplit(await meta.begin(started["authorize_url"])).netloc
     assert host == {"meta": "www.facebook.com", "pinterest": "www.pinterest.com"}[meta.platform]
     hidden = await meta.shop.call("GET", f"/v1/oauth/attempts/{started['attempt_id']}", key=meta.shop.test)
     assert hidden.status_code == 404

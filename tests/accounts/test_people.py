@@ -209,7 +209,14 @@ async def test_a_role_changes_with_its_keys_and_the_last_owner_stays(shop: Shop)
     assert (changed.status_code, changed.json()["role"]) == (200, "viewer")
     assert await code(shop, own, path, "DELETE") == "scope_missing"
     key = (await shop.call("GET", f"/v1/api-keys/{ada['key']['id']}", key=own)).json()
-    scopes = ["accounts:read", "catalog:read", "notifications:read", "sync:read", "webhooks:read"]
+    scopes = [
+        "accounts:read",
+        "catalog:read",
+        "events:read",
+        "notifications:read",
+        "sync:read",
+        "webhooks:read",
+    ]
     assert (key["role"], key["scopes"]) == ("viewer", scopes)
     mine = await shop.call("POST", f"/v1/api-keys/{ada['key']['id']}:rotate", {"overlap_s": 0}, key=own)
     assert (mine.status_code, mine.json()["role"]) == (201, "viewer")

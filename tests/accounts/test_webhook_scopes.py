@@ -14,7 +14,7 @@ from vitrin.kit.settings import DatabaseSettings
 
 REVISION = "accounts_webhook_scopes"
 HOOKS = {"webhooks:read", "webhooks:write"}
-LATER = {"notifications:read", "notifications:write"}
+LATER = {"notifications:read", "notifications:write", "events:read"}
 KEYS = {role: ROLE_SCOPES[role] - HOOKS - LATER for role in ("owner", "editor", "approver", "viewer")}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVICES = {"accounts": 8001, "catalog": 8002, "shop-sync": 8003, "notify": 8006}
+SERVICES = {"accounts": 8001, "catalog": 8002, "shop-sync": 8003, "notify": 8006, "retargeting": 8005}
 
 
 def compose() -> dict[str, Any]:

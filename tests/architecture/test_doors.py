@@ -12,6 +12,7 @@ from vitrin.kit.idempotency import HEADER_PARAMETER
 from vitrin.kit.ops.access import operator_only
 from vitrin.notify import api_notifications
 from vitrin.notify.api import router as notify_router
+from vitrin.retargeting import api as retargeting_api
 from vitrin.shop_sync import api, api_removals
 
 ASKS_A_PLATFORM = frozenset(
@@ -43,6 +44,7 @@ OF_A_KEY = (
     notify_router,
     api_notifications.router,
     api_notifications.calling_router,
+    retargeting_api.router,
 )
 
 

@@ -49,7 +49,7 @@ def test_the_owner_of_a_compacted_topic_can_say_its_whole_state() -> None:
 
 def test_nobody_else_publishes_it() -> None:
     producers = {type_: spec.producer for spec in load_topics() for type_ in spec.types}
-    for folder in ("accounts", "catalog", "shop_sync", "notify"):
+    for folder in ("accounts", "catalog", "shop_sync", "notify", "retargeting"):
         for type_, producer in producers.items():
             if folder != producer:
                 assert not re.search(rf'type="{re.escape(type_)}"', _source(folder)), (folder, type_)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from vitrin.accounts import attention as accounts
 from vitrin.catalog import attention as catalog
+from vitrin.catalog.orders import attention as orders
 from vitrin.notify.domain import register
 from vitrin.notify.domain.register import REGISTER
 from vitrin.shop_sync.service import concerns
@@ -13,6 +14,7 @@ SERVICES = Path(__file__).resolve().parents[2] / "services" / "vitrin"
 PUBLISHED = {
     accounts.TOKEN_ENDING: "accounts",
     catalog.IMPORT_FAILED: "catalog",
+    orders.PRIVACY_ASKED: "catalog",
     concerns.CHANNEL_STUCK: "shop_sync",
     register.REMOVAL_HELD: "shop_sync",
     register.CONNECTION_FAILED: "accounts",

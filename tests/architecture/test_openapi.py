@@ -10,7 +10,7 @@ import pytest
 from openapi_spec_validator import validate
 
 ROOT = Path(__file__).parents[2]
-SERVICES = ("accounts", "catalog", "shop_sync", "notify")
+SERVICES = ("accounts", "catalog", "shop_sync", "notify", "retargeting")
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from vitrin.catalog.import_loop import ImportLoop
 from vitrin.catalog.main import brand_source, build_app
+from vitrin.catalog.orders.reading import OrderReading
 from vitrin.catalog.service_fetches import FetchService
 from vitrin.catalog.service_imports import ImportService
 from vitrin.catalog.service_items import ItemService
@@ -39,6 +40,7 @@ from vitrin.kit.idempotency import Once
 from vitrin.kit.ids import BrandId, new_uuid
 from vitrin.kit.ops.desk import MessageDesk
 from vitrin.kit.outbound import OutboundSettings
+from vitrin.kit.seal import AccountsKeys, Sealer
 from vitrin.kit.settings import (
     DatabaseSettings,
     GrpcSettings,
@@ -88,6 +90,23 @@ def admin_execute(settings: DatabaseSettings, statement: str, *params: object) -
     url = settings.url.get_secret_value().replace("/postgres?", f"/{database_name('catalog')}?")
     with psycopg.connect(url, autocommit=True) as connection:
         return connection.execute(statement, params).rowcount
+
+
+def emptied(settings: DatabaseSettings) -> None:
+    """Takes away what the tests before have left, for a test that sees the rows of all brands, or whose relay carries
+    every event that waits: files of 20,000 items were imported here."""
+    admin_execute(
+        settings,
+        """
+        do $$ begin
+            execute (
+                select 'truncate ' || string_agg(c.oid::regclass::text, ', ') || ' cascade'
+                from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'brand_id'
+                where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
+            );
+        end $$
+        """,
+    )
 
 
 @dataclass(frozen=True)
@@ -184,8 +203,10 @@ class Service:
 
 
 @asynccontextmanager
-async def serving(postgres: EmbeddedPostgres, **limits: object) -> AsyncIterator[Service]:
-    """`limits` replace those of ImportSettings."""
+async def serving(
+    postgres: EmbeddedPostgres, *, sealer: Sealer | None = None, **limits: object
+) -> AsyncIterator[Service]:
+    """`limits` replace those of ImportSettings. `sealer` None: accounts is away."""
     database_settings = migrated(postgres)
     settings = CatalogSettings(
         process=ProcessSettings(),
@@ -200,6 +221,7 @@ async def serving(postgres: EmbeddedPostgres, **limits: object) -> AsyncIterator
     app_database = AppDatabase(settings=database_settings, service="catalog", clock=system_clock)
     worker_database = WorkerDatabase(settings=database_settings, service="catalog", clock=system_clock)
     accounts = channel("127.0.0.1:1", "t" * 16)
+    sealer = sealer or Sealer(AccountsKeys(accounts))
     directory = ReplicaDirectory(app_database, AlwaysFresh(), AccessServiceStub(accounts), system_clock)
     places = Places(brands=brand_source(directory), clock=system_clock)
     app = build_app(
@@ -219,8 +241,9 @@ async def serving(postgres: EmbeddedPostgres, **limits: object) -> AsyncIterator
         shops=ShopDesk(database=app_database, clock=system_clock, moved=lambda: None, tend=lambda: None),
         desk=MessageDesk(database=worker_database, clock=system_clock),
         once=Once(app_database, system_clock),
-        export=BrandExport("catalog", app_database, TABLES),
+        export=BrandExport("catalog", app_database, TABLES, sealer=sealer),
         shop_locations=LocationService(database=app_database, places=places, clock=system_clock),
+        orders=OrderReading(database=app_database, sealer=sealer, clock=system_clock),
     )
     stop, port = asyncio.Event(), asyncio.get_running_loop().create_future()
     task = asyncio.create_task(serve(app, settings.http, stop, on_listening=port.set_result))

@@ -402,14 +402,20 @@ async def test_openapi_names_every_route(client: httpx.AsyncClient) -> None:
         "/v1/ops/dead-letters/{letter_id}/replay",
         "/v1/ops/parked",
         "/v1/ops/parked/{message_id}",
+        "/v1/orders",
+        "/v1/orders/{order}",
+        "/v1/privacy_requests",
+        "/v1/privacy_requests/{privacy_request_id}",
+        "/v1/privacy_requests/{privacy_request_id}:answered",
         "/v1/shops",
         "/v1/shops/{connection_id}",
         "/v1/shops/{connection_id}/deliveries",
         "/v1/shops/{connection_id}/deliveries/{delivery_id}:replay",
         "/v1/shops/{connection_id}/locations",
+        "/v1/shops/{connection_id}/warnings",
         "/v1/shops/{connection_id}:load",
         "/v1/webhooks/{platform}",
-        "/v1/webhooks/{platform}/{connection_id}",
+        "/v1/webhooks/{platform}/{connection_id}/{mark}",
     ]
     body = document["paths"]["/v1/items"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body["required"] == ["id", "title", "price"]

@@ -20,6 +20,7 @@ from vitrin.kit.ids import BrandId
 
 HEADER = "id,title,price,quantity\n"
 SHARED = Path(__file__).resolve().parents[3] / "shared"
+WOO = SHARED / "data" / "catalogs" / "woocommerce" / "sample_products.csv"
 PACKT = SHARED / "data" / "catalogs" / "shopify" / "packt_products.csv"
 
 
@@ -163,6 +164,14 @@ async def test_a_real_shopify_export(service: Service, client: httpx.AsyncClient
         brand,
     )
     assert handles == 20
+
+
+@pytest.mark.skipif(not WOO.exists(), reason="../shared is not here")
+async def test_a_real_woocommerce_export(service: Service, client: httpx.AsyncClient, brand: BrandId) -> None:
+    """Three rows are variable or grouped products; its prices have no currency."""
+    done = await imported(service, client, await asyncio.to_thread(WOO.read_bytes))
+    assert (done["state"], done["format"]) == ("done", "woocommerce")
+    assert [done["rows"][name] for name in ("created", "images", "refused")] == [21, 3, 0]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from tests.catalog.support import RING, migrated, new_brand
+from tests.catalog.support import RING, emptied, migrated, new_brand
 from tests.support.owners import nothing_of, owner_of
 from vitrin.catalog.main import run
 from vitrin.catalog.settings import CatalogSettings, ImportSettings
@@ -48,6 +48,7 @@ async def settings(
     )
     await asyncio.to_thread(ensure_topics, kafka)
     database = migrated(embedded_postgres)
+    emptied(database)
     worker = WorkerDatabase(settings=database, service="catalog", clock=system_clock)
     async with owner_of(nothing_of([*ACCESS_TOPICS, topics.CONNECTION]), worker, token="t" * 16) as accounts:
         yield settings_of(database, kafka, f"127.0.0.1:{accounts.port}", tmp_path)

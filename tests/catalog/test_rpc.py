@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.catalog.support import ACTOR, NOW, Service, add_key, new_brand, serving
+from tests.catalog.support import ACTOR, NOW, Service, add_key, emptied, new_brand, serving
 from vitrin.catalog.changes import Change, Verb
 from vitrin.catalog.rpc import CatalogServicer
 from vitrin.catalog.service_write import write_changes
@@ -23,6 +23,7 @@ TOKEN = "a" * 16
 @pytest.fixture(scope="module")
 async def service(embedded_postgres: EmbeddedPostgres) -> AsyncIterator[Service]:
     async with serving(embedded_postgres) as running:
+        emptied(running.database_settings)
         yield running
 
 
@@ -110,3 +111,33 @@ async def test_what_cannot_be_asked(stub: Any, request_fields: dict[str, str], c
 
 async def test_a_brand_without_items_is_an_empty_stream(stub: Any) -> None:
     assert await pages(stub, brand_id=str(new_brand())) == []
+
+
+async def test_items_by_id_as_they_are_now(service: Service, stub: Any) -> None:
+    brand, other = await fill(service, 4), await fill(service, 1)
+    names = ["i003", "i001", "i001", "nobody", "", "i000"]
+    found = await stub.BatchGetItems(pb.BatchGetItemsRequest(brand_id=str(brand), item_ids=names))
+    assert [(item.item_id, item.deleted) for item in found.items] == [
+        ("i003", True),
+        ("i001", False),
+        ("i000", False),
+    ]
+    assert list(found.missing) == ["nobody", ""]
+    assert found.items[1].offers[0].quantity == 2
+    foreign = await stub.BatchGetItems(pb.BatchGetItemsRequest(brand_id=str(other), item_ids=["i001"]))
+    assert list(foreign.missing) == ["i001"], "another brand's items are nobody's"
+    assert not (await stub.BatchGetItems(pb.BatchGetItemsRequest(brand_id=str(brand)))).items
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        ({"brand_id": "x"}, "brand_invalid"),
+        ({"brand_id": str(new_brand()), "item_ids": [str(n) for n in range(501)]}, "too_many_ids"),
+    ],
+)
+async def test_a_request_for_items_that_is_none(stub: Any, request_: dict[str, Any], code: str) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.BatchGetItems(pb.BatchGetItemsRequest(**request_))
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert error_code(refused.value) == code

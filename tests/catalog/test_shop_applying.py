@@ -11,11 +11,12 @@ from tests.catalog.support import ACTOR, NOW, migrated, new_brand, published
 from vitrin.catalog.changes import Change, Verb
 from vitrin.catalog.domain import ExternalRefs
 from vitrin.catalog.service_write import write_changes
-from vitrin.catalog.shop import applying
+from vitrin.catalog.shop import applying, repository_products
 from vitrin.catalog.shop.values import Applied, Shop
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.embedded.postgres import EmbeddedPostgres
 from vitrin.kit.ids import BrandId
+from vitrin.kit.money import Money
 from vitrin.kit.settings import DatabaseSettings
 from vitrin.platforms.shop import ShopProduct, StockLevel
 
@@ -217,6 +218,32 @@ async def test_stock_that_comes_first_waits_for_its_product(
     assert items_of(settings, brand)["gloves"].quantity == 0
 
 
+async def test_stock_of_many_says_of_each_what_it_would_alone(
+    database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
+) -> None:
+    shop = shop_of(brand)
+    names = ("Green", "Red", "Blue")
+    await applied(database, shop, product(*(variant(str(11 + n), name) for n, name in enumerate(names))))
+    await stocked(database, shop, level("11", 7, minute=30))
+    levels = [level("11", 1, minute=20), level("12", 2, minute=30), level("13", 5, minute=30), level("99", 4)]
+    async with database.write([brand]) as tx:
+        told = await applying.apply_stocks(tx, shop, levels, place=place_of(brand), received_at=NOW)
+    assert told == {
+        "i11": Applied(stale=True),
+        "i12": Applied(updated=1),
+        "i13": Applied(unchanged=1),
+        "i99": Applied(parked=1),
+    }
+    assert {name: one.quantity for name, one in items_of(settings, brand).items()} == {
+        "gloves-green": 7,
+        "gloves-red": 2,
+        "gloves-blue": 5,
+    }
+    async with database.write([brand]) as tx:
+        again = await applying.apply_stocks(tx, shop, levels, place=place_of(brand), received_at=NOW)
+    assert again == {one.inventory_item_id: await stocked(database, shop, one) for one in levels}
+
+
 async def test_what_a_webhook_leaves_out_about_stock_stays_as_it_is_known(
     database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
 ) -> None:
@@ -234,18 +261,61 @@ async def test_what_a_webhook_leaves_out_about_stock_stays_as_it_is_known(
     assert items_of(settings, brand)["gloves-green"].quantity == 7
 
 
+async def test_what_cannot_be_read_is_left_out_and_shown(
+    database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
+) -> None:
+    """A wrong barcode keeps no variant from the shopfronts; corrected, the warning goes."""
+    shop = shop_of(brand)
+    bad = variant("12", "Red", barcode="4006381333932", image_link="ftp://x.example/red.jpg")
+    news = product(
+        variant("11", "Green"), bad, title="G" * 600, description_html=f"<p>{'d' * 10_500}</p>",
+        images=("https://x.example/a.jpg", "no address"), vendor="V" * 5_000, attributes={"a" * 99: "b" * 10_001},
+    )  # fmt: skip
+    done = await applied(database, shop, news)
+    assert (done.created, done.refused) == (2, {})
+    assert any("check digit" in one for one in done.warnings["gloves-red"])
+    assert not any("check digit" in one for one in done.warnings["gloves-green"])
+    found = items_of(settings, brand)
+    red = found["gloves-red"].content
+    assert (red.get("gtin"), red["attributes"]["barcode"]) == (None, "4006381333932")
+    assert (len(red["title"]), len(red["description"])) == (500, 10_000)
+    assert red["image_link"] == "https://x.example/a.jpg", "the next picture takes its place"
+    assert "additional_image_links" not in red
+    assert found["gloves-green"].content["image_link"] == "https://x.example/a.jpg"
+    async with database.read([brand]) as tx:
+        rows = await repository_products.page_warnings(tx, applying.key_of(shop), after="", limit=10)
+        assert [one.item_id for one in rows] == ["gloves-green", "gloves-red"]
+        told = {one["field"]: one["code"] for one in rows[1].warnings}
+        assert await repository_products.warnings_of_item(tx, brand, "gloves-red") == rows[1].warnings
+    assert told == {
+        "title": "title_too_long",
+        "description": "description_too_long",
+        "brand": "text_too_long",
+        "image_link": "url_scheme",
+        "additional_image_link[1]": "url_invalid",
+        "gtin": "gtin_check_digit",
+        f"attributes.{'a' * 99}": "text_too_long",
+    }
+    good = product(variant("11", "Green"), variant("12", "Red", barcode="4006381333931"), minute=2)
+    assert (await applied(database, shop, good)).warnings == {}
+    assert items_of(settings, brand)["gloves-red"].content["gtin"] == "4006381333931"
+    assert "barcode" not in items_of(settings, brand)["gloves-red"].content.get("attributes", {})
+    async with database.read([brand]) as tx:
+        assert await repository_products.count_warnings(tx, applying.key_of(shop)) == 0
+
+
 async def test_refused_variant_says_why_and_is_bound_to_nothing(
     database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
 ) -> None:
     shop = shop_of(brand)
-    bad = product(variant("11", "Green"), variant("12", "Red", barcode="4006381333932"))
+    bad = product(variant("11", "Green"), variant("12", "Red", price=Money(1000, "USD")))
     done = await applied(database, shop, bad)
     assert done.created == 1
     assert list(done.refused) == ["gloves-red"]
-    assert "check digit" in done.refused["gloves-red"][0]
+    assert "USD" in done.refused["gloves-red"][0]
     assert (await stocked(database, shop, level("12", 3))).parked == 1
-    good = replace(bad, variants=(bad.variants[0], replace(bad.variants[1], barcode="")), updated_at=at(2))
-    await applied(database, shop, good)
+    right = replace(bad.variants[1], price=Money(1000, "EUR"))
+    await applied(database, shop, replace(bad, variants=(bad.variants[0], right), updated_at=at(2)))
     assert items_of(settings, brand)["gloves-red"].quantity == 5
 
 
@@ -285,3 +355,20 @@ async def test_what_the_shop_calls_an_item_is_published(
         for one in contents
     ]
     assert told == [(1, "", "", "gloves"), (2, "1", "11", "gloves"), (3, "1", "11", "mitts")]
+
+
+async def test_which_shop_it_is_of_is_published_though_nothing_else_changed(
+    database: WorkerDatabase, settings: DatabaseSettings, brand: BrandId
+) -> None:
+    """The checkout hand-off compares the whole source; who told the ids by hand may have named another shop."""
+    shop = shop_of(brand)
+    by_hand = ExternalRefs(
+        source="shopify:other.myshopify.com", handle="gloves", product_id="1", variant_id="11"
+    )
+    await applied(database, shop, product(variant("11", sku="S"), title="gloves"))
+    await item(database, brand, "gloves", refs=by_hand)
+    await applied(database, shop, product(variant("11", sku="S"), title="gloves", minute=2))
+    contents = [one.message for one in published(settings, brand) if one.type == "catalog.item_changed"]
+    told = [(one.content_version, one.content.shop_source) for one in contents]  # type: ignore[attr-defined]
+    whole = "shopify:acme.myshopify.com"
+    assert told == [(1, whole), (2, by_hand.source), (3, whole)]

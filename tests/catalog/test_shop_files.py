@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tests.catalog.shop_support import at, items_of, level, place_of, product, shop_of, variant
+from tests.catalog.shop_support import SPEC, at, items_of, level, place_of, product, shop_of, variant
 from tests.catalog.support import NOW, admin_rows, migrated, new_brand
 from vitrin.catalog.changes import Change, Verb
 from vitrin.catalog.importing import ImportDefaults, ImportFile
@@ -50,8 +50,9 @@ class Runs:
         self.runner = asyncio.Runner()
         self.database = WorkerDatabase(settings=settings, service="catalog", clock=lambda: NOW)
 
-    async def csv(self, brand: BrandId) -> None:
-        records = list(ImportFile([CSV.encode()], defaults=ImportDefaults(currency="EUR")))
+    async def csv(self, brand: BrandId, content: str = CSV) -> None:
+        found = ImportFile([content.encode()], defaults=ImportDefaults(currency="EUR"))
+        records = [record for record in found if record.kind == "item"]
         async with self.database.write([brand]) as tx:
             changes = []
             for record in await meet(tx, brand, records):
@@ -150,3 +151,57 @@ def test_a_file_and_a_new_product_at_once_are_one_item_each(runs: Runs) -> None:
         "gloves-green": "11",
         "gloves-red": "12",
     }
+
+
+WOO = replace(
+    SPEC, name="woocommerce", refs_source="woocommerce", required_external_ids=("store",), own_secret=True
+)
+WOO_CSV = (
+    "ID,Type,SKU,Name,Regular price,Parent,Attribute 1 name,Attribute 1 value(s),In stock?,Stock\n"
+    "2,variation,S,,10,id:1,Color,Green,1,77\n"
+    '1,variable,,Gloves,,,Color,"Green, Red",1,\n'
+    "3,variation,S,,10,id:1,Color,Red,1,77\n"
+)
+TOLD = product(
+    *(
+        variant(number, color, sku="S", inventory_item_id="", quantity=4)
+        for number, color in (("2", "Green"), ("3", "Red"))
+    ),
+    handle="gloves-warm",
+    link="https://store.example/product/gloves-warm",
+)
+
+
+def woo_shop(brand: BrandId) -> Shop:
+    return replace(shop_of(brand), spec=WOO, external_ids={"store": "https://store.example"})
+
+
+@pytest.mark.parametrize("csv_first", [True, False])
+def test_a_woocommerce_file_and_the_shops_webhook_are_one_item_each(runs: Runs, csv_first: bool) -> None:
+    """Both variants have one SKU and the file knows no slug: the shop's ids tell."""
+    shop = woo_shop(new_brand())
+    steps = [runs.csv(shop.brand, WOO_CSV), runs.tell(shop, TOLD)]
+    for step in steps if csv_first else reversed(steps):
+        runs.runner.run(step)
+    runs.runner.run(runs.csv(shop.brand, WOO_CSV))
+    found = items_of(runs.settings, shop.brand)
+    ids = ["gloves-green-2", "gloves-red-3"] if csv_first else ["gloves-warm-green", "gloves-warm-red"]
+    assert list(found) == ids
+    for item, variant_id in zip(found.values(), ("2", "3"), strict=True):
+        assert item.refs["variant_id"] == variant_id
+        assert item.refs["source"] == "woocommerce:https://store.example", "the shop has the last word"
+        assert item.quantity == 4
+        assert item.content["link"].startswith("https://store.example/")
+
+
+def test_another_woocommerce_shop_numbers_alike_and_is_another(runs: Runs) -> None:
+    """A file's rows with the numbers of a connected shop and other SKUs, before and after the webhook."""
+    other = WOO_CSV.replace(",S,", ",OTHER,").replace("Gloves", "Mugs")
+    for csv_first in (True, False):
+        shop = woo_shop(new_brand())
+        steps = [runs.csv(shop.brand, other), runs.tell(shop, TOLD)]
+        for step in steps if csv_first else reversed(steps):
+            runs.runner.run(step)
+        assert list(items_of(runs.settings, shop.brand)) == [
+            *("gloves-warm-green", "gloves-warm-red", "mugs-green-2", "mugs-red-3"),
+        ]

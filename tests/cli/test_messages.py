@@ -40,7 +40,7 @@ Vitrin = Callable[..., Awaitable[tuple[int, str]]]
 @pytest.fixture
 def vitrin(door: Door, tmp_path: Path) -> Vitrin:
     """Runs a command line as a process of its own; its exit code and what it said (stderr when stdout is empty). The
-    spine answers where catalog would, and at shop_sync's address too, and at notify's, so that all are asked."""
+    spine answers where catalog would, and at the addresses of the others too, so that all are asked."""
 
     async def run_it(*arguments: str, token: str = TOKEN) -> tuple[int, str]:
         environment = {
@@ -51,6 +51,7 @@ def vitrin(door: Door, tmp_path: Path) -> Vitrin:
             "VITRIN_CATALOG_URL": door.url,
             "VITRIN_SHOP_SYNC_URL": door.url,
             "VITRIN_NOTIFY_URL": door.url,
+            "VITRIN_RETARGETING_URL": door.url,
         }
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "vitrin.cli", *arguments),
@@ -74,7 +75,7 @@ async def test_the_command_line_lists_and_shows(spine: Spine, door: Door, vitrin
     assert {one["service"] for one in document["data"]} == {"catalog"}
     code, said = await vitrin("dlq", "list", "--limit", "2")
     assert code == 0
-    assert said.count("ValueError: cannot handle sour") == 3
+    assert said.count("ValueError: cannot handle sour") == 4
     assert "and more: only the first 2" in said
     code, said = await vitrin("dlq", "show", letters[0]["id"])
     assert code == 0
@@ -115,7 +116,9 @@ async def test_the_command_line_shows_what_is_parked(spine: Spine, door: Door, v
     )
     assert code == 0
     code, said = await vitrin("parked", "--json")
-    assert [one["service"] for one in json.loads(said)["data"]] == ["catalog", "shop_sync", "notify"]
+    assert [one["service"] for one in json.loads(said)["data"]] == [
+        *("catalog", "shop_sync", "notify", "retargeting")
+    ]
 
 
 async def test_the_command_line_says_what_cannot_work(vitrin: Vitrin) -> None:

@@ -1,4 +1,4 @@
-"""The whole system, once per session, and two brands that must never see each other."""
+"""The whole system, once for this folder, and two brands that must never see each other."""
 
 import shutil
 import tempfile
@@ -10,9 +10,10 @@ import pytest
 from tests.e2e.system import Brand, System
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def system(request: pytest.FixtureRequest) -> Iterator[System]:
-    """Stopped at the end by Ctrl-C; whatever outlives that fails the session. Its logs stay where a test failed.
+    """Stopped by Ctrl-C after the last test of the folder, since an idle house costs processor time too; whatever
+    outlives that fails its last test. Its logs stay where a test failed.
 
     Not below pytest's own directory: another pytest that starts meanwhile closes that one to everybody but its owner,
     and as root PostgreSQL runs as somebody else.
@@ -32,11 +33,11 @@ def system(request: pytest.FixtureRequest) -> Iterator[System]:
     assert (code, left) == (0, []), said
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def brand_a(system: System) -> Brand:
     return system.new_brand()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def brand_b(system: System) -> Brand:
     return system.new_brand()

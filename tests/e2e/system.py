@@ -24,11 +24,11 @@ STOP_S = 60.0
 SETTLE_S = 60.0
 POLL_S = 0.05
 STATE_PAGE = 1_000
-SERVICES = ("accounts", "catalog", "shop_sync", "notify")
+SERVICES = ("accounts", "catalog", "shop_sync", "notify", "retargeting")
 PLATFORMS = ("meta", "pinterest")
 URL_SETTINGS = (
     *("VITRIN_ACCOUNTS_URL", "VITRIN_CATALOG_URL", "VITRIN_SHOP_SYNC_URL", "VITRIN_NOTIFY_URL"),
-    "VITRIN_SANDBOX_URL",
+    *("VITRIN_RETARGETING_URL", "VITRIN_SANDBOX_URL"),
 )
 FOREIGN_SETTINGS = (
     *URL_SETTINGS,
@@ -38,7 +38,7 @@ FOREIGN_SETTINGS = (
 PORTS = (
     *("ACCOUNTS_HTTP_PORT", "ACCOUNTS_GRPC_PORT", "CATALOG_HTTP_PORT", "CATALOG_GRPC_PORT"),
     *("SHOP_SYNC_HTTP_PORT", "SHOP_SYNC_GRPC_PORT", "NOTIFY_HTTP_PORT", "NOTIFY_GRPC_PORT"),
-    "SANDBOX_PORT",
+    *("RETARGETING_HTTP_PORT", "RETARGETING_GRPC_PORT", "SANDBOX_PORT"),
 )
 Document = dict[str, Any]
 Seen = TypeVar("Seen")
@@ -263,7 +263,7 @@ class System:
         headers = {"Authorization": f"Bearer {key}"}
         for service, path in (
             *(("accounts", "brands"), ("catalog", "items"), ("shop_sync", "channels")),
-            ("notify", "webhook_endpoints"),
+            *(("notify", "webhook_endpoints"), ("retargeting", "events")),
         ):
             until(
                 lambda service=service, path=path: self.http[service].get(f"/v1/{path}", headers=headers),  # type: ignore[misc]

@@ -32,9 +32,10 @@ def test_status(system: System) -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
     state = parsed(ran)
     assert {one["name"]: one["state"] for one in state["processes"]} == dict.fromkeys(
-        ("postgres", "broker", "sandbox", "accounts", "catalog", "shop_sync", "notify"), "ready"
+        ("postgres", "broker", "sandbox", "accounts", "catalog", "shop_sync", "notify", "retargeting"),
+        "ready",
     )
-    assert set(state["urls"]) == {"accounts", "catalog", "shop_sync", "notify", "sandbox"}
+    assert set(state["urls"]) == {"accounts", "catalog", "shop_sync", "notify", "retargeting", "sandbox"}
     for_people = system.vitrin("status")
     assert for_people.returncode == 0
     assert "shop_sync" in for_people.stdout
@@ -141,12 +142,17 @@ def parsed_failure(text: str) -> str:
 
 
 def test_an_export_has_every_service_once(system: System, brand: Brand, tmp_path: Path) -> None:
+    event = {"event_id": "e-1", "name": "page_view", "visitor_id": "v-1"}
+    brand.ok("retargeting", "POST", "/v1/events", json=event)
+    until(lambda: len(brand.ok("retargeting", "GET", "/v1/events")["data"]), equal(1))
     out = tmp_path / "export"
     ran = system.vitrin("export", "--out", str(out), "--key", brand.key, "--json")
     assert ran.returncode == 0, ran.stderr
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest == {**parsed(ran), "complete": True}
-    assert [one["service"] for one in manifest["services"]] == ["accounts", "catalog", "shop_sync", "notify"]
+    assert [one["service"] for one in manifest["services"]] == [
+        *("accounts", "catalog", "shop_sync", "notify", "retargeting")
+    ]
     for one in manifest["services"]:
         content = (out / one["file"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == one["sha256"]

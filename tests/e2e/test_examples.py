@@ -37,7 +37,7 @@ def clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def reader(system: System) -> Brand:
     """A brand of its own: what the examples leave in a timeline is in nobody's counts."""
     return system.new_brand()

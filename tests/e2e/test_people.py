@@ -11,6 +11,7 @@ PATHS = {
     "catalog": "/v1/items",
     "shop_sync": "/v1/channels",
     "notify": "/v1/webhook_events",
+    "retargeting": "/v1/events",
 }
 ITEMS = 4
 

@@ -13,6 +13,7 @@ PATHS = {
     "catalog": "/v1/items",
     "shop_sync": "/v1/channels",
     "notify": "/v1/webhook_endpoints",
+    "retargeting": "/v1/events",
 }
 
 

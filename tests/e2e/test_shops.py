@@ -1,6 +1,8 @@
 """A shop from the consent to the platform: loaded whole, followed by its webhooks, and never in two minds."""
 
+import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -18,6 +20,8 @@ ROWS = (
     "mug,Mug,<p>Clay.</p>,Holm,true,Title,Default Title,MUG,shopify,9,deny,12.00,,https://cdn.example/mug.jpg,active",
 )
 CSV = "\n".join((HEAD, *ROWS, ""))
+APP = {"app_id": "5a4d0b0c5a4d0b0c5a4d0b0c5a4d0b0c", "secret": "shpss_sandbox-secret-of-the-shopify-app"}
+"""The house's, which every sandbox knows."""
 SOURCE = {"shopify": f"shopify:{HOST}", "woocommerce": f"woocommerce:https://{STORE}"}
 
 
@@ -43,6 +47,19 @@ class Corner:
             f"/_sandbox/shops/{self.kind}/{self.host}/seed", content=csv, headers={"content-type": "text/csv"}
         )
         assert answer.is_success, answer.text
+
+    def consent(self) -> None:
+        """As the merchant's browser does it."""
+        started = self.brand.ok(
+            "accounts",
+            "POST",
+            "/v1/connections:authorize",
+            json={"platform": "shopify", "mode": "sandbox", "external_ids": {"shop": self.host}},
+        )
+        accounts = self.system.http["accounts"]
+        screen = accounts.get(started["authorize_url"])  # the browser is marked here
+        back = self.system.http["sandbox"].post(screen.headers["location"], data={"decision": "approve"})
+        assert accounts.get(back.headers["location"]).is_success
 
     def shop(self) -> Document:
         """Nothing until catalog has heard of it."""
@@ -77,14 +94,7 @@ def test_a_shopify_shop(system: System, brand: Brand) -> None:
     before = set(brand.catalog())
     corner = Corner(system, brand, "shopify", HOST)
     corner.seed(CSV)
-    started = brand.ok(
-        "accounts",
-        "POST",
-        "/v1/connections:authorize",
-        json={"platform": "shopify", "mode": "sandbox", "external_ids": {"shop": HOST}},
-    )
-    back = system.http["sandbox"].post(started["authorize_url"], data={"decision": "approve"})
-    assert system.http["accounts"].get(back.headers["location"]).is_success
+    corner.consent()
     until(lambda: bool(corner.shop().get("loaded_at")), equal(True))
     ids = corner.ids()
     assert set(ids) == {"AP-S", "AP-L", "MUG"}
@@ -110,6 +120,8 @@ def test_a_shopify_shop(system: System, brand: Brand) -> None:
     until(lambda: corner.quantity_and_price(ids["MUG"]), equal((3, "10.00 EUR")))
     until(lambda: corner.shop()["loaded_at"] != loaded, equal(True))
 
+    sold(system, brand, corner, int(mug), ids["MUG"])
+
     product = corner.item(ids["AP-S"])["external"]["product_id"]
     corner.at("DELETE", f"products/{product}")
     until(lambda: set(corner.ids()), equal({"MUG"}))
@@ -119,6 +131,79 @@ def test_a_shopify_shop(system: System, brand: Brand) -> None:
     connection = brand.ok("accounts", "GET", f"/v1/connections/{shop}")
     assert connection["state"] == "uninstalled"
     assert set(corner.ids()) == {"MUG"}, "nothing leaves a shopfront because an app was taken out"
+
+
+def sold(system: System, brand: Brand, corner: Corner, variant: int, item_id: str) -> None:
+    """An order until its customer is forgotten."""
+    doors = f"{str(system.http['catalog'].base_url).rstrip('/')}/v1/webhooks/shopify"
+    corner.command("POST", "/_sandbox/shops/apps", **APP, privacy_address=doors)
+    person = {"first_name": "Ada", "last_name": "Holm", "email": "ada@holm.example"}
+    placed = corner.at("POST", "orders", lines=[{"variant_id": variant, "quantity": 2}], person=person)
+    shown = until(
+        lambda: brand.ok("catalog", "GET", "/v1/orders", params={"state": "paid"})["data"],
+        lambda orders: len(orders) == 1,
+    )[0]
+    assert (shown["lines"][0]["item_id"], shown["lines"][0]["quantity"]) == (item_id, 2)
+    path = f"/v1/orders/{shown['id']}"
+
+    def who() -> Any:
+        return brand.ok("catalog", "GET", path, params={"person": "true"})["person"]
+
+    assert who()["email"] == "ada@holm.example"
+    listed = system.vitrin("orders", "list", "--json", VITRIN_API_KEY=brand.key)
+    assert [one["id"] for one in json.loads(listed.stdout)["data"]] == [shown["id"]]
+    for_people = system.vitrin("orders", "show", shown["id"], "--person", VITRIN_API_KEY=brand.key)
+    assert "ada@holm.example" in for_people.stdout, for_people.stderr
+    corner.at("POST", f"orders/{placed['id']}/refund", amount="1.00")
+    until(lambda: brand.ok("catalog", "GET", path)["refunded"], equal("1.00 EUR"))
+    corner.at("POST", f"orders/{placed['id']}/ask", erase=True)
+    until(who, equal(None))
+    (request,) = brand.ok("catalog", "GET", "/v1/privacy_requests")["data"]
+    assert (request["kind"], request["state"], request["receipt"]["orders"]) == ("erase", "done", 1)
+    notices = until(
+        lambda: brand.ok("notify", "GET", "/v1/notifications", params={"state": "open"})["data"],
+        lambda seen: "privacy.asked" in {one["kind"] for one in seen},
+    )
+    assert "ada" not in str(notices).lower()
+    answered = system.vitrin("privacy", "answered", request["id"], "--json", VITRIN_API_KEY=brand.key)
+    assert json.loads(answered.stdout)["answered_at"], answered.stderr
+
+
+def test_twins_an_unknown_location_and_an_uninstall_in_a_load(system: System) -> None:
+    brand = system.new_brand()
+    corner = Corner(system, brand, "shopify", "twins.myshopify.com")
+    twins = CSV.replace("AP-S", "AP").replace("AP-L", "AP")
+    corner.seed(twins.replace("39.00,,", "39.00,4006381333932,", 1))  # and a wrong barcode
+    corner.consent()
+    until(lambda: bool(corner.shop().get("loaded_at")), equal(True))
+    assert set(brand.catalog()) == {"apron-s", "apron-l", "mug"}, "two variants of one SKU are two items"
+    shop = corner.shop()["id"]
+    (warned,) = brand.ok("catalog", "GET", f"/v1/shops/{shop}/warnings")["data"]
+    assert (warned["item_id"], warned["warnings"][0]["code"]) == ("apron-s", "gtin_check_digit")
+    assert brand.ok("catalog", "GET", "/v1/items/apron-s")["warnings"] == warned["warnings"]
+
+    large = int(corner.item("apron-l")["external"]["variant_id"])
+    corner.at("PATCH", f"variants/{large}", price="41.00")
+    until(lambda: corner.quantity_and_price("apron-l"), equal((2, "41.00 EUR")))
+    corner.at("POST", "stock", variant_id=large, available=5, location_id=987_654)
+    until(lambda: corner.quantity_and_price("apron-l"), equal((7, "41.00 EUR")))
+    assert corner.quantity_and_price("apron-s") == (4, "39.00 EUR"), "the other of the same SKU"
+    places = brand.ok("catalog", "GET", f"/v1/shops/{shop}/locations")["data"]
+    assert ("987654", "", True) in {(one["id"], one["name"], one["counted"]) for one in places}
+
+    corner.at("POST", "state", next_bulk="STUCK")
+    brand.ok("catalog", "POST", f"/v1/shops/{shop}:load")
+
+    def load() -> str:
+        return str(brand.ok("catalog", "GET", f"/v1/shops/{shop}")["loads"][0]["state"])
+
+    until(load, equal("preparing"))
+    corner.at("POST", "uninstall")
+    until(load, equal("stopped"))
+    until(
+        lambda: corner.shop()["state"], equal("uninstalled")
+    )  # the load may have met the refused token first
+    assert set(brand.catalog()) == {"apron-s", "apron-l", "mug"}
 
 
 def test_a_woocommerce_shop(system: System, brand: Brand) -> None:
@@ -144,8 +229,12 @@ def test_a_woocommerce_shop(system: System, brand: Brand) -> None:
     corner.at("PATCH", f"variants/{variant}", price="77.00")
     until(lambda: corner.item(item_id).get("price"), equal("77.00 EUR"))
     assert set(corner.ids()) == set(ids), sku
+    listed = system.http["sandbox"].get(f"/_sandbox/shops/woocommerce/{STORE}").json()["subscriptions"]
+    address = urlsplit(listed[0]["address"]).path
+    assert made["id"] in address
+    keys_that_are_refused(corner, made["id"], variant, item_id)
     forged = system.http["catalog"].post(
-        f"/v1/webhooks/woocommerce/{made['id']}",
+        address,
         content=b'{"id": 1}',
         headers={
             "x-wc-webhook-topic": "product.deleted",
@@ -158,3 +247,65 @@ def test_a_woocommerce_shop(system: System, brand: Brand) -> None:
         },
     )
     assert forged.status_code == 401
+
+
+def test_a_cart_goes_on_to_the_shop(system: System, brand: Brand) -> None:
+    """Set up, followed and stopped by the command line, as a person would."""
+    channels = brand.ok("shop_sync", "GET", "/v1/channels")["data"]
+    channel = next(one["id"] for one in channels if one["platform"] == "meta")
+    shops = brand.ok("catalog", "GET", "/v1/shops")["data"]
+    shop = next(one["id"] for one in shops if one["platform"] == "woocommerce")
+    theirs = [one for one in brand.catalog().values() if one["external"]["source"] == SOURCE["woocommerce"]]
+    item = next(one for one in theirs if one["effective_availability"] == "in_stock")
+    item_id, variant = item["id"], item["external"]["variant_id"]
+
+    def ask(*arguments: str) -> Any:
+        done = system.vitrin("checkout", *arguments, "--json", VITRIN_API_KEY=brand.key)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    setup = ask("set", channel, "--shop", shop, "--coupon", "SUN")
+    assert brand.ok("shop_sync", "GET", f"/v1/channels/{channel}/checkout") == setup
+    assert setup["storefront_url"] == f"https://{STORE}"
+    door = urlsplit(setup["checkout_url"])
+    query = {"products": f"{item_id}:1", "coupon": "sun"}
+    whole = until(lambda: system.http["shop_sync"].get(door.path, params=query), lambda it: it.is_redirect)
+    address = f"https://{STORE}/checkout-link/?products={variant}:1&coupon=sun"
+    assert (whole.status_code, whole.headers["location"]) == (302, address)
+    nothing = system.http["shop_sync"].get(door.path, params={"products": "a-stranger:1"})
+    assert "a-stranger: the shop no longer has this product." in nothing.text
+    carts = ask("carts", channel)["data"]
+    assert [one["outcome"] for one in carts[:2]] == ["nothing", "whole"]
+    assert [one["code"] for one in carts[0]["troubles"]] == ["item_unknown"]
+    assert ask("stop", channel) == {"channel_id": channel, "deleted": True}
+    assert system.http["shop_sync"].get(door.path, params=query).status_code == 404
+    assert brand.call("shop_sync", "GET", f"/v1/channels/{channel}/checkout").status_code == 404
+
+
+def keys_that_are_refused(corner: Corner, shop: str, variant: str, item_id: str) -> None:
+    """The load rests and says why, people are told what to do, and with a key that works all of it goes on."""
+    brand, sandbox = corner.brand, corner.system.http["sandbox"]
+    fault = {"kind": "refuse", "platform": "woocommerce", "account": STORE, "error": "auth", "count": None}
+    refusing = sandbox.post("/_sandbox/faults", json=fault).json()["id"]
+    brand.ok("catalog", "POST", f"/v1/shops/{shop}:load")
+
+    def load() -> tuple[bool, bool]:
+        """Whether the latest one has a reason to rest, and is over."""
+        latest = brand.ok("catalog", "GET", f"/v1/shops/{shop}")["loads"][0]
+        return latest["problem"] is not None, latest["finished_at"] is not None
+
+    until(load, equal((True, False)))
+    assert corner.shop()["state"] == "needs_attention"
+
+    def told() -> list[str]:
+        found = brand.ok("notify", "GET", "/v1/notifications", params={"state": "open"})["data"]
+        return [one["fix"] for one in found if one["subject"] == f"connection:{shop}"]
+
+    until(told, equal([f"Connect again: vitrin connection renew {shop}, with a new key"]))
+    corner.at("PATCH", f"variants/{variant}", price="78.00")
+    sandbox.delete(f"/_sandbox/faults/{refusing}").raise_for_status()
+    renewed = {"access_token": corner.made["access_token"]}
+    brand.ok("accounts", "PATCH", f"/v1/connections/{shop}", json=renewed)
+    until(load, equal((False, True)))
+    until(told, equal([]))
+    until(lambda: corner.item(item_id).get("price"), equal("78.00 EUR"))

@@ -10,13 +10,22 @@ from tests.e2e.system import PLATFORMS, Brand, System, equal, item, problem_of, 
 from tests.e2e.walk import Operation, ids_of, operations
 
 FEED = "id,title,price,link,image_link,description,brand\nrow,Row,3.00 EUR,https://a.example,https://a.example/i,Row,Holm\n"
-MOVING = {"/v1/lag", "/v1/webhook_events", "/v1/export"}
+MOVING = {"/v1/lag", "/v1/webhook_events", "/v1/event_health", "/v1/export"}
 """Says something else a moment later, whoever asks."""
-OF_A_SHOP = "/v1/shops/"
-"""Their ids are connections of shops, and this brand has none: tests/catalog shows that another's are not found."""
+OF_A_SHOP = (
+    "/v1/shops/",
+    "/v1/orders/",
+    "/v1/privacy_requests/",
+    "/v1/checkout/",
+    "/v1/channels/{channel_id}/checkout",
+)
+"""They need a connected shop, and this brand has none: tests/catalog and tests/shop_sync/test_checkouts.py show that
+another's are not found. `/v1/checkout/` is opened by its id alone."""
 ASKING_A_PLATFORM = {"/v1/connections/{connection_id}/assets"}
 """Costs calls at a platform: for those who may write."""
 FOR_OWNERS = {"/v1/export"}
+FOR_PAGES = {"/v1/events", "/v1/track", "/v1/page", "/v1/identify", "/v1/batch"}
+"""Where a publishable key sends events to, from a page of the brand: these requests come from none."""
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +122,8 @@ def test_lists_and_batches_reach_only_the_own_brand(
     for service, path in (
         ("catalog", "/v1/items"),
         ("catalog", "/v1/imports"),
+        ("catalog", "/v1/orders"),
+        ("catalog", "/v1/privacy_requests"),
         ("shop_sync", "/v1/channels"),
         ("shop_sync", "/v1/removals"),
         ("notify", "/v1/webhook_endpoints"),
@@ -120,6 +131,7 @@ def test_lists_and_batches_reach_only_the_own_brand(
         ("notify", "/v1/notifications"),
         ("notify", "/v1/notification_channels"),
         ("accounts", "/v1/connections"),
+        ("retargeting", "/v1/events"),
     ):
         assert stranger.ok(service, "GET", path) == {"data": [], "next_cursor": None}
     cursor = brand_a.ok("catalog", "GET", "/v1/items", params={"limit": 1})["next_cursor"]
@@ -168,7 +180,10 @@ def test_a_publishable_key_opens_none_of_these_doors(
     assert key.startswith(f"pk_{mode}_")
     for one in walked:
         answer = brand_a.call(one.service, one.method, one.url(ids), key=key, **one.request())
-        refused(one, answer)
+        if one.writes and one.path in FOR_PAGES:
+            problem_of(answer, 403, "origin_missing")
+        else:
+            refused(one, answer)
 
 
 def test_a_viewer_reads_and_writes_nothing(

@@ -228,12 +228,22 @@ class Shop:
         )
         return self.message(topics.ALERT, f"{self.brand}/ch-1", payload)
 
-    def connection(self, state: str, *, version: int, deleted: bool = False, error: str = "") -> Message:
+    def connection(
+        self,
+        state: str,
+        *,
+        version: int,
+        deleted: bool = False,
+        error: str = "",
+        platform: str = "meta",
+        shop: str = "",
+    ) -> Message:
         payload = ConnectionChanged(
             connection_id="co-1",
             brand_id=str(self.brand),
             version=version,
-            platform="meta",
+            platform=platform,
+            external_ids={"shop": shop} if shop else {},
             mode=ConnectionMode.CONNECTION_MODE_LIVE,
             state=state,
             deleted=deleted,

@@ -97,6 +97,24 @@ async def test_held_removals_and_connections(shop: Shop) -> None:
     assert [one["state"] for one in await inbox(shop, kind="connection.failed")] == ["resolved", "resolved"]
 
 
+async def test_a_shop_whose_app_or_key_is_gone(shop: Shop) -> None:
+    """Told to people and to the brand's own webhooks; a new consent ends it."""
+    gone = shop.connection("uninstalled", version=2, platform="shopify", shop="holm.myshopify.com")
+    await shop.heed(gone)
+    await shop.hear(gone)
+    (told,) = await inbox(shop, state="open")
+    assert told["title"] == (
+        "Nothing is read from Shopify: the app was removed at the shop, or its key deleted"
+    )
+    assert told["fix"] == "Connect again: vitrin connect shopify --shop holm.myshopify.com --connection co-1"
+    assert "connection.failed" in [event["type"] for event in await shop.events()]
+    await shop.heed(shop.connection("active", version=3, platform="shopify"))
+    assert await inbox(shop, state="open") == []
+    await shop.heed(shop.connection("refused", version=4, platform="woocommerce"))
+    (told,) = await inbox(shop, state="open")
+    assert told["fix"] == "Connect again: vitrin connection renew co-1, with a new key"
+
+
 async def test_an_endpoint_that_was_disabled_and_is_enabled_again(shop: Shop) -> None:
     async with receiving(lambda got: Answer(status=410)) as receiver:
         endpoint = await shop.endpoint(receiver.url)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vitrin.kit.http_client import PlatformHttp
 from vitrin.platforms.base import ChannelMisconfigured, FailureKind
 from vitrin.platforms.registry import OAUTH, SHOPS
-from vitrin.platforms.shop import BodyInvalid, CartLine, ShopProduct, StockLevel
+from vitrin.platforms.shop import BodyInvalid, CartLine, DeliveryHead, ShopProduct, StockLevel
 from vitrin.platforms.shopify import errors as shopify_errors
 from vitrin.platforms.shopify.bulk import cut
 from vitrin.platforms.shopify.oauth import callback_signed
@@ -299,3 +299,23 @@ def test_every_window_cuts_the_same_products(products: int, size: int, newline: 
 def test_a_bulk_result_that_is_none_says_where(line: bytes) -> None:
     with pytest.raises(BodyInvalid, match=r"^byte 0"):
         cut(line + b"\n", at_end=True, currency="EUR")
+
+
+@pytest.mark.parametrize(
+    ("topic", "body", "named"),
+    [
+        ("customers/redact", {"shop_id": 1, "shop_domain": "Acme.myshopify.com"}, "acme.myshopify.com"),
+        (
+            "app/uninstalled",
+            {"domain": "x.example", "myshopify_domain": "acme.myshopify.com"},
+            "acme.myshopify.com",
+        ),
+        ("app/uninstalled", {"id": 1, "domain": "acme.example"}, ""),
+        ("customers/redact", {"shop_domain": ["acme.myshopify.com"]}, ""),
+        ("products/update", {"id": 1, "shop_domain": "acme.myshopify.com"}, ""),
+    ],
+)
+def test_the_shop_that_a_signed_body_names(topic: str, body: Any, named: str) -> None:
+    head = DeliveryHead(delivery_id="1", topic=topic, shop="acme.myshopify.com")
+    assert SHOPS["shopify"].body_shop(head, json.dumps(body).encode()) == named
+    assert SHOPS["woocommerce"].body_shop(head, json.dumps(body).encode()) == ""

@@ -314,6 +314,7 @@ async def test_deletions_while_paging_hide_no_product(
     woo.deletes = deletes
     state = await store.start_load()
     assert (state.state, state.objects) == ("ready", 200)
+    assert await store.load_state(state.handle) == state
     seen = [int(product.product_id) for product in await loaded(store, state.handle)]
     assert len(seen) == len(set(seen))
     assert set(seen) >= set(woo.products)
@@ -338,11 +339,22 @@ async def test_changed_orders_of_one_second_are_all_read(woo: Woo, store: ShopSo
     seen: set[str] = set()
     cursor: str | None = None
     while True:
-        found, cursor = await store.orders_since(SINCE, cursor)
-        seen |= {order.order_id for order in found}
+        page = await store.orders_since(SINCE, cursor)
+        seen |= {order.order_id for order in page.orders}
+        cursor = page.cursor
         if cursor is None:
             break
     assert seen == {str(number) for number in range(2, 253)}
+
+
+async def test_an_order_that_is_not_as_documented_stops_no_other(woo: Woo, store: ShopSource) -> None:
+    stamp = "2024-05-01T12:00:00"
+    rows = [data.changed(data.WOO_ORDER, id=number, date_modified_gmt=stamp) for number in range(1, 101)]
+    woo.orders = [*rows[:98], {**rows[98], "total": 1.5}, {**rows[99], "date_created_gmt": "yesterday"}]
+    page = await store.orders_since(SINCE, None)
+    assert len(page.orders) == 98
+    assert list(page.unreadable) == ["99", "100"]
+    assert page.cursor is not None, "a page that is full leads on"
 
 
 async def test_a_product_that_is_not_as_documented_stops_no_load(

@@ -13,8 +13,8 @@ from vitrin.sandbox.world import build_world
 def test_ready_accounts(sandbox: httpx.Client, sandbox_url: str) -> None:
     accounts = sandbox.get("/_sandbox/accounts").json()
     assert {name: sorted(one["external_ids"]) for name, one in accounts.items()} == {
-        "meta": ["app_id", "business_id", "catalog_id"],
-        "pinterest": ["ad_account_id", "catalog_id", "user_id"],
+        "meta": ["ad_account_id", "app_id", "business_id", "catalog_id", "pixel_id"],
+        "pinterest": ["ad_account_id", "catalog_id", "tag_id", "user_id"],
     }
     assert accounts["meta"]["base_url"] == f"{sandbox_url}/graph.facebook.com/v26.0"
     assert accounts["pinterest"]["base_url"] == f"{sandbox_url}/api.pinterest.com/v5"

@@ -37,7 +37,7 @@ def test_faults_can_be_cleared(sandbox: httpx.Client, meta: PlatformAccount) -> 
             {"kind": "refuse", "platform": "meta", "error": "hiccup"},
             400,
             "error",
-            "meta knows: appsecret, auth",
+            "meta knows: appsecret, audience_flagged",
         ),
         ({"kind": "throttle", "platform": "pinterest", "code": 17}, 400, "code", "throttles with: 8"),
         ({"kind": "slow", "path": "["}, 400, "path", "not a regular expression"),
@@ -246,7 +246,7 @@ def test_a_wrong_limit_is_refused(sandbox: httpx.Client) -> None:
     answer = sandbox.post("/_sandbox/quota", json=limit)
     assert (answer.status_code, answer.json()["error"]["message"]) == (
         400,
-        "meta has the categories catalog_batch, catalog_management",
+        "meta has the categories catalog_batch, catalog_management, custom_audience",
     )
     answer = sandbox.post("/_sandbox/quota", json={**limit, "category": "catalog_batch", "account": "1"})
     assert (answer.status_code, answer.json()["error"]["field"]) == (404, "account")

@@ -336,3 +336,41 @@ def test_consents_come_back(clock: Clock, again: Callable[[World], World]) -> No
     late = again(back).accounts.by_token("pinterest", issued.account.access_token)
     assert late is not None
     assert late.token_state is TokenState.EXPIRED
+
+
+def test_audiences_and_conversions_come_back(clock: Clock, again: Callable[[World], World]) -> None:
+    world = build_world(SETTINGS, clock=clock)
+    ids = account_of(world, "meta").external_ids
+    made = ads_call(
+        world,
+        f"/v26.0/act_{ids['ad_account_id']}/customaudiences",
+        {"name": "Buyers", "subtype": "CUSTOM", "customer_file_source": "USER_PROVIDED_ONLY"},
+    )
+    rows = {"schema": ["EXTERN_ID", "EMAIL"], "data": [["c-1", "a" * 64], ["c-2", "b" * 64]]}
+    ads_call(world, f"/v26.0/{made['id']}/users", {"payload": rows})
+    event = {
+        "event_name": "Lead",
+        "event_time": int(NOW.timestamp()),
+        "event_id": "e-1",
+        "user_data": {"em": ["a" * 64]},
+    }
+    ads_call(world, f"/v26.0/{ids['pixel_id']}/events", {"data": [event]})
+    restored = again(world)
+    before, after = world.platforms["meta"].ads, restored.platforms["meta"].ads
+    assert after.audiences.audiences == before.audiences.audiences
+    assert list(after.conversions.events.values()) == list(before.conversions.events.values())
+    assert after.audiences.people(after.audiences.audiences[made["id"]]) == before.audiences.people(
+        before.audiences.audiences[made["id"]]
+    )
+    # A repeat is known to be one, and a removal finds its row.
+    ads_call(restored, f"/v26.0/{ids['pixel_id']}/events", {"data": [event]})
+    assert [one.merged_into for one in after.conversions.events.values()] == [None, 1]
+    after.audiences.remove(after.audiences.audiences[made["id"]], [{"EXTERN_ID": "c-1"}])
+    assert list(after.audiences.audiences[made["id"]].rows) == [f"EXTERN_ID=c-2|EMAIL={'b' * 64}"]
+
+
+def ads_call(world: World, path: str, body: object) -> dict[str, str]:
+    reply = call(world, "meta", path, body=body)
+    assert reply.status == 200, reply.body
+    found: dict[str, str] = reply.body
+    return found

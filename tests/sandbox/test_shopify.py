@@ -111,6 +111,29 @@ def test_tokens_versions_and_a_frozen_shop(shop: TheShop) -> None:
     assert shop.root.post(url, json=body, headers=right).status_code == 401
 
 
+def test_a_fault_may_name_one_shop(root: httpx.Client, shop: TheShop) -> None:
+    """Its token is refused until the fault is taken away; the shop next door is asked as before."""
+    other = new_shop(root)
+    fault = {
+        "kind": "refuse",
+        "platform": "shopify",
+        "account": shop.made["host"],
+        "error": "auth",
+        "count": None,
+    }
+    made = root.post("/_sandbox/faults", json=fault)
+    assert made.status_code == 201, made.text
+    url = f"{shop.made['base_url']}/admin/api/2026-07/graphql.json"
+    right = {"X-Shopify-Access-Token": shop.made["access_token"]}
+    body = {"query": "{ shop { name } }"}
+    assert root.post(url, json=body, headers=right).status_code == 401
+    assert other.graphql(body["query"])["data"]
+    root.delete(f"/_sandbox/faults/{made.json()['id']}").raise_for_status()
+    assert root.post(url, json=body, headers=right).status_code == 200
+    unknown = root.post("/_sandbox/faults", json=fault | {"account": "nobody.myshopify.com"})
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "unknown_account")
+
+
 def test_points_run_out_and_say_so(shop: TheShop) -> None:
     cost = shop.graphql("{ shop { name } }")["extensions"]["cost"]
     assert cost["throttleStatus"]["maximumAvailable"] == 2000

@@ -19,6 +19,7 @@ import httpx
 from vitrin_client.accounts import AuthenticatedClient as _Accounts
 from vitrin_client.catalog import AuthenticatedClient as _Catalog
 from vitrin_client.notify import AuthenticatedClient as _Notify
+from vitrin_client.retargeting import AuthenticatedClient as _Retargeting
 from vitrin_client.shop_sync import AuthenticatedClient as _ShopSync
 
 __all__ = ["ApiProblem", "Vitrin", "done"]
@@ -28,6 +29,7 @@ LOCAL = {
     "catalog": "http://127.0.0.1:8002",
     "shop_sync": "http://127.0.0.1:8003",
     "notify": "http://127.0.0.1:8006",
+    "retargeting": "http://127.0.0.1:8005",
 }
 
 
@@ -54,6 +56,7 @@ class Vitrin:
         self.catalog = _Catalog(base_url=where["catalog"], token=key, timeout=timeout)
         self.shop_sync = _ShopSync(base_url=where["shop_sync"], token=key, timeout=timeout)
         self.notify = _Notify(base_url=where["notify"], token=key, timeout=timeout)
+        self.retargeting = _Retargeting(base_url=where["retargeting"], token=key, timeout=timeout)
 
 
 def done(response: Any) -> Any:

@@ -22,12 +22,12 @@ ROLE_SCOPES: Final[Mapping[str, frozenset[str]]] = {
     "approver": frozenset(
         {
             *("accounts:read", "catalog:read", "sync:read", "sync:write", "sync:approve", "webhooks:read"),
-            *("notifications:read", "notifications:write"),
+            *("notifications:read", "notifications:write", "events:read"),
         }
     ),
     "billing": frozenset({"accounts:read"}),
     "viewer": frozenset(
-        {"accounts:read", "catalog:read", "sync:read", "webhooks:read", "notifications:read"}
+        {"accounts:read", "catalog:read", "sync:read", "webhooks:read", "notifications:read", "events:read"}
     ),
 }
 OWNER_SCOPE: Final = "accounts:write"

@@ -1,7 +1,11 @@
 """Rules of consents and of tokens that come from them: how long a consent may take, when a token is renewed. Pure."""
 
+import hmac
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Final, Literal
 
 from vitrin.accounts.domain import LEASE_S
@@ -31,7 +35,35 @@ LEAD_SHARE: Final = 4
 EXTENSION_MIN: Final = timedelta(minutes=10)
 TRAVEL_MAX: Final = timedelta(minutes=1)
 
+CALLBACK: Final = "/v1/oauth/callback"
+BEGIN: Final = "/v1/oauth/begin"
+_COOKIE: Final = "vitrin_consent"
+
 Renewal = Literal["automatic", "by_consent", "by_hand", "not_needed"]
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserMark:
+    """The cookie that a browser gets where a consent begins and shows where it ends; one per consent, since a browser
+    may have several. Its value is made of the state, which stays unknown to whoever sees it."""
+
+    name: str
+    value: str
+    path: str
+    secure: bool
+
+    def is_shown(self, cookies: Mapping[str, str]) -> bool:
+        return hmac.compare_digest(cookies.get(self.name, "").encode(), self.value.encode())
+
+
+def browser_mark(state: str, redirect_uri: str) -> BrowserMark:
+    """Under https no other host can set it (`__Host-`, which demands the path /); without, which is this machine only,
+    it goes to the callback alone."""
+    secure = redirect_uri.startswith("https://")
+    digest = sha256(b"vitrin browser of a consent " + state.encode("utf-8", "surrogatepass")).digest()
+    value = urlsafe_b64encode(digest).rstrip(b"=").decode()
+    name = f"{'__Host-' if secure else ''}{_COOKIE}_{value[:8]}"
+    return BrowserMark(name, value, "/" if secure else CALLBACK, secure)
 
 
 @dataclass(frozen=True, slots=True)

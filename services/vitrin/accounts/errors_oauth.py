@@ -30,6 +30,14 @@ class StateUsed(Conflict):
     fix = "See its outcome with GET /v1/oauth/attempts/{id}, or start again."
 
 
+class BrowserUnknown(Refused):
+    code, title = "oauth_browser_unknown", "This consent did not begin in this browser"
+    fix = (
+        "Nothing was connected. Open the authorize_url that Vitrin gave in the browser that consents; never one that"
+        " somebody else sent you."
+    )
+
+
 class StarterGone(Refused):
     code, title = "oauth_key_gone", "The key that started this consent may not connect any more"
     fix = "Start again with a key that is valid and has the scope accounts:write."

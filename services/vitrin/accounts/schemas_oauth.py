@@ -85,7 +85,10 @@ class AuthorizeRequest(Request):
 
 class AuthorizeAnswer(BaseModel):
     attempt_id: UUID = Field(description="GET /v1/oauth/attempts/{id} tells what became of it.")
-    authorize_url: str = Field(description="Where the person who consents goes. It works once.")
+    authorize_url: str = Field(
+        description="Where the browser of the person who consents goes: an address of accounts, which sends it on to"
+        " the platform. The consent is taken from that browser only, and once."
+    )
     expires_at: datetime
     redirect_uri: str = Field(description="Must be registered with the app at the platform.")
     app_id: str

@@ -22,13 +22,18 @@ from vitrin.accounts.domain_oauth import (
     ATTEMPT_KEPT,
     ATTEMPT_LIFETIME,
     ATTEMPTS_OPEN_MAX,
+    BEGIN,
+    CALLBACK,
     CHOOSE_ASSETS,
+    BrowserMark,
+    browser_mark,
 )
 from vitrin.accounts.errors import ConnectionInvalid, ConnectionNotFound, LiveNeedsLiveKey
 from vitrin.accounts.errors_oauth import (
     AGAIN,
     AssetsNotChosen,
     AttemptNotFound,
+    BrowserUnknown,
     CodeMissing,
     CodeRefused,
     ConsentDenied,
@@ -93,11 +98,11 @@ class Consents:
         platform: str,
         mode: str,
         connection_id: UUID | None,
-        callback: str,
+        base: str,
         external_ids: Mapping[str, str] | None = None,
     ) -> Started:
-        """`connection_id`: the connection that is connected again. `callback`: our address up to the platform's name.
-        `external_ids`: of a shop, which one.
+        """`connection_id`: the connection that is connected again. `base`: our own address. `external_ids`: of a shop,
+        which one.
 
         PlatformUnknown, NotByConsent, ConnectionInvalid, LiveNeedsLiveKey, OAuthNotConfigured, ConnectionNotFound,
         TooManyConsents."""
@@ -120,7 +125,7 @@ class Consents:
             "key_id": caller.key_id,
             "actor": caller.actor,
             "app_id": app.app_id,
-            "redirect_uri": f"{callback}/{platform}",
+            "redirect_uri": f"{base}{CALLBACK}/{platform}",
             "external_ids": ids,
             "verifier_key_id": sealed.key_id if sealed else None,
             "verifier_nonce": sealed.nonce if sealed else None,
@@ -145,15 +150,25 @@ class Consents:
                     retry_after_s=int(ATTEMPT_LIFETIME.total_seconds()),
                 )
             attempt = await repository_oauth.insert_attempt(tx, row)
-        url = self._dialog(kind, flow, mode, ids)
+        return Started(attempt=attempt, authorize_url=f"{base}{BEGIN}?state={state}", flow=flow)
+
+    async def begin(self, state: str) -> tuple[str, BrowserMark]:
+        """Where the platform asks for this consent, and what the browser that goes there has to bring back. May be
+        called again: links are looked at by others before a person opens them. StateUnknown, StateUsed,
+        StateExpired."""
+        row = await self._found(None, state)
+        if row.expires_at <= self._clock():
+            raise StateExpired
+        flow, kind, verifier = OAUTH[row.platform], KINDS[row.platform], self._verifier(row)
         wanted = Authorization(
-            app_id=app.app_id,
-            redirect_uri=attempt.redirect_uri,
+            app_id=row.app_id,
+            redirect_uri=row.redirect_uri,
             state=state,
             scopes=[scope.name for scope in flow.scopes],
             challenge=challenge_of(verifier) if verifier else None,
         )
-        return Started(attempt=attempt, authorize_url=flow.authorize_url(url, wanted), flow=flow)
+        url = flow.authorize_url(self._dialog(kind, flow, row.mode, row.external_ids), wanted)
+        return url, browser_mark(state, row.redirect_uri)
 
     def _dialog(self, kind: Kind, flow: OAuthFlow, mode: str, ids: Mapping[str, str]) -> str:
         """The platform's or the shop's own, or the sandbox's for it."""
@@ -206,9 +221,10 @@ class Consents:
             brand = await repository.brand(session, BrandId(row.brand_id))
         return str(brand.name) if brand is not None else ""
 
-    async def finish(self, platform: str, answer: Mapping[str, str]) -> Granted:
-        """What the platform sent to the callback. Raises the tree of `errors_oauth`, and nothing is connected then."""
-        row = await self._take(platform, answer.get("state", ""))
+    async def finish(self, platform: str, answer: Mapping[str, str], cookies: Mapping[str, str]) -> Granted:
+        """What the platform sent to the callback, and the browser's cookies. Raises the tree of `errors_oauth`, and
+        nothing is connected then."""
+        row = await self._take(platform, answer.get("state", ""), cookies)
         brand_id = BrandId(row.brand_id)
         try:
             granted = await self._granted(row, answer)
@@ -228,16 +244,25 @@ class Consents:
         await self._end(brand_id, row.attempt_id, ended)
         return granted
 
-    async def _take(self, platform: str, state: str) -> Any:
-        """The attempt of the state, which is used up by this. Its row is as it was before."""
-        now = self._clock()
+    async def _found(self, platform: str | None, state: str) -> Any:
+        """The attempt of a state that was not used yet."""
         async with self._database.lookup() as session:
             row = await repository_oauth.find_attempt(session, _hash(state))
-        if row is None or row.platform != platform:
+        if row is None or platform not in (None, row.platform):
             CONSENTS.labels(platform if platform in OAUTH else "unknown", StateUnknown.code).inc()
             raise StateUnknown("The state is not one of ours, or was given for another platform.")
         if row.used_at is not None:
             raise StateUsed
+        return row
+
+    async def _take(self, platform: str, state: str, cookies: Mapping[str, str]) -> Any:
+        """The attempt of the state, which is used up by this. Its row is as it was before. A stranger's browser uses
+        nothing up."""
+        now = self._clock()
+        row = await self._found(platform, state)
+        if not browser_mark(state, row.redirect_uri).is_shown(cookies):
+            CONSENTS.labels(platform, BrowserUnknown.code).inc()
+            raise BrowserUnknown
         async with self._database.write(BrandId(row.brand_id)) as tx:
             if not await repository_oauth.use_attempt(tx, BrandId(row.brand_id), row.attempt_id, now):
                 raise StateUsed

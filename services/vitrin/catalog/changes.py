@@ -153,14 +153,18 @@ def _changed(change: Change, stored: Stored, content: ItemContent | None, offer:
     )
 
 
-def _told(refs: ExternalRefs) -> tuple[str, str, str]:
+def _told(refs: ExternalRefs) -> tuple[str, str, str, str]:
     """What is published of them."""
-    return refs.product_id, refs.variant_id, refs.handle
+    return refs.source, refs.product_id, refs.variant_id, refs.handle
 
 
 def _given_refs(change: Change, stored: Stored) -> ExternalRefs:
-    """A shop that has told which variant the item is has the last word; files know less."""
-    if change.refs is None or (stored.refs.variant_id and not change.refs.variant_id):
+    """A shop that has told which variant the item is has the last word; files know less, and name no shop."""
+    names_shop = ":" in stored.refs.source
+    if change.refs is None or (
+        stored.refs.variant_id
+        and (not change.refs.variant_id or (names_shop and ":" not in change.refs.source))
+    ):
         return stored.refs
     return change.refs
 

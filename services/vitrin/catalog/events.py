@@ -143,6 +143,7 @@ def content_message(content: ItemContent, refs: ExternalRefs) -> pb.ItemContent:
         shop_product_id=refs.product_id,
         shop_variant_id=refs.variant_id,
         shop_handle=refs.handle,
+        shop_source=refs.source,
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import Final
 
 from fastapi import FastAPI
@@ -12,12 +13,15 @@ from vitrin.catalog.api import (
     imports_router,
     items_router,
     offers_router,
+    orders_router,
     shop_locations_router,
     shops_router,
 )
 from vitrin.catalog.fetch_loop import FetchLoop, fetcher
 from vitrin.catalog.import_loop import ImportLoop
 from vitrin.catalog.leaving import Leaving
+from vitrin.catalog.orders.keeping import OrderKeeping
+from vitrin.catalog.orders.reading import OrderReading
 from vitrin.catalog.rpc import CatalogServicer
 from vitrin.catalog.service_fetches import FetchService
 from vitrin.catalog.service_imports import ImportService
@@ -54,6 +58,7 @@ from vitrin.kit.ids import BrandId
 from vitrin.kit.ops.desk import MessageDesk
 from vitrin.kit.ops.messages import router as messages_router
 from vitrin.kit.runtime import Role, Runtime
+from vitrin.kit.seal import AccountsKeys, Sealer
 from vitrin.protos.accounts.v1.access_pb2_grpc import AccessServiceStub
 
 SERVICE: Final = "catalog"
@@ -92,7 +97,8 @@ async def run(
     places = Places(brands=brands, clock=clock)
     staged = [asyncio.Event() for _ in range(IMPORTS_AT_ONCE)]
     addresses = [asyncio.Event() for _ in range(FETCHES_AT_ONCE)]
-    shops = Shops(settings.shops, runtime, accounts=accounts, places=places)
+    sealer = Sealer(AccountsKeys(accounts))
+    shops = Shops(settings.shops, runtime, accounts=accounts, places=places, sealer=sealer)
     if runtime.is_worker:
         loops = import_loops(
             settings, database=runtime.worker, places=places, brands=brands, clock=clock, staged=staged
@@ -101,6 +107,15 @@ async def run(
             runtime.loop(f"imports-{number}", loop.run)
         fetch_addresses(settings, runtime, clock=clock, addresses=addresses, staged=staged)
         runtime.loop("shop_keeping", ShopKeeping(database=runtime.worker, clock=clock).run)
+        runtime.loop(
+            "order_keeping",
+            OrderKeeping(
+                database=runtime.worker,
+                sealer=sealer,
+                clock=clock,
+                orders_keep=timedelta(days=settings.imports.orders_keep_days),
+            ).run,
+        )
         shops.work(instance=settings.process.instance)
     items = ItemService(database=runtime.app, places=places, clock=clock)
     runtime.purges(TABLES, first=Leaving(items).delete_items)
@@ -113,6 +128,7 @@ async def run(
                 directory=directory,
                 places=places,
                 shops=shops,
+                sealer=sealer,
                 wakes=(staged, addresses),
             )
             uses = KeyUses(told_to_accounts(AccessServiceStub(accounts)), clock)
@@ -132,6 +148,7 @@ def _app(
     directory: ReplicaDirectory,
     places: Places,
     shops: Shops,
+    sealer: Sealer,
     wakes: tuple[Sequence[asyncio.Event], Sequence[asyncio.Event]],
 ) -> FastAPI:
     """`wakes`: the loops that apply what was staged, and those that fetch addresses."""
@@ -166,8 +183,9 @@ def _app(
         shops=shops.desk(),
         desk=MessageDesk(database=runtime.worker, clock=clock),
         once=Once(runtime.app, clock),
-        export=BrandExport(SERVICE, runtime.app, TABLES),
+        export=BrandExport(SERVICE, runtime.app, TABLES, sealer=sealer),
         shop_locations=LocationService(database=runtime.app, places=places, clock=clock),
+        orders=OrderReading(database=runtime.app, sealer=sealer, clock=clock),
     )
 
 
@@ -242,6 +260,7 @@ def build_app(
     once: Once,
     export: BrandExport,
     shop_locations: LocationService,
+    orders: OrderReading,
 ) -> FastAPI:
     limits = settings.imports
     app = create_app(
@@ -253,6 +272,7 @@ def build_app(
             items_router,
             offers_router,
             imports_router,
+            orders_router,
             shop_locations_router,
             shops_router,
             export_router(),
@@ -271,6 +291,7 @@ def build_app(
             "once": once,
             "export": export,
             "shop_locations": shop_locations,
+            "orders": orders,
         },
         body_limits={
             "/v1/items:batch": limits.batch_bytes_max,

@@ -1,4 +1,4 @@
-"""gRPC `CatalogService`: the snapshot from which a new replica starts."""
+"""gRPC `CatalogService`: the snapshot from which a new replica starts, and items fresh by their ids."""
 
 from collections.abc import AsyncIterator
 from typing import Any, Final
@@ -19,10 +19,15 @@ from vitrin.protos.catalog.v1 import catalog_pb2_grpc
 
 PAGE_ITEMS: Final = 500
 PAGE_ITEMS_MAX: Final = 2_000
+BATCH_IDS_MAX: Final = 500
 
 
 class BrandInvalid(Malformed):
     code, title = "brand_invalid", "The brand id is none"
+
+
+class BatchTooLarge(Malformed):
+    code, title = "too_many_ids", "The request names too many items"
 
 
 class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
@@ -51,6 +56,23 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
             if wanted is not None:
                 return
             brand, after = await self._next_brand(brand), None
+
+    async def BatchGetItems(  # noqa: N802
+        self, request: pb.BatchGetItemsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.BatchGetItemsResponse:
+        """Items by id, in the order in which they are named; ids that no item can have count as missing."""
+        brand = _brand(request.brand_id)
+        wanted = list(dict.fromkeys(request.item_ids))
+        if len(wanted) > BATCH_IDS_MAX:
+            raise BatchTooLarge(f"{len(wanted)} ids; at most {BATCH_IDS_MAX} per call.", field="item_ids")
+        ids = [one for one in wanted if check_item_id(one) is None]
+        async with self._database.read([brand]) as tx:
+            rows = {row.item_id: row for row in await repository_read.state_of(tx, brand=brand, ids=ids)}
+        found = {one: row for one, row in rows.items() if row.content_version > 0}
+        return pb.BatchGetItemsResponse(
+            items=[_snapshot(found[one]) for one in wanted if one in found],
+            missing=[one for one in wanted if one not in found],
+        )
 
     async def _pages(
         self, brand: BrandId, after: str | None, limit: int

@@ -231,6 +231,15 @@ _OUT: Final[Schema] = {
     **_VERSIONS,
 }
 ITEM: Final = _object({**_OUT, "created_at": _MOMENT, "updated_at": _MOMENT})
+_WARNINGS: Final[Schema] = {
+    "type": "array",
+    "description": "What a shop told of the item and could not be read: the item is without it.",
+    "items": {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in ("field", "code", "message", "fix")},
+    },
+}
+ITEM_ALONE: Final = _object({**_OUT, "created_at": _MOMENT, "updated_at": _MOMENT, "warnings": _WARNINGS})
 WRITTEN: Final = _object({**_OUT, "outcome": {"type": "string", "enum": [*map(str, Outcome)]}})
 ITEM_PAGE: Final = _object(
     {"data": {"type": "array", "items": ITEM}, "next_cursor": {"type": ["string", "null"]}}

@@ -17,7 +17,7 @@ from vitrin.catalog import attention
 from vitrin.catalog import repository_imports as repository
 from vitrin.catalog.changes import Change, Outcome, Verb
 from vitrin.catalog.domain import FieldProblem, check_item_id
-from vitrin.catalog.importing import FileRefused, ImportDefaults, ImportFile, ImportFormat, ImportRecord
+from vitrin.catalog.importing import OF_A_SHOP, FileRefused, ImportDefaults, ImportFile, ImportRecord
 from vitrin.catalog.repository_imports import Lease, RowReport
 from vitrin.catalog.schemas import problem_documents
 from vitrin.catalog.service_places import BrandSource, Place, Places
@@ -169,8 +169,8 @@ class ImportRun:
     async def _apply(self, defaults: ImportDefaults, place: Place) -> None:
         file = await asyncio.to_thread(self._open, defaults)
         records = iter(file)
-        # A Shopify export names no currency, it is the shop's; a common feed has to name it in each price.
-        self._default_currency = place.currency if file.format is ImportFormat.SHOPIFY else None
+        # A shop's export names no currency, it is the shop's; a common feed has to name it in each price.
+        self._default_currency = place.currency if file.format in OF_A_SHOP else None
         async with self._database.read() as tx:
             row = await repository.get(tx, brand=self._lease.brand, import_id=self._lease.import_id)
         done = 0 if row is None else int(row.records_done)

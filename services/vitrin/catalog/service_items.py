@@ -13,6 +13,7 @@ from vitrin.catalog.repository_read import ItemFilter, ItemRow
 from vitrin.catalog.requests import Parsed
 from vitrin.catalog.service_places import Place, Places
 from vitrin.catalog.service_write import CHANGES_PER_TRANSACTION_MAX, write_changes
+from vitrin.catalog.shop import repository_products
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import AppDatabase
 from vitrin.kit.db.repeat import repeated
@@ -82,6 +83,11 @@ class ItemService:
         if row is None:
             raise ItemUnknown(f"There is no item {item_id!r}.", field="id")
         return row
+
+    async def warnings(self, brand: BrandId, item_id: str) -> list[dict[str, str]]:
+        """What a shop told of it and could not be read."""
+        async with self._database.read(brand) as tx:
+            return await repository_products.warnings_of_item(tx, brand, item_id)
 
     async def page(
         self, brand: BrandId, *, wanted: ItemFilter, after: str | None, limit: int

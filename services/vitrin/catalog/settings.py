@@ -65,6 +65,9 @@ class ImportSettings(BaseSettings):
         60.0, gt=0, description="A fetch without a byte for so long is broken."
     )
     import_fetch_total_s: float = Field(3_600.0, gt=0, description="Longest fetch of a file.")
+    orders_keep_days: int = Field(
+        400, ge=1, description="So long after its last change an order of a shop is deleted."
+    )
     import_rows_keep_days: int = Field(30, ge=1, description="Age at which reports per row are deleted.")
 
 

@@ -1,10 +1,13 @@
 """Every table of catalog: how long its rows live, and what of them the brand's export has."""
 
+from vitrin.catalog.orders.privacy import REQUEST_CONTEXT
+from vitrin.catalog.orders.taking import CONTEXT
 from vitrin.kit.brand_data.declared import ACCESS, ANSWERS, CONSUMER, OUTBOX, WORK, State, Swept, Table
 
 ITEM = State("as long as the item; a deleted one leaves its row as a tombstone")
 IMPORTS = "vitrin.catalog.import_loop:ImportLoop"
 TENDING = "vitrin.catalog.shop.tending:Tending"
+ORDERS = "vitrin.catalog.orders.keeping:OrderKeeping"
 SHOPS = "vitrin.catalog.shop.keeping:ShopKeeping"
 
 TABLES = (
@@ -37,6 +40,18 @@ TABLES = (
     ),
     Table("shop_loads", Swept("90 days", TENDING)),
     Table("shop_load_products", State("until the load ends"), left_out=WORK),
+    Table(
+        "orders",
+        Swept("400 days after their last change (`CATALOG_ORDERS_KEEP_DAYS`)", ORDERS),
+        sealed={"person": CONTEXT},
+    ),
+    Table("order_refunds_parked", Swept("until the order comes, 30 days at most", ORDERS)),
+    Table(
+        "privacy_requests",
+        Swept("3 years after they are done", ORDERS),
+        sealed={"person": REQUEST_CONTEXT},
+    ),
+    Table("order_views", Swept("3 years", ORDERS)),
     Table("attentions", State("until it is over"), left_out=WORK),
     ANSWERS,
     *ACCESS,

@@ -67,6 +67,9 @@ class ServiceClient:
     def post(self, path: str, body: object) -> Any:
         return self.call("POST", path, json=body)
 
+    def put(self, path: str, body: object) -> Any:
+        return self.call("PUT", path, json=body)
+
     def pages(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[Document]:
         """Every element of a list, over all its pages."""
         cursor: str | None = None

@@ -84,7 +84,7 @@ def connect(
             body["external_ids"] = {"shop": shop}
         started = accounts.post("/v1/connections:authorize", body)
         if approve:
-            _approve(started["authorize_url"], platform, account=account, new_account=new_account)
+            approve_in_sandbox(started["authorize_url"], platform, account=account, new_account=new_account)
         else:
             _send_somebody(output, started, browser=browser)
         connection_id = _wait(accounts, started["attempt_id"], wait_s=wait_s)
@@ -171,7 +171,9 @@ def _send_somebody(output: Output, started: dict[str, Any], *, browser: bool) ->
     output.note(f"[dim]the platform sends it back to {escape(started['redirect_uri'])}; waiting[/dim]")
 
 
-def _approve(url: str, platform: str, *, account: str | None, new_account: bool) -> None:
+def approve_in_sandbox(
+    url: str, platform: str, *, account: str | None = None, new_account: bool = False
+) -> None:
     """What a person would do on the sandbox's screen: approve, and be sent back to accounts."""
     import httpx
 
@@ -181,8 +183,13 @@ def _approve(url: str, platform: str, *, account: str | None, new_account: bool)
     if new_account:
         form["account"] = open_sandbox_account(platform)["external_ids"]["catalog_id"]
     try:
-        with httpx.Client(trust_env=False, timeout=60) as http:
-            answer = http.post(url, data=form)
+        with httpx.Client(
+            trust_env=False, timeout=60
+        ) as http:  # one browser: it keeps the cookie of the beginning
+            begun = http.get(url)
+            if begun.status_code != httpx.codes.FOUND:
+                raise CliFailure(f"the consent cannot begin: {begun.status_code}", code="no_consent")
+            answer = http.post(begun.headers["location"], data=form)
             if answer.status_code != httpx.codes.FOUND:
                 raise CliFailure(f"the sandbox shows no consent: {answer.status_code}", code="no_consent")
             # Refusals are read from the attempt, with their fix.

@@ -16,7 +16,7 @@ from vitrin.cli.output import Output
 if TYPE_CHECKING:
     from vitrin.cli.client import ServiceClient
 
-SERVICES = ("accounts", "catalog", "shop_sync", "notify")
+SERVICES = ("accounts", "catalog", "shop_sync", "notify", "retargeting")
 MANIFEST = "manifest.json"
 PROGRESS_BYTES = 20_000_000
 COLUMNS = {"service": "service", "file": "file", "rows": "rows", "bytes": "bytes", "sha256": "SHA-256"}

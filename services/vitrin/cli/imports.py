@@ -27,14 +27,15 @@ def register(app: typer.Typer) -> None:
 
 def import_(
     file: Annotated[
-        Path | None, typer.Argument(exists=True, dir_okay=False, help="CSV: a Shopify export or a feed.")
+        Path | None,
+        typer.Argument(exists=True, dir_okay=False, help="CSV: a Shopify or WooCommerce export, or a feed."),
     ] = None,
     url: Annotated[
         str | None,
         typer.Option("--url", help="Instead of a file: where the catalog service fetches it from."),
     ] = None,
     format_: Annotated[
-        str | None, typer.Option("--format", help="shopify or common; found out by default.")
+        str | None, typer.Option("--format", help="shopify, woocommerce or common; found out by default.")
     ] = None,
     key: Key = None,
     as_json: AsJson = False,

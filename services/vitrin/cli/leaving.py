@@ -8,7 +8,7 @@ from vitrin.cli.failures import CliFailure, Exit, ProblemAnswer
 from vitrin.cli.options import AsJson, Key
 from vitrin.cli.output import Output
 
-SERVICES = ("accounts", "catalog", "shop_sync", "notify")
+SERVICES = ("accounts", "catalog", "shop_sync", "notify", "retargeting")
 COLUMNS = {"service": "service", "table": "table", "rows": "rows removed"}
 
 

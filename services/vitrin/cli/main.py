@@ -9,15 +9,19 @@ from vitrin.cli import (
     adoption,
     audit,
     brands,
+    checkout,
     connecting,
     connections,
+    events,
     exporting,
     imports,
     keys,
     leaving,
     messages,
     notifications,
+    orders,
     people,
+    privacy,
     removals,
     republish,
     running,
@@ -55,9 +59,13 @@ switching.register(app)
 app.add_typer(adoption.app, name="adoption")
 app.add_typer(removals.app, name="removals")
 app.add_typer(shops.app, name="shops")
+app.add_typer(orders.app, name="orders")
+app.add_typer(privacy.app, name="privacy")
+app.add_typer(checkout.app, name="checkout")
 messages.register(app)
 webhooks.register(app)
 notifications.register(app)
+app.add_typer(events.app, name="events")
 app.add_typer(sandbox.app, name="sandbox")
 
 

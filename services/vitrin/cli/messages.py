@@ -17,7 +17,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-CONSUMING = ("catalog", "shop_sync", "notify")
+CONSUMING = ("catalog", "shop_sync", "notify", "retargeting")
 POLL_S = 0.2
 LISTED_DEFAULT = 50
 LETTER_COLUMNS = {
@@ -56,6 +56,7 @@ class Service(StrEnum):
     CATALOG = "catalog"
     SHOP_SYNC = "shop_sync"
     NOTIFY = "notify"
+    RETARGETING = "retargeting"
 
 
 ServiceOption = Annotated[

@@ -17,6 +17,7 @@ class Service(StrEnum):
     CATALOG = "catalog"
     SHOP_SYNC = "shop_sync"
     NOTIFY = "notify"
+    RETARGETING = "retargeting"
 
 
 class Role(StrEnum):

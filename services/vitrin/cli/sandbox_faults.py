@@ -26,7 +26,7 @@ def add(
     *,
     platform: Annotated[str | None, typer.Option(help="meta or pinterest; else all.")] = None,
     account: Annotated[str | None, typer.Option(help="An external or catalog id of the account.")] = None,
-    endpoint: Annotated[str | None, typer.Option(help="send, poll, read or other.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="send, poll, read, audience, events or other.")] = None,
     method: Annotated[str | None, typer.Option(help="HTTP method.")] = None,
     path: Annotated[str | None, typer.Option(help="Regular expression, searched in the path.")] = None,
     item: Annotated[list[str] | None, typer.Option(help="An item at fault; may be repeated.")] = None,

@@ -30,6 +30,7 @@ PLACES: Mapping[str, Place] = {
         Place("catalog", "VITRIN_CATALOG_URL", f"http://{HOST}:8002"),
         Place("shop_sync", "VITRIN_SHOP_SYNC_URL", f"http://{HOST}:8003"),
         Place("notify", "VITRIN_NOTIFY_URL", f"http://{HOST}:8006"),
+        Place("retargeting", "VITRIN_RETARGETING_URL", f"http://{HOST}:8005"),
         Place("sandbox", "VITRIN_SANDBOX_URL", f"http://{HOST}:8090"),
     )
 }

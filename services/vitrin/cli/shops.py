@@ -39,6 +39,7 @@ DELIVERY_COLUMNS = {
     "received_at": "received",
     "why": "why",
 }
+WARNING_COLUMNS = {"item": "item", "field": "field", "message": "what", "fix": "what to do"}
 ShopId = Annotated[
     str, typer.Argument(help="Id of the shop, as in `vitrin shops list`: that of its connection.")
 ]
@@ -124,6 +125,29 @@ def deliveries(
         return
     rows = [{**one, "why": (one["problem"] or {}).get("message", "")} for one in found]
     output.table(rows, columns=DELIVERY_COLUMNS)
+
+
+@app.command()
+def warnings(
+    shop_id: ShopId,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="As many items.")] = 50,
+    *,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Items that were taken without something that could not be read: a wrong barcode, a broken picture."""
+    from vitrin.cli.client import with_key
+
+    output = Output(as_json=as_json)
+    with with_key("catalog", key) as catalog:
+        found = catalog.get(f"/v1/shops/{_quoted(shop_id)}/warnings", {"limit": limit})["data"]
+    if as_json:
+        output.json({"data": found})
+        return
+    output.table(
+        [{"item": one["item_id"], **each} for one in found for each in one["warnings"]],
+        columns=WARNING_COLUMNS,
+    )
 
 
 def _quoted(text: str) -> str:

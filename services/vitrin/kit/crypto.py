@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hmac
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
+MARK_BYTES = 16
 
 
 class KeyRingInvalid(Exception):
@@ -44,6 +46,7 @@ class TokenCipher:
             if len(key) != KEY_BYTES:
                 raise KeyRingInvalid(f"key {key_id!r} has {len(key)} bytes, AES-256 needs {KEY_BYTES}")
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
+        self._mark_keys = {key_id: hmac.digest(key, b"vitrin mark", "sha256") for key_id, key in keys.items()}
         self.current = current
 
     @classmethod
@@ -64,6 +67,13 @@ class TokenCipher:
 
     def __repr__(self) -> str:
         return f"TokenCipher(keys={sorted(self._ciphers)}, current={self.current!r})"
+
+    def marks(self, text: bytes) -> tuple[str, ...]:
+        """A word that only the holder of a key can make of a text (HMAC-SHA256, 22 characters), by each key of the
+        ring, the current one first. Its key is derived, so that no key serves two ciphers."""
+        keys = [self._mark_keys[self.current], *self._mark_keys.values()]
+        words = (hmac.digest(key, text, "sha256")[:MARK_BYTES] for key in dict.fromkeys(keys))
+        return tuple(base64.urlsafe_b64encode(word).rstrip(b"=").decode() for word in words)
 
     def seal(self, plain: str, aad: bytes) -> Sealed:
         return self.seal_bytes(plain.encode(), aad)

@@ -75,6 +75,11 @@ def _decimals_by_currency() -> dict[str, int]:
     }
 
 
+def currencies() -> frozenset[str]:
+    """Codes of all that are legal tender somewhere today."""
+    return frozenset(_decimals_by_currency())
+
+
 def is_currency(code: str) -> bool:
     return code in _decimals_by_currency()
 

@@ -11,7 +11,7 @@ from vitrin.kit.consumer.handling import Handler
 from vitrin.kit.db.session import WriteSession
 from vitrin.notify.domain.register import CONNECTION_FAILED, REMOVAL_HELD
 from vitrin.notify.service.attending import Attending, Over, Said
-from vitrin.platforms.registry import PLATFORMS
+from vitrin.platforms.registry import OAUTH, PLATFORMS, SHOPS
 from vitrin.protos.accounts.v1.events_pb2 import ConnectionChanged
 from vitrin.protos.kit.v1.attention_pb2 import Attention, AttentionState
 from vitrin.protos.shop_sync.v1.events_pb2 import RemovalDecided, RemovalHeld
@@ -23,7 +23,11 @@ TOPICS: Final = (
     topics.CATALOG_ATTENTION,
     topics.SYNC_ATTENTION,
 )
-_FAILED: Final = ("token_expired", "refused")
+_FAILED: Final = {
+    "token_expired": "the token of the connection has expired",
+    "refused": "the token of the connection was refused",
+    "uninstalled": "the app was removed at the shop, or its key deleted",
+}
 _KIND: Final = re.compile(r"[a-z_]+\.[a-z_]+")
 _SEVERITIES: Final = {number: name for name, number in SEVERITIES.items()}
 
@@ -105,16 +109,29 @@ def _fails(changed: ConnectionChanged) -> bool:
 
 
 def _connection(changed: ConnectionChanged) -> Concern:
-    connection = changed.connection_id
-    platform = PLATFORMS[changed.platform].title if changed.platform in PLATFORMS else changed.platform
-    how = "has expired" if changed.state == "token_expired" else "was refused"
+    connection, platform = changed.connection_id, changed.platform
+    if platform in SHOPS:
+        nothing = f"Nothing is read from {SHOPS[platform].title}"
+        meanwhile = "Its items stay as they are; what changed meanwhile is read once it works again."
+    else:
+        nothing = f"Nothing reaches {PLATFORMS[platform].title if platform in PLATFORMS else platform}"
+        meanwhile = "Changes are kept and go out once it works again."
     return Concern(
         kind=CONNECTION_FAILED,
         cause=connection,
         severity="critical",
-        title=f"Nothing reaches {platform}: the token of the connection {how}",
-        detail=f"{changed.last_error} Changes are kept and go out once it works again.".strip(),
-        fix=f"Connect again: vitrin connect {changed.platform} --connection {connection}",
+        title=f"{nothing}: {_FAILED[changed.state]}",
+        detail=f"{changed.last_error} {meanwhile}".strip(),
+        fix=f"Connect again: {_again(changed)}",
         subject=f"connection:{connection}",
         look_at=f"/v1/connections/{connection}",
     )
+
+
+def _again(changed: ConnectionChanged) -> str:
+    """By consent where the platform asks for it. A shop's consent names the shop."""
+    connection = changed.connection_id
+    if changed.platform in SHOPS and changed.platform not in OAUTH:
+        return f"vitrin connection renew {connection}, with a new key"
+    shop = f" --shop {changed.external_ids['shop']}" if changed.external_ids.get("shop") else ""
+    return f"vitrin connect {changed.platform}{shop} --connection {connection}"

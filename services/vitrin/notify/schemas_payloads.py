@@ -67,7 +67,7 @@ class ConnectionData(_Strict):
     connection_id: str
     platform: str
     mode: str = Field(description="sandbox or live")
-    state: Literal["active", "token_expired", "refused", "deleted"]
+    state: Literal["active", "token_expired", "refused", "uninstalled", "deleted"]
     error: str = Field(description="What the platform said; empty while it works.")
 
 

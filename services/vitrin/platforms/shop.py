@@ -197,9 +197,11 @@ class NewsKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonAsked:
-    """Of the privacy topics: whose data, and the orders that the shop names."""
+    """Of the privacy topics: whose data, and the orders that the shop names. `request_id`: the shop's own number of
+    the request, "" where it has none."""
 
     customer_id: str
+    request_id: str = ""
     email: str = field(default="", repr=False)
     phone: str = field(default="", repr=False)
     order_ids: tuple[str, ...] = ()
@@ -263,7 +265,7 @@ class Subscription:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadState:
     """How a whole load stands at the shop. `handle` leads to it again after a restart; objects counted by the shop,
-    products and variants together, 0 where it does not count. `failure` in the shop's words."""
+    products and variants together (WooCommerce: products), 0 where it does not count. `failure` in the shop's words."""
 
     handle: str
     state: Literal["running", "ready", "failed"]
@@ -282,6 +284,16 @@ class LoadPage:
     at: datetime
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """Products that are there and not as documented, by id: where. They are not gone: what is known of them stays."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderPage:
+    """Some orders, whole, the oldest change first. `cursor` leads behind them; None: these were the last."""
+
+    orders: tuple[ShopOrder, ...]
+    cursor: str | None
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Orders that are there and not as documented, by id: where."""
 
 
 class ShopSource(Protocol):
@@ -312,10 +324,8 @@ class ShopSource(Protocol):
         """Those that changed at or after `since`, oldest change first."""
         ...
 
-    async def orders_since(
-        self, since: datetime, cursor: str | None
-    ) -> tuple[tuple[ShopOrder, ...], str | None]:
-        """Those that changed at or after `since`, oldest change first; and the cursor behind them, None at the end."""
+    async def orders_since(self, since: datetime, cursor: str | None) -> OrderPage:
+        """Those that changed at or after `since`, oldest change first."""
         ...
 
     async def subscriptions(self) -> list[Subscription]:
@@ -357,6 +367,18 @@ class Signed(Protocol):
     def __call__(self, headers: Mapping[str, str], body: bytes, secrets: Collection[str]) -> bool:
         """Whether one of the secrets signed exactly these bytes; in constant time. Pure."""
         ...
+
+
+class BodyShop(Protocol):
+    def __call__(self, head: DeliveryHead, body: bytes) -> str:
+        """The shop that the body of this topic names, as `external_ids` do; "" where the topic names none, or the body
+        is not as its topic promises. Pure."""
+        ...
+
+
+def no_shop(head: DeliveryHead, body: bytes) -> str:
+    """Of shops whose bodies name none."""
+    return ""
 
 
 class ReadNews(Protocol):
@@ -401,6 +423,7 @@ class ShopSpec:
     `own_secret`: the shop signs with a secret that we choose per connection (WooCommerce); else with the secret of the
     app (Shopify), which somebody who connects with a pasted token has to give.
     `topics` are subscribed per connection; `app_topics` are set at the app, for all shops that installed it.
+    `body_shop`: where an app's secret signs for many shops, the body that names its own is bound by it.
     `gives_up_after_s`: the shop's patience with our answer. `refs_source` stands in `ExternalRefs.source`, the same as
     in files of that shop."""
 
@@ -419,7 +442,14 @@ class ShopSpec:
     open_shop: OpenShop
     read_head: ReadHead
     signed: Signed
+    body_shop: BodyShop = no_shop
     read_news: ReadNews
     external_id_problem: ExternalIdProblem
     base_url: ShopUrl
     cart_url: CartUrl
+
+
+def source_of_shop(spec: ShopSpec, external_ids: Mapping[str, str], connection_id: str) -> str:
+    """What names this shop in `ExternalRefs.source` and in events, such as shopify:acme.myshopify.com."""
+    address = next((external_ids.get(name, "") for name in spec.required_external_ids), "")
+    return f"{spec.refs_source}:{address or connection_id}"

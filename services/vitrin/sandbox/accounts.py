@@ -68,6 +68,8 @@ def meta_account(number: int) -> Account:
         "business_id": str(100_000_000_000_000 + number),
         "catalog_id": str(200_000_000_000_000 + number),
         "app_id": str(300_000_000_000_000 + number),
+        "pixel_id": str(500_000_000_000_000 + number),
+        "ad_account_id": str(700_000_000_000_000 + number),
     }
     token = f"EAASandbox{number}x{_digest(f'meta-{number}')}"
     return Account("meta", number, token, ids, [ids["catalog_id"]])
@@ -79,6 +81,7 @@ def pinterest_account(number: int) -> Account:
         "ad_account_id": str(549_700_000_000 + number),
         "catalog_id": str(2_680_000_000_000 + number),
         "user_id": str(2_783_136_121_000_000_000 + number),
+        "tag_id": str(2_617_000_000_000 + number),
     }
     token = f"pina_SANDBOX{number}x{_digest(f'pinterest-{number}')}"
     return Account("pinterest", number, token, ids, [ids["catalog_id"]])
@@ -107,6 +110,9 @@ class AccountBook:
 
     def restore(self, account: Account) -> None:
         """Take an account back as it was; a platform's accounts come in the order of their creation."""
+        # A state file of an older sandbox lacks the ids that came later.
+        made = MAKERS[account.platform](account.number)
+        account.external_ids = {**made.external_ids, **account.external_ids}
         self.by_platform[account.platform].append(account)
         self._by_token[account.platform, account.access_token] = account
 

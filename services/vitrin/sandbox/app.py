@@ -7,12 +7,16 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route
 
+from vitrin.sandbox.ads.pixels import PixelDoor, meta_event, pinterest_event
+from vitrin.sandbox.commands import refusing
 from vitrin.sandbox.consent import Consent
 from vitrin.sandbox.control import Control
 from vitrin.sandbox.gate import PlatformGate
 from vitrin.sandbox.keeper import StateKeeper, load_world
 from vitrin.sandbox.settings import SandboxSettings
 from vitrin.sandbox.shopify.consent import ShopConsent, storage
+from vitrin.sandbox.storefront.door import Storefront
+from vitrin.sandbox.storefront.settings import StorefrontBook, StorefrontControl
 from vitrin.sandbox.timing import Clock, utc_clock
 from vitrin.sandbox.world import World, build_world
 
@@ -29,7 +33,11 @@ def create_app(settings: SandboxSettings, *, clock: Clock = utc_clock) -> Starle
     else:
         world = load_world(settings, settings.state_file, clock=clock)
         keeper = StateKeeper(world, path=settings.state_file)
+    storefronts = StorefrontBook()
+    command = StorefrontControl(world.street.book, storefronts)
     routes: list[BaseRoute] = [
+        *Storefront(world.street.book, storefronts, world.now_ms).routes(),
+        Route("/_sandbox/shops/{kind}/{host}/storefront", refusing(command.put), methods=["PUT"]),
         *Control(world, keeper=keeper).routes(),
         *Consent(world).routes(),
         *ShopConsent(world).routes(),
@@ -38,6 +46,12 @@ def create_app(settings: SandboxSettings, *, clock: Clock = utc_clock) -> Starle
     for door in [*world.platforms.values(), *world.street.doors.values()]:
         gate = PlatformGate(world=world, platform=door)
         routes.append(Route(f"/{door.host}/{{path:path}}", gate.serve, methods=METHODS))
+    for pixel in (
+        PixelDoor(world.platforms["meta"], host="www.facebook.com/tr", read=meta_event),
+        PixelDoor(world.platforms["pinterest"], host="ct.pinterest.com", read=pinterest_event),
+    ):
+        gate = PlatformGate(world=world, platform=pixel)
+        routes.append(Route(f"/{pixel.host}{{path:path}}", gate.serve, methods=["GET", "POST"]))
     return Starlette(routes=routes, lifespan=_living(world, keeper))
 
 

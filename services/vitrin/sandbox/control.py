@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from vitrin.kit.metrics import CONTENT_TYPE, exposition
 from vitrin.sandbox.accounts import Account, TokenState
+from vitrin.sandbox.ads.control import AdsControl
 from vitrin.sandbox.commands import (
     ControlRefusal,
     Endpoint,
@@ -108,6 +109,7 @@ class Control:
             *OAuthControl(self.world).table(),
             *ShopControl(self.world).table(),
             *GoodsControl(self.world).table(),
+            *AdsControl(self.world).table(),
             ("/_sandbox/log", "GET", self.read_log),
             ("/_sandbox/state", "GET", self.summary),
             ("/_sandbox/state/{platform}/{catalog_id}", "GET", self.read_state),

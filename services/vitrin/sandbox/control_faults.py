@@ -187,9 +187,13 @@ class FaultControl:
     def _known(self, platform: str | None, name: str) -> None:
         """Raise unless an account has this name: a mistyped id would silently never match."""
         book = self.world.accounts.by_platform
-        accounts = [one for each in ([platform] if platform else book) for one in book[each]]
-        if not any(name in account.names for account in accounts):
-            message = "no account has this id; GET /_sandbox/accounts?all=1 lists them"
+        accounts = [one for each in ([platform] if platform else book) for one in book.get(each, ())]
+        shops = {host for kind, host in self.world.street.book.shops if platform in (None, kind)}
+        if name not in shops and not any(name in account.names for account in accounts):
+            message = (
+                "no account has this id and no shop this host;"
+                " GET /_sandbox/accounts?all=1 and GET /_sandbox/shops list them"
+            )
             raise ControlRefusal(404, "unknown_account", message, field="account")
 
 

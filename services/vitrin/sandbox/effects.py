@@ -84,13 +84,20 @@ class BatchRule:
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """Everything that is different about one call. ``stale_ms``: how old the state is that a read shows."""
+    """Everything that is different about one call. ``stale_ms``: how old the state is that a read shows; ``forgets``:
+    the audience is lost before the call; ``match_share``: how many people the network pretends to know."""
 
     refusals: tuple[ItemRefusal, ...] = ()
     silences: tuple[Silence, ...] = ()
     drifts: tuple[DriftRule, ...] = ()
     batches: tuple[BatchRule, ...] = ()
     stale_ms: int = 0
+    forgets: bool = False
+    match_share: float | None = None
+
+    def is_silent(self, item_id: str) -> bool:
+        """Whether a record of an audience or an event is dropped without a word."""
+        return any(silence.chosen(item_id) and not silence.works for silence in self.silences)
 
     def refusal_of(self, item_id: str, *, in_answer: bool) -> ItemRefusal | None:
         """The first rule that refuses the item at this point."""

@@ -260,6 +260,8 @@ def effects_of(hits: Sequence[Hit]) -> Effects:
         ),
         batches=tuple(rule for _, spec in specs if (rule := _batch_rule(spec)) is not None),
         stale_ms=max((spec.stale_ms for _, spec in specs if spec.kind is FaultKind.STALE_READS), default=0),
+        forgets=any(spec.kind is FaultKind.FORGET_AUDIENCE for _, spec in specs),
+        match_share=next((spec.match_share for _, spec in specs if spec.kind is FaultKind.NO_MATCH), None),
     )
 
 

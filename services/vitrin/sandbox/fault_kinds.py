@@ -29,6 +29,8 @@ class FaultKind(StrEnum):
     FAIL_BATCH = "fail_batch"
     DRIFT = "drift"
     STALE_READS = "stale_reads"
+    FORGET_AUDIENCE = "forget_audience"
+    NO_MATCH = "no_match"
     SLOW = "slow"
 
 
@@ -42,18 +44,22 @@ class Stage(StrEnum):
 
 
 SEND, POLL, READ, OTHER = "send", "poll", "read", "other"
+AUDIENCE, EVENTS = "audience", "events"
 ENDPOINTS = {
     SEND: "writes of items: Meta POST /{catalog}/items_batch, Pinterest POST /v5/catalogs/items/batch",
     POLL: "a batch's status: Meta check_batch_request_status, Pinterest GET /v5/catalogs/items/batch/{id}",
     READ: "read-back of items: Meta GET /{catalog}/products, products of a set and item nodes, "
     "Pinterest POST /v5/catalogs/items",
+    AUDIENCE: "members and sizes of audiences: Meta /{audience}, /users, /usersreplace; Pinterest customer_lists and "
+    "audiences with an id",
+    EVENTS: "conversion events of servers: Meta POST /{pixel}/events, Pinterest POST /ad_accounts/{id}/events",
     OTHER: "everything else",
 }
 
 SELECTORS = {
     "platform": "meta or pinterest; without it all",
     "account": "any external id of the account (business, ad account, user), one of its catalog ids, or its name",
-    "endpoint": "send, poll, read or other",
+    "endpoint": "send, poll, read, audience, events or other",
     "method": "HTTP method",
     "path": "regular expression, searched in the path",
     "item_ids": "the items at fault; a kind about whole calls then meets only calls that name one of them",
@@ -84,6 +90,8 @@ class KindDoc:
 
 HOLD = "milliseconds until the connection is closed (default 30000); sooner when the client goes"
 WRITES, READS = frozenset({SEND}), frozenset({READ})
+RECORDS = WRITES | {AUDIENCE, EVENTS}
+"""Writes of records: items, members (their EXTERN_ID, else their first hash) and events (their event id)."""
 ITEM_WORDS = {
     "message": "the words (default: that the item was refused on command)",
     "code": "Pinterest's code (default 9990)",
@@ -129,7 +137,7 @@ KINDS: dict[FaultKind, KindDoc] = {
         },
         ITEM_WORDS
         | {"at": "result (default) or answer: Meta's validation_status; Pinterest has only the result"},
-        endpoints=WRITES,
+        endpoints=RECORDS,
         count=None,
         needs_items=True,
     ),
@@ -139,7 +147,7 @@ KINDS: dict[FaultKind, KindDoc] = {
         "validation_status, Pinterest 400 with code 1.",
         {"kind": "refuse_batch", "platform": "pinterest", "item_share": 0.01, "seed": 7},
         {"error": "an error of the platform instead, such as Meta's invalid (code 100)"},
-        endpoints=WRITES,
+        endpoints=RECORDS,
         count=None,
         needs_items=True,
     ),
@@ -192,7 +200,7 @@ KINDS: dict[FaultKind, KindDoc] = {
         "(Pinterest). The lost ones are item_ids or item_share (default 0.5).",
         {"kind": "half_batch", "platform": "pinterest", "item_share": 0.5, "seed": 1},
         {"works": "whether the items without a verdict are carried out (default false)"},
-        endpoints=WRITES,
+        endpoints=RECORDS,
         works=False,
     ),
     FaultKind.LOSE_HANDLE: KindDoc(
@@ -238,6 +246,20 @@ KINDS: dict[FaultKind, KindDoc] = {
         {"kind": "stale_reads", "platform": "meta", "stale_ms": 5000, "duration_ms": 60000},
         {"stale_ms": "age of what is shown, in milliseconds (default 5000)"},
         endpoints=READS,
+        count=None,
+    ),
+    FaultKind.FORGET_AUDIENCE: KindDoc(
+        Stage.WORK,
+        "The audience is lost before the call is looked at: for this call and all later ones it is not there.",
+        {"kind": "forget_audience", "platform": "meta"},
+        endpoints=frozenset({AUDIENCE}),
+    ),
+    FaultKind.NO_MATCH: KindDoc(
+        Stage.WORK,
+        "The network pretends to know only match_share of the rows of an audience, and nobody of new events.",
+        {"kind": "no_match", "platform": "meta", "match_share": 0},
+        {"match_share": "share of the rows that a size shows (default 0)"},
+        endpoints=frozenset({AUDIENCE, EVENTS}),
         count=None,
     ),
     FaultKind.SLOW: KindDoc(

@@ -29,7 +29,7 @@ class FaultSpec(BaseModel):
     kind: FaultKind
     platform: str | None = None
     account: str | None = None
-    endpoint: Literal["send", "poll", "read", "other"] | None = None
+    endpoint: Literal["send", "poll", "read", "audience", "events", "other"] | None = None
     method: str | None = None
     path: str | None = Field(default=None, max_length=500)
     item_ids: frozenset[str] | None = Field(default=None, min_length=1, max_length=ITEM_IDS_MAX)
@@ -59,6 +59,7 @@ class FaultSpec(BaseModel):
     changes: tuple[Literal["price", "availability", "delete"], ...] = Field(default=(PRICE,), min_length=1)
     drift_ms: int = Field(default=0, ge=0, le=PERIOD_MS_MAX)
     stale_ms: int = Field(default=5_000, ge=1, le=PERIOD_MS_MAX)
+    match_share: float = Field(default=0.0, ge=0, le=1)
     jitter_ms: int = Field(default=0, ge=0, le=HOLD_MS_MAX)
 
     @field_validator("path")

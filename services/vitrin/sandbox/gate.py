@@ -142,8 +142,9 @@ class PlatformGate:
         REQUEST_SECONDS.labels(name).observe(seconds)
         if reply.operations:
             ITEMS_RECEIVED.labels(name).inc(len(reply.item_ids))
+        encoded = reply.body if isinstance(reply.body, bytes) else orjson.dumps(reply.body)
         return Response(
-            b"" if reply.body is None else orjson.dumps(reply.body),
+            b"" if reply.body is None else encoded,
             status_code=reply.status,
             headers=reply.headers,
             media_type="application/json",

@@ -102,7 +102,23 @@ def _account(account: dict[str, Any]) -> str:
         f"{_text(name)} <code>{_text(value)}</code>" for name, value in account["external_ids"].items()
     )
     catalogs = "".join(_catalog(one) for one in account["catalogs"])
-    return f'<h3>{_text(account["name"])}{token}</h3><div class="soft">{ids}</div>{catalogs}'
+    shown = f'<h3>{_text(account["name"])}{token}</h3><div class="soft">{ids}</div>{catalogs}'
+    return shown + _ads(account)
+
+
+def _ads(account: dict[str, Any]) -> str:
+    """Audiences and events, where there are any."""
+    parts = ""
+    if account["audiences"]:
+        rows = [
+            [_text(one["name"]), f"{one['rows']:,}", f"{one['people_matched']:,}"]
+            for one in account["audiences"]
+        ]
+        parts += _table(("audience", "rows", "people matched"), rows, empty="")
+    if account["conversions"]:
+        tiles = [_tile(f"{count:,}", name) for name, count in account["conversions"].items()]
+        parts += f'<div class="tiles">{"".join(tiles)}</div>'
+    return parts
 
 
 def _tile(value: Any, label: str) -> str:

@@ -13,6 +13,8 @@ SECRET_PARAMETERS = frozenset(
         *("access_token", "appsecret_proof", "appsecret_time", "client_secret", "input_token"),
         *("consumer_key", "consumer_secret", "hmac"),
         *("code", "code_verifier", "fb_exchange_token", "refresh_token"),
+        # Members of an audience, which Meta's SDK puts into the address of a removal.
+        "payload",
     }
 )
 

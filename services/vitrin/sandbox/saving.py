@@ -3,7 +3,7 @@
 JSON lines: a header with the version, accounts, catalogs with their items in the order of creation, batches, and an
 end that counts them. Kept are accounts, tokens' states, catalogs, items with the times of their changes, batches still
 to be carried out and those that finished in the last hour, apps and tokens of consents, shops with their goods, orders
-and webhooks still to be sent; not the log, faults and quotas.
+and webhooks still to be sent, audiences and conversion events; not the log, faults and quotas.
 Batches are written in the shape of the platform's own ``Batch``: who changes that or a line here counts VERSION up,
 unless the change is a field with a default, which older files just lack. Drift that was planned and has not happened
 yet is not kept either.
@@ -18,6 +18,8 @@ from typing import Any
 import msgspec
 
 from vitrin.sandbox.accounts import Account
+from vitrin.sandbox.ads.audiences import Audience
+from vitrin.sandbox.ads.conversions import Event
 from vitrin.sandbox.grants import HOUSE_APPS, Issued, Refresh
 from vitrin.sandbox.shops.model import Order, Product, Shop
 from vitrin.sandbox.shops.outbox import Delivery
@@ -135,6 +137,20 @@ class PrivacyLine(msgspec.Struct, tag="shop_privacy", frozen=True):
     address: str
 
 
+class AudienceLine(msgspec.Struct, tag="audience", frozen=True):
+    """One audience of an ad network."""
+
+    platform: str
+    audience: Audience
+
+
+class ConversionLine(msgspec.Struct, tag="conversion", frozen=True):
+    """One conversion event that a network was told of."""
+
+    platform: str
+    event: Event
+
+
 class End(msgspec.Struct, tag="end", frozen=True):
     """The last line; without it the file is cut off."""
 
@@ -152,6 +168,8 @@ Line = (
     | IssuedLine
     | RefreshLine
     | ShopLines
+    | AudienceLine
+    | ConversionLine
     | End
 )
 
@@ -169,6 +187,7 @@ class Snapshot:
     consents: list[bytes]
     shops: list[tuple[bytes, list[Product], list[Order]]]
     hooks: list[bytes]
+    ads: list[AudienceLine | ConversionLine]
 
     def lines(self) -> Iterator[bytes]:
         """The lines of the file, without their breaks, encoded one at a time."""
@@ -204,6 +223,8 @@ class Snapshot:
             for order in orders:
                 yield _encoder.encode(OrderLine(order))
         yield from self.hooks
+        for line in self.ads:
+            yield _encoder.encode(line)
 
 
 def capture(world: World) -> Snapshot:
@@ -235,7 +256,17 @@ def capture(world: World) -> Snapshot:
             for shop in world.street.book.shops.values()
         ],
         hooks=[_encoder.encode(line) for line in _hooks(world)],
+        ads=list(_ads(world)),
     )
+
+
+def _ads(world: World) -> Iterator[AudienceLine | ConversionLine]:
+    """Audiences are copied, events never change."""
+    for name, platform in world.platforms.items():
+        for audience in platform.ads.audiences.audiences.values():
+            yield AudienceLine(name, audience.copy())
+        for event in platform.ads.conversions.events.values():
+            yield ConversionLine(name, event)
 
 
 def _consents(world: World) -> Iterator[AppLine | IssuedLine | RefreshLine]:
@@ -342,6 +373,10 @@ class _Reader:
                 self._take_consent(line)
             case ShopLine() | ProductLine() | OrderLine() | HookLine() | PrivacyLine():
                 self._take_shop(line)
+            case AudienceLine():
+                self._world.platforms[line.platform].ads.audiences.restore(line.audience)
+            case ConversionLine():
+                self._world.platforms[line.platform].ads.conversions.restore(line.event)
             case End():
                 if line.lines != number:
                     raise StateUnreadable(f"there are {number} lines, {line.lines} were written")

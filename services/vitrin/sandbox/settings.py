@@ -60,6 +60,30 @@ class SandboxSettings(BaseSettings):
         default=100, ge=1, description="Query points that come back per second (standard plans)."
     )
 
+    match_share: float = Field(
+        default=0.8,
+        ge=0,
+        le=1,
+        description="Share of all hashes that an ad network knows, always the same ones.",
+    )
+    audience_latency_ms: int = Field(
+        default=2_000,
+        ge=0,
+        description="Time until a change of an audience shows in its size, in milliseconds; hours at the networks.",
+    )
+    conversion_latency_ms: int = Field(
+        default=2_000,
+        ge=0,
+        description="Time until an event shows in what a network reports, in milliseconds.",
+    )
+    conversions_kept_max: int = Field(
+        default=20_000, ge=1, description="Conversion events per network that are remembered and counted."
+    )
+    meta_audience_people_min: int = Field(
+        default=100,
+        ge=0,
+        description="Matched people below which Meta refuses removals from an audience (unverified).",
+    )
     meta_body_bytes_max: int = Field(
         default=30 * 1024 * 1024, ge=1024, description="Largest body for Meta, in bytes (unverified)."
     )
@@ -90,6 +114,12 @@ class SandboxSettings(BaseSettings):
         default=1_000,
         ge=1,
         description="Pinterest's catalogs_read calls per minute and account (unverified).",
+    )
+    pinterest_conversions_per_minute: int = Field(
+        default=5_000, ge=1, description="Pinterest's calls with conversion events per minute and ad account."
+    )
+    pinterest_event_days_max: int = Field(
+        default=7, ge=1, description="Age in days of the oldest event that Pinterest takes (unverified)."
     )
     pinterest_calls_per_second: int = Field(
         default=100, ge=1, description="All of Pinterest's calls per second and account, for a standard app."

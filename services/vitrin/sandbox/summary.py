@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from vitrin.sandbox.accounts import Account
 from vitrin.sandbox.state import StoredItem
 from vitrin.sandbox.timing import iso
 from vitrin.sandbox.wire import Platform
@@ -32,6 +33,7 @@ def summarise(world: World) -> dict[str, Any]:
                 "external_ids": account.external_ids,
                 "token_state": account.token_state,
                 "catalogs": [_catalog_json(platform, catalog_id) for catalog_id in account.catalog_ids],
+                **_ads_json(platform, account),
             }
             for account in world.accounts.by_platform[name]
         ]
@@ -44,6 +46,28 @@ def summarise(world: World) -> dict[str, Any]:
             fault.as_json(now_ms=now_ms) for fault in world.faults.all() if not fault.spent(now_ms=now_ms)
         ],
         "log": [entry.as_json() for entry in world.log.tail(PAGE_LOG_ROWS)],
+    }
+
+
+def _ads_json(platform: Platform, account: Account) -> dict[str, Any]:
+    """Who is in the account's audiences now, and what was counted of its pixel or tag."""
+    book = platform.ads.audiences
+    source_id = account.external_ids.get("pixel_id") or account.external_ids.get("tag_id")
+    return {
+        "audiences": [
+            {
+                "audience_id": one.audience_id,
+                "name": one.name,
+                "rows": len(one.rows),
+                "people_matched": book.people(one),
+            }
+            for one in book.held(account.external_ids["ad_account_id"])
+        ],
+        "conversions": {
+            name: count
+            for (source, name), count in sorted(platform.ads.conversions.totals.items())
+            if source == source_id
+        },
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import msgspec
 
 from vitrin.sandbox.accounts import Account
+from vitrin.sandbox.ads.desk import AdsDesk
 from vitrin.sandbox.effects import NO_EFFECTS, Effects
 from vitrin.sandbox.quotas import Limits
 from vitrin.sandbox.state import CatalogState
@@ -98,7 +99,7 @@ class Door(Protocol):
         ...
 
     def endpoint_of(self, call: Call) -> str:
-        """``send``, ``poll``, ``read`` or ``other``; see ``fault_kinds.ENDPOINTS``."""
+        """``send``, ``poll``, ``read``, ``audience``, ``events`` or ``other``; see ``fault_kinds.ENDPOINTS``."""
         ...
 
     def items_of(self, call: Call) -> Sequence[str]:
@@ -115,6 +116,7 @@ class Platform(Door, Protocol):
 
     catalogs: dict[str, CatalogState]
     limits: Limits
+    ads: AdsDesk
 
     @property
     def batches(self) -> KeptBatches:

@@ -9,7 +9,7 @@ from vitrin.kit.access import access_handler
 from vitrin.kit.consumer.handling import Handler
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.ids import BrandId, ConnectionId
-from vitrin.platforms.registry import PLATFORMS
+from vitrin.platforms.registry import PLATFORMS, SHOPS
 from vitrin.protos.accounts.v1.events_pb2 import ConnectionChanged
 from vitrin.protos.catalog.v1.events_pb2 import ItemChanged, ItemDeleted, OfferChanged
 from vitrin.shop_sync.domain.replica import (
@@ -53,7 +53,7 @@ def connection_handler(connections: Connections) -> Handler:
     async def handle(tx: WriteSession, messages: Sequence[Message]) -> None:
         news = [_news(message) for message in messages]
         for name in dict.fromkeys(one.message.platform for one in news):
-            if name not in PLATFORMS:
+            if name not in PLATFORMS and name not in SHOPS:
                 waiting = [m for m, one in zip(messages, news, strict=True) if one.message.platform == name]
                 raise TryLater(f"this release does not know the platform {name!r}", waiting)
         await connections.apply(tx, news)

@@ -1,6 +1,6 @@
-"""Errors of shop_sync's HTTP door. VitrinError <- NotFound, Conflict, Forbidden, Refused <- these."""
+"""Errors of shop_sync's HTTP door. VitrinError <- NotFound, Conflict, Forbidden, Refused, TooMany <- these."""
 
-from vitrin.kit.errors import Conflict, Forbidden, NotFound, Refused
+from vitrin.kit.errors import Conflict, Forbidden, NotFound, Refused, TooMany
 
 
 class ChannelNotFound(NotFound):
@@ -81,3 +81,25 @@ class AdoptionNothingToRemove(Refused):
 class AdoptionRemovalOpen(Conflict):
     code, title = "adoption_removal_open", "A removal of strangers waits for its approval already"
     fix = "Approve or reject the request in 'request_id', then ask again."
+
+
+class CheckoutNotFound(NotFound):
+    code, title = "checkout_not_found", "This channel hands no carts over"
+    fix = "Set it up with PUT /v1/channels/{id}/checkout."
+
+
+class ShopUnknown(Refused):
+    code, title = "shop_unknown", "There is no such shop"
+    fix = (
+        "Connect the shop first (POST /v1/connections with platform shopify or woocommerce), and name its id."
+    )
+
+
+class StorefrontInvalid(Refused):
+    code, title = "storefront_invalid", "Carts cannot go on there"
+    fix = "Give the shop's own https address, such as https://shop.example."
+
+
+class CheckoutCrowded(TooMany):
+    code, title = "checkout_crowded", "Too many carts of this channel at once"
+    fix = "Wait a second."

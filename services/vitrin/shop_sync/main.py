@@ -26,12 +26,13 @@ from vitrin.kit.ops.messages import router as messages_router
 from vitrin.kit.runtime import Role, Runtime
 from vitrin.protos.accounts.v1.access_pb2_grpc import AccessServiceStub
 from vitrin.protos.accounts.v1.connection_pb2_grpc import ConnectionServiceStub
-from vitrin.shop_sync import api, api_adoption, api_removals
+from vitrin.shop_sync import api, api_adoption, api_checkouts, api_removals
 from vitrin.shop_sync.consumers import catalog_handler, connection_handler, switching_handler
 from vitrin.shop_sync.domain.values import Claim
 from vitrin.shop_sync.service.adoption import Adoption
 from vitrin.shop_sync.service.backfill import Backfill
 from vitrin.shop_sync.service.catalogs import Catalogs
+from vitrin.shop_sync.service.checkouts import Checkouts
 from vitrin.shop_sync.service.connections import Connections
 from vitrin.shop_sync.service.desired import Desires
 from vitrin.shop_sync.service.dispatcher import Dispatcher
@@ -207,6 +208,8 @@ def _use_cases(settings: ShopSyncSettings, runtime: Runtime, waker: Waker) -> di
         "reading": Reading(database=runtime.app, waker=waker, clock=clock, stuck_after=stuck_after),
         "adoption": Adoption(database=runtime.app, waker=waker, clock=clock),
         "removals": Removals(database=runtime.app, clock=clock),
+        "checkouts": Checkouts(database=runtime.app, clock=clock),
+        "public_url": settings.checkout.public_url,
         "message_desk": MessageDesk(database=runtime.worker, clock=clock),
         "once": Once(runtime.app, clock),
         "export": BrandExport(SERVICE, runtime.app, TABLES),
@@ -221,7 +224,14 @@ def build_app(
         description=shop_sync.__doc__ or "",
         version=VERSION,
         settings=settings.http,
-        routers=[api.router, api_adoption.router, api_removals.router, export_router(), messages_router],
+        routers=[
+            api.router,
+            api_adoption.router,
+            api_removals.router,
+            api_checkouts.router,
+            export_router(),
+            messages_router,
+        ],
         readiness=readiness,
         state={"operator_token": settings.process.operator, **state},
     )

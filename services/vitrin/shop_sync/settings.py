@@ -75,6 +75,18 @@ class GuardSettings(BaseSettings):
     keep_days: int = Field(90, ge=1, le=3650, description="Requests are kept so long after their end.")
 
 
+class CheckoutSettings(BaseSettings):
+    """Carts that platforms hand over: `SHOP_SYNC_<NAME>`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SHOP_SYNC_", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+    public_url: str = Field(
+        "",
+        description="Where shoppers reach this service, such as https://shop-sync.example; unset: as the request came.",
+    )
+
+
 class ShopSyncSettings(BaseModel):
     """Everything that the process needs."""
 
@@ -86,6 +98,7 @@ class ShopSyncSettings(BaseModel):
     grpc: GrpcSettings
     dispatch: DispatchSettings
     guard: GuardSettings = Field(default_factory=GuardSettings)
+    checkout: CheckoutSettings = Field(default_factory=CheckoutSettings)
 
 
 def load_settings() -> ShopSyncSettings:
@@ -99,5 +112,6 @@ def load_settings() -> ShopSyncSettings:
             grpc=GrpcSettings.of(SERVICE, port=9003),
             dispatch=DispatchSettings(),
             guard=GuardSettings(),
+            checkout=CheckoutSettings(),
         )
     )

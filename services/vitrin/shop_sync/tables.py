@@ -38,6 +38,8 @@ TABLES = (
     Table("replica_items", State("as long as the item; tombstones stay"), left_out=REPLICA),
     Table("replica_offers", State("as long as the item"), left_out=REPLICA),
     Table("replica_connections", State("a row per connection"), left_out=REPLICA),
+    Table("checkouts", State("until carts are no longer taken, or the channel goes")),
+    Table("checkout_handoffs", Partitioned(30)),
     Table("attentions", State("until it is over"), left_out=WORK),
     ANSWERS,
     *ACCESS,

@@ -20,6 +20,7 @@ from vitrin.platforms.shop import (
     LoadState,
     News,
     NewsKind,
+    OrderPage,
     ShopInfo,
     ShopLocation,
     ShopOrder,
@@ -76,6 +77,10 @@ def _signed(headers: Mapping[str, str], body: bytes, secrets: Collection[str]) -
     return any(hmac.compare_digest(given.encode(), sign(body, secret).encode()) for secret in secrets)
 
 
+def _body_shop(head: DeliveryHead, body: bytes) -> str:
+    return str(json.loads(body).get("shop", ""))
+
+
 def _read_news(head: DeliveryHead, body: bytes, *, currency: str, received_at: datetime) -> News:
     try:
         said = json.loads(body)
@@ -101,6 +106,16 @@ def _read_news(head: DeliveryHead, body: bytes, *, currency: str, received_at: d
                     subject=f"product:{said['id']}",
                     at=received_at,
                     product_id=said["id"],
+                )
+            case "stock":
+                level = StockLevel(
+                    inventory_item_id=said["id"],
+                    location_id="1",
+                    available=said["available"],
+                    updated_at=datetime.fromisoformat(said["updated_at"]),
+                )
+                return News(
+                    kind=NewsKind.STOCK, subject=f"stock:{said['id']}/1", at=level.updated_at, stock=level
                 )
             case "orders":
                 return News(kind=NewsKind.REFUND, subject=f"order:{said['id']}", at=received_at)
@@ -130,6 +145,8 @@ class CornerShop:
     subscribed: dict[str, Subscription] = field(default_factory=dict)
     installed: bool = True
     asked: list[str] = field(default_factory=list)
+    orders: list[ShopOrder] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
     left_out: set[str] = field(default_factory=set)
     """Products that a whole load does not show although they are there."""
     at_page: Any = None
@@ -165,11 +182,11 @@ class CornerSource:
 
     async def start_load(self) -> LoadState:
         self._call("start_load")
-        return LoadState(handle="load-1", state="running")
+        return LoadState(handle="load-1", state="running", objects=len(self._shop.products))
 
     async def load_state(self, handle: str) -> LoadState:
         self._call("load_state")
-        return LoadState(handle=handle, state="ready", objects=len(self._shop.products))
+        return LoadState(handle=handle, state="ready")  # it counted at the start
 
     async def load_page(self, handle: str, cursor: str | None) -> LoadPage:
         begin = int(cursor or 0)
@@ -198,10 +215,9 @@ class CornerSource:
         changed = [name for name, one in sorted(self._shop.products.items()) if one.updated_at >= since]
         return self._page(changed, int(cursor or 0))
 
-    async def orders_since(
-        self, since: datetime, cursor: str | None
-    ) -> tuple[tuple[ShopOrder, ...], str | None]:
-        return (), None
+    async def orders_since(self, since: datetime, cursor: str | None) -> OrderPage:
+        self._call("orders_since")
+        return OrderPage(orders=tuple(self._shop.orders), cursor=None, unreadable=self._shop.unreadable)
 
     async def subscriptions(self) -> list[Subscription]:
         self._call("subscriptions")
@@ -248,6 +264,7 @@ def corner_spec(shop: CornerShop, *, own_secret: bool = True) -> ShopSpec:
         open_shop=open_shop,
         read_head=_read_head,
         signed=_signed,
+        body_shop=_body_shop,
         read_news=_read_news,
         external_id_problem=lambda name, value: None,
         base_url=lambda external_ids: "http://127.0.0.1",

@@ -25,10 +25,12 @@ from vitrin.catalog.shop.parts import DoorParts, Wakes, WorkerParts, cipher_of, 
 from vitrin.catalog.shop.secret_book import SecretBook
 from vitrin.catalog.shop.settings import ShopSettings
 from vitrin.catalog.shop.sources import Sources
+from vitrin.catalog.shop.subscribing import marks_of
 from vitrin.catalog.shop.values import Applied, Shop
 from vitrin.events import topics
 from vitrin.events.envelope import Message
 from vitrin.kit.clock import system_clock, to_us
+from vitrin.kit.crypto import TokenCipher
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.session import ReadSession, WriteSession
 from vitrin.kit.embedded.postgres import EmbeddedPostgres
@@ -38,7 +40,7 @@ from vitrin.kit.http.server import serve
 from vitrin.kit.http_client import PlatformHttp
 from vitrin.kit.ids import BrandId, ConnectionId, new_uuid
 from vitrin.kit.settings import DatabaseSettings, GrpcSettings, HttpSettings
-from vitrin.platforms.shop import ShopProduct, StockLevel
+from vitrin.platforms.shop import ShopProduct, ShopSpec, StockLevel
 from vitrin.protos.accounts.v1 import connection_pb2, connection_pb2_grpc
 from vitrin.protos.accounts.v1.events_pb2 import ConnectionChanged, ConnectionMode
 
@@ -62,6 +64,8 @@ class Accounts(connection_pb2_grpc.ConnectionServiceServicer):
     """Its part that shops need: secrets, tokens, and what it is told."""
 
     shops: dict[UUID, tuple[BrandId, str, tuple[str, ...]]] = field(default_factory=dict)
+    platform: str = "corner"
+    shop_id: str = "shop"
     reported: list[str] = field(default_factory=list)
     asked: int = 0
 
@@ -87,8 +91,8 @@ class Accounts(connection_pb2_grpc.ConnectionServiceServicer):
             connection_pb2.ShopSecrets(
                 brand_id=str(brand),
                 connection_id=str(connection),
-                platform="corner",
-                external_ids={"shop": shop},
+                platform=self.platform,
+                external_ids={self.shop_id: shop},
                 secrets=secrets,
             )
             for connection, (brand, shop, secrets) in self.shops.items()
@@ -152,7 +156,36 @@ class CornerApplying:
         place: Place,
         received_at: datetime,
     ) -> Applied:
-        return Applied(parked=len(levels))
+        (level,) = levels
+        return await self._stock(tx, shop, level, times=1)
+
+    async def apply_stocks(
+        self,
+        tx: WriteSession,
+        shop: Shop,
+        levels: Sequence[StockLevel],
+        *,
+        place: Place,
+        received_at: datetime,
+    ) -> dict[str, Applied]:
+        """Times are counted in thousands here, so that a test sees which way they went."""
+        return {one.inventory_item_id: await self._stock(tx, shop, one, times=1_000) for one in levels}
+
+    async def _stock(self, tx: WriteSession, shop: Shop, level: StockLevel, *, times: int) -> Applied:
+        done = await tx.execute(
+            text(
+                "insert into corner.effects values (:b, :p, :t, :u, :n) on conflict (brand_id, product_id)"
+                " do update set title = :t, updated_at = :u, times = effects.times + :n where effects.updated_at < :u"
+            ),
+            {
+                "b": shop.brand,
+                "p": level.inventory_item_id,
+                "t": str(100 // (level.available or 0)),
+                "u": level.updated_at,
+                "n": times,
+            },
+        )
+        return Applied(updated=1) if done.rowcount else Applied(stale=True)
 
 
 async def known(tx: ReadSession, shop: Shop, *, after: str, limit: int) -> list[str]:
@@ -196,11 +229,27 @@ class House:
     book: SecretBook | None = None
     version: int = 0
     own_secret: bool = True
+    spec: ShopSpec | None = None
+    """Another kind of shop than the corner's; it is the corner shop that answers for it."""
+    address: str = "corner.example"
+    effects_of: Callable[[WorkerDatabase, grpc.aio.Channel], Effects] | None = None
+    more_servicers: Sequence[Callable[[grpc.aio.Server], None]] = ()
     settings_more: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.spec is not None:
+            self.accounts.platform = self.spec.name
+            self.accounts.shop_id = self.spec.required_external_ids[0]
 
     @property
     def path(self) -> str:
-        return f"/v1/webhooks/corner/{self.connection}"
+        return self.path_of(self.connection, self.accounts.platform)
+
+    @staticmethod
+    def path_of(connection: UUID, platform: str = "corner") -> str:
+        """With the mark that the address of every connection has."""
+        mark = marks_of(TokenCipher.parse(RING), ConnectionId(connection))[0]
+        return f"/v1/webhooks/{platform}/{connection}/{mark}"
 
     @property
     def settings(self) -> ShopSettings:
@@ -215,7 +264,7 @@ class House:
         grpc_settings = GrpcSettings(
             service="accounts", host="127.0.0.1", port=self.accounts_port, VITRIN_SERVICE_TOKEN=TOKEN
         )
-        server = GrpcServer(grpc_settings, [self.accounts.add_to], TOKEN)
+        server = GrpcServer(grpc_settings, [self.accounts.add_to, *self.more_servicers], TOKEN)
         await server.start()
         self.accounts_port = server.port
         try:
@@ -226,7 +275,7 @@ class House:
     def connect_secrets(self, *secrets: str, connection: ConnectionId | None = None) -> None:
         self.accounts.shops[connection or self.connection] = (
             self.brand,
-            "corner.example",
+            self.address,
             secrets or (SECRET,),
         )
 
@@ -235,8 +284,8 @@ class House:
         """A process of the role `all`, or a part of it."""
         async with AsyncExitStack() as stack:
             stop = asyncio.Event()
-            spec = corner_spec(self.shop, own_secret=self.own_secret)
-            specs, clock, wakes, cipher = {"corner": spec}, system_clock, Wakes(), cipher_of(self.settings)
+            spec = self.spec or corner_spec(self.shop, own_secret=self.own_secret)
+            specs, clock, wakes, cipher = {spec.name: spec}, system_clock, Wakes(), cipher_of(self.settings)
             database = WorkerDatabase(settings=self.database, service="catalog", clock=clock)
             self.worker = database
             stack.push_async_callback(database.close)
@@ -254,7 +303,9 @@ class House:
                 specs=specs,
                 sources=Sources(http=http, accounts=stub, specs=specs, clock=clock),
                 book=book,
-                effects=Effects(Products(CornerApplying(), known)),
+                effects=self.effects_of(database, accounts)
+                if self.effects_of is not None
+                else Effects(Products(CornerApplying(), known)),
                 places=places,
                 cipher=cipher,
                 wakes=wakes,
@@ -300,11 +351,11 @@ class House:
             connection_id=str(self.connection),
             brand_id=str(self.brand),
             version=self.version,
-            platform="corner",
+            platform=self.accounts.platform,
             mode=ConnectionMode.CONNECTION_MODE_LIVE
             if mode == "live"
             else ConnectionMode.CONNECTION_MODE_SANDBOX,
-            external_ids={"shop": "corner.example"},
+            external_ids={self.accounts.shop_id: self.address},
             state=state,
             market="DE",
             deleted=deleted,

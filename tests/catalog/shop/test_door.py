@@ -11,7 +11,7 @@ import httpx
 from tests.catalog.shop.corner import headers, product_body
 from tests.catalog.shop.house import SECRET, House, until
 from vitrin.catalog.shop.door import BODY_BYTES_MAX
-from vitrin.kit.ids import ConnectionId, new_uuid
+from vitrin.kit.ids import new_uuid
 from vitrin.kit.settings import DatabaseSettings
 
 
@@ -32,6 +32,8 @@ async def test_each_delivery_once_and_the_newest_wins(house: House) -> None:
     older = product_body("mug", title="Old mug", at=now - timedelta(minutes=5))
     async with house.running(), house.client() as client:
         await ready(house)
+        # The shop does not have what we send: its load would ask for it, hear that it is gone, and delete it.
+        await until(house.loads, lambda seen: seen == [("first", "done")])
         answers = [
             await house.post(client, newer, delivery_id="d2"),
             await house.post(client, older, delivery_id="d1"),  # late
@@ -74,9 +76,7 @@ async def test_forged_unknown_and_wrong_ones_are_refused_and_nothing_is_kept(hou
                 "webhook_head_wrong",
             ),
             (
-                await house.post(
-                    client, body, delivery_id="d1", path=f"/v1/webhooks/corner/{ConnectionId(new_uuid())}"
-                ),
+                await house.post(client, body, delivery_id="d1", path=house.path_of(new_uuid())),
                 404,
                 "webhook_connection_unknown",
             ),
@@ -130,8 +130,15 @@ async def test_a_cold_start_without_accounts_takes_them_and_looks_later(house: H
         taken = await asyncio.gather(
             *(cold.post(client, product_body(f"mug-{n}"), delivery_id=f"d{n}") for n in range(5)),
             cold.post(client, body, delivery_id="forged", secret="wrong"),
-            cold.post(client, body, delivery_id="nobody", path=f"/v1/webhooks/corner/{new_uuid()}"),
-            cold.post(client, body, delivery_id="by-app", path="/v1/webhooks/corner", shop="corner.example"),
+            cold.post(client, body, delivery_id="nobody", path=cold.path_of(new_uuid())),
+            cold.post(
+                client,
+                b'{"id": "7", "shop": "corner.example"}',
+                delivery_id="by-app",
+                topic="orders",
+                path="/v1/webhooks/corner",
+                shop="corner.example",
+            ),
         )
         assert {one.status_code for one in taken} == {200}
         assert await cold.states() == {}
@@ -156,7 +163,7 @@ async def test_what_is_known_stays_while_accounts_is_away(
             await accounts.aclose()
             assert (await house.post(client, body, delivery_id="d2")).status_code == 200
             assert (await house.post(client, body, delivery_id="d3", secret="wrong")).status_code == 401
-            stranger = f"/v1/webhooks/corner/{new_uuid()}"
+            stranger = house.path_of(new_uuid())
             assert (await house.post(client, body, delivery_id="d4", path=stranger)).status_code == 404
 
 
@@ -175,23 +182,74 @@ async def test_a_replaced_secret_is_asked_for_once(house: House) -> None:
         await until(house.states, lambda seen: set(seen) == {"d0", "d1"})
 
 
-async def test_app_level_topics_go_to_the_shop_that_they_name(house: House) -> None:
+async def test_a_body_that_the_app_signed_for_another_shop_opens_no_door(house: House) -> None:
+    """One app's secret signs for all its shops: what a brand's own shop was sent does not count at another's address,
+    which only accounts and the shop itself know whole."""
+    house.connect_secrets()
+    async with house.running(work=False), house.client() as client:
+        await house.informed()
+        bare = house.path.rpartition("/")[0]
+        mine = House.path_of(new_uuid()).rpartition("/")[2]
+        for path in (bare, f"{bare}/", f"{bare}/{mine}", f"{house.path}x"):
+            answer = await house.post(client, product_body("mug"), delivery_id="d1", path=path)
+            assert answer.status_code == 404, path
+        assert await house.states() == {}
+        assert (await house.post(client, product_body("mug"), delivery_id="d1")).status_code == 200
+
+
+async def test_behind_the_mark_head_and_body_name_the_connections_own_shop(house: House) -> None:
+    house.own_secret = False
+    house.connect_secrets()
+    named = b'{"id": "7", "shop": "other.example"}'
+    async with house.running(work=False), house.client() as client:
+        await house.informed()
+        for sent, shop in ((product_body("mug"), "other.example"), (named, "corner.example")):
+            answer = await house.post(client, sent, delivery_id="d1", shop=shop)
+            assert code(answer) == (401, "webhook_of_another_shop")
+        good = await house.post(client, product_body("mug"), delivery_id="good", shop="corner.example")
+        assert good.status_code == 200
+        await until(house.states, lambda seen: seen == {"good": "pending"})
+
+
+async def test_taken_on_trust_and_of_another_shop_is_dropped_when_it_is_looked_at(house: House) -> None:
+    cold = House(
+        house.database, house.folder, brand=house.brand, connection=house.connection, own_secret=False
+    )
+    async with cold.accounts_up():
+        pass  # a port where nobody listens any more
+    cold.connect_secrets()
+    body = product_body("mug")
+    async with cold.running(work=False), cold.client() as client:
+        taken = [
+            await cold.post(client, body, delivery_id="other", shop="other.example"),
+            await cold.post(client, body, delivery_id="own", shop="corner.example"),
+        ]
+        assert [one.status_code for one in taken] == [200, 200]
+        async with cold.accounts_up():
+            await until(cold.states, lambda seen: "own" in seen)
+            assert set(await cold.states()) == {"own"}
+
+
+async def test_app_level_topics_go_to_the_shop_that_their_body_names(house: House) -> None:
+    """The topic and the shop of the head are not signed: an order of one shop is no erasure at another."""
     house.connect_secrets()
     house.own_secret = False
-    body = b'{"id": "7"}'
+    body, gone = b'{"id": "7", "shop": "corner.example"}', b'{"id": "7", "shop": "other.example"}'
     path = "/v1/webhooks/corner"
     async with house.running(work=False), house.client() as client:
         await house.informed()
-        told = await house.post(
-            client, body, delivery_id="d1", topic="orders", path=path, shop="corner.example"
+
+        async def told(body: bytes, delivery_id: str, shop: str, **more: str) -> tuple[int, str]:
+            answer = await house.post(
+                client, body, delivery_id=delivery_id, topic="orders", path=path, shop=shop, **more
+            )
+            return code(answer)
+
+        assert await told(body, "d1", "corner.example") == (200, "")
+        assert await told(gone, "d2", "other.example") == (200, ""), (
+            "signed by our app, of a shop that is gone"
         )
-        assert told.status_code == 200
-        other = await house.post(
-            client, body, delivery_id="d2", topic="orders", path=path, shop="other.example"
-        )
-        assert other.status_code == 200, "signed by our app for a shop that is gone: taken note of, nobody's"
-        forged = await house.post(
-            client, body, delivery_id="d3", path=path, shop="corner.example", secret="x"
-        )
-        assert code(forged) == (401, "webhook_signature_wrong")
+        assert await told(body, "d3", "corner.example", secret="x") == (401, "webhook_signature_wrong")
+        assert await told(gone, "d4", "corner.example") == (401, "webhook_of_another_shop")
+        assert await told(b'{"id": "7"}', "d5", "corner.example") == (401, "webhook_of_another_shop")
         await until(house.states, lambda seen: seen == {"d1": "pending"})

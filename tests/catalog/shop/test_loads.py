@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
+from tests.catalog.shop.corner import product_body
 from tests.catalog.shop.house import SECRET, House, until
 from tests.catalog.support import admin_execute
+from vitrin.platforms.base import FailureKind, PlatformFailure
 from vitrin.platforms.shop import Subscription
 
 
@@ -27,9 +29,10 @@ async def test_connected_subscribed_and_loaded(house: House) -> None:
         assert "erp" in house.shop.subscribed
         assert f"subscribe products {SECRET}" in house.shop.asked
         counts = house.rows(
-            "select products, created, pages from shop_loads where connection_id = %s", house.connection
+            "select objects, products, created, pages from shop_loads where connection_id = %s",
+            house.connection,
         )
-        assert counts == [(23, 23, 3)]
+        assert counts == [(23, 23, 23, 3)]
 
 
 async def test_a_load_goes_on_behind_the_last_page_after_a_stop(house: House) -> None:
@@ -140,3 +143,56 @@ async def wake(house: House) -> None:
     )
     assert house.parts is not None
     house.parts.tending.wake()
+
+
+async def test_a_token_that_expires_in_the_middle_of_a_load(house: House) -> None:
+    """The load rests with its reason; what comes meanwhile is applied, or waits without being given up; connected
+    again, the load goes on behind the last page."""
+    house.connect_secrets()
+    house.shop.put(*(f"p{n:02}" for n in range(35)))
+
+    async def at_page(number: int) -> None:
+        if number == 2:
+            house.shop.installed = False
+            raise PlatformFailure(FailureKind.AUTH, code="token_invalid", message="It has expired.")
+
+    house.shop.at_page = at_page
+    async with house.running(), house.client() as client:
+        await house.connect()
+        await until(house.shop_state, lambda seen: seen[0] == "needs_attention")
+        assert house.accounts.reported[0] == "token_expired: token_invalid"
+        await house.connect(state="token_expired")
+
+        async def paused() -> list[tuple[object, ...]]:
+            return house.rows(
+                "select state, pages, problem ->> 'code' from shop_loads where connection_id = %s",
+                house.connection,
+            )
+
+        await until(paused, lambda seen: seen == [("reading", 2, "token_invalid")])
+        house.shop.put("p06", title="Glass")
+        await house.post(client, product_body("p05", title="Bowl"), delivery_id="changed")
+        await house.post(client, product_body("z"), delivery_id="new")
+        await house.post(client, b'{"id": "p06"}', delivery_id="asks", topic="touched")
+        await until(
+            house.states, lambda seen: seen == {"changed": "applied", "new": "applied", "asks": "failed"}
+        )
+        assert house.rows("select tries from shop_deliveries where delivery_id = 'asks'") == [(0,)]
+        assert len(await house.effects()) == 21
+
+        house.shop.asked.clear()
+        house.shop.at_page, house.shop.installed = None, True
+        house.shop.put("z")
+        await house.connect()
+        await until(house.loads, lambda seen: seen == [("first", "done")])
+        await until(house.states, lambda seen: seen["asks"] == "applied")
+    assert [one for one in house.shop.asked if one.startswith(("start_load", "load_page"))] == [
+        "load_page 20",
+        "load_page 30",
+    ]
+    effects = await house.effects()
+    assert len(effects) == 36
+    assert (effects["p05"], effects["p06"]) == (("Bowl", 2), ("Glass", 2))
+    assert {times for name, (_, times) in effects.items() if name not in ("p05", "p06", "z")} == {1}
+    found = house.rows("select products, problem from shop_loads where connection_id = %s", house.connection)
+    assert found == [(36, None)]

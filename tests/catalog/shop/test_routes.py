@@ -33,6 +33,8 @@ async def look(service: Service, house: House) -> None:
         assert [(one["kind"], one["state"], one["products"]) for one in shown["loads"]] == [
             ("first", "done", 1)
         ]
+        assert shown["warnings"] == 0
+        assert (await client.get(f"{path}/warnings")).json() == {"data": [], "next_cursor": None}
         found = (await client.get(f"{path}/deliveries", params={"limit": 1})).json()
         assert [one["id"] for one in found["data"]] == ["good"]
         rest = (await client.get(f"{path}/deliveries", params={"cursor": found["next_cursor"]})).json()
@@ -52,6 +54,7 @@ async def look(service: Service, house: House) -> None:
         for answer in (
             await client.get(path),
             await client.get(f"{path}/deliveries"),
+            await client.get(f"{path}/warnings"),
             await client.post(f"{path}:load"),
             await client.post(f"{path}/deliveries/bad:replay"),
         ):

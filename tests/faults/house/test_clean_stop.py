@@ -20,7 +20,7 @@ from vitrin.kit.embedded.postgres import EmbeddedPostgres, PostgresPlace
 pytestmark = pytest.mark.embedded_only(reason="the broker is the house's own")
 
 ITEMS = 40
-PRODUCERS = ["accounts", "catalog", "shop_sync"]
+PRODUCERS = ["accounts", "catalog", "shop_sync", "retargeting"]
 """notify publishes nothing, so it has no marker."""
 LIVE = {platform: {"live": ITEMS} for platform in PLATFORMS}
 SENT_AGAIN = re.compile(r'^vitrin_outbox_rows_again_total\{topic="([^"]+)"\} (\S+)$', re.MULTILINE)

@@ -16,7 +16,7 @@ from vitrin.kit.embedded.postgres import EmbeddedPostgres
 from vitrin.kit.kafka.admin import load_topics
 from vitrin.kit.settings import DatabaseSettings
 
-SERVICES = ("accounts", "catalog", "shop_sync", "notify")
+SERVICES = ("accounts", "catalog", "shop_sync", "notify", "retargeting")
 SECRET_WORDS = ("ciphertext", "nonce", "hash", "token", "secret")
 FINE = {"access_token", "secret_end", "secret_id"}
 """Names that sound secret and are none: the end that a list of keys shows, ids."""

@@ -2,13 +2,25 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 
 import psycopg
 import pytest
 
 from vitrin.kit.embedded.errors import DataDirUnusable
 from vitrin.kit.embedded.postgres import EmbeddedPostgres, PostgresPlace, stop_left_over
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Not in pytest's own folder, which a second session of the same user closes to everybody else: as root, PostgreSQL
+    runs as another user."""
+    directory = Path(mkdtemp(prefix="vitrin-postgres-"))
+    yield directory
+    rmtree(directory)
 
 
 def server_in(directory: Path) -> EmbeddedPostgres:

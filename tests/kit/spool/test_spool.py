@@ -138,6 +138,47 @@ async def test_a_disk_without_room_or_that_cannot_sync_refuses_and_recovers(disk
         assert await rest(spool.reader("one")) == [b"before", b"after"]
 
 
+async def test_a_disk_too_full_for_a_position_loses_nothing_and_makes_room_for_it(disk: Disk) -> None:
+    """The consumer goes on, its segments go by what it said, and the position follows."""
+    unsaved = 'vitrin_spool_unsaved_bytes{consumer="one",spool="positions"}'
+    async with spool_on(disk, name="positions") as spool:
+        for number in range(30):
+            await spool.append(b"%03d" % number * 300)
+        reader = spool.reader("one")
+        first = await reader.read(records_max=1)
+        await reader.commit(first.end)
+        disk.room_bytes = 0
+        rest_of = await rest(reader)
+        assert len(rest_of) == 29
+        with pytest.raises(OSError, match="no space"):
+            await reader.commit(reader.position)
+        assert metric(unsaved) == reader.position - first.end
+        assert metric('vitrin_spool_lag_bytes{consumer="one",spool="positions"}') == 0
+        assert spool.reader("one").position == reader.position
+        assert await spool.tidy() > 10_000, "what was passed goes although its position could not be kept"
+        assert metric(unsaved) > 0
+        disk.room_bytes = None
+        await spool.tidy()
+        assert metric(unsaved) == 0
+        await spool.append(b"after")
+    async with spool_on(disk) as spool:
+        assert await rest(spool.reader("one")) == [b"after"]
+
+
+async def test_a_position_that_was_never_kept_repeats_what_is_there(disk: Disk) -> None:
+    async with spool_on(disk) as spool:
+        for payload in (b"a", b"b"):
+            await spool.append(payload)
+        reader = spool.reader("one")
+        assert await rest(reader) == [b"a", b"b"]
+        disk.room_bytes = 0
+        with pytest.raises(OSError, match="no space"):
+            await reader.commit(reader.position)
+    disk.room_bytes = None
+    async with spool_on(disk) as spool:
+        assert await rest(spool.reader("one")) == [b"a", b"b"]
+
+
 async def test_a_disk_that_hangs_is_not_waited_for(disk: Disk) -> None:
     hasty = SpoolLimits(
         record_bytes_max=1_000,

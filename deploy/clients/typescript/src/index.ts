@@ -11,15 +11,17 @@ import createClient from "openapi-fetch";
 import type { paths as Accounts } from "./accounts.js";
 import type { paths as Catalog } from "./catalog.js";
 import type { paths as Notify } from "./notify.js";
+import type { paths as Retargeting } from "./retargeting.js";
 import type { paths as ShopSync } from "./shop_sync.js";
 
-export type { Accounts, Catalog, Notify, ShopSync };
+export type { Accounts, Catalog, Notify, Retargeting, ShopSync };
 
 export interface Urls {
   accounts: string;
   catalog: string;
   shopSync: string;
   notify: string;
+  retargeting: string;
 }
 
 export const local: Urls = {
@@ -27,6 +29,7 @@ export const local: Urls = {
   catalog: "http://127.0.0.1:8002",
   shopSync: "http://127.0.0.1:8003",
   notify: "http://127.0.0.1:8006",
+  retargeting: "http://127.0.0.1:8005",
 };
 
 /** An answer that is not a success (RFC 9457). Programs decide by `code`; `fix` says what to do. */
@@ -52,6 +55,7 @@ export function connect(key: string, urls: Partial<Urls> = {}) {
     catalog: createClient<Catalog>({ baseUrl: where.catalog, headers }),
     shopSync: createClient<ShopSync>({ baseUrl: where.shopSync, headers }),
     notify: createClient<Notify>({ baseUrl: where.notify, headers }),
+    retargeting: createClient<Retargeting>({ baseUrl: where.retargeting, headers }),
   };
 }
 

@@ -5,13 +5,14 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from vitrin.accounts.api import pages
 from vitrin.accounts.api.connections import shown
 from vitrin.accounts.api.parts import Reader, Writer
 from vitrin.accounts.connecting import Connecting
 from vitrin.accounts.domain import ConnectionMode, is_loopback
+from vitrin.accounts.domain_oauth import ATTEMPT_LIFETIME, browser_mark
 from vitrin.accounts.errors_oauth import NotByConsent, OAuthNotConfigured, RenewalRefused, RenewalUnderWay
 from vitrin.accounts.kinds import KINDS
 from vitrin.accounts.schemas_oauth import (
@@ -32,7 +33,6 @@ from vitrin.kit.ids import ConnectionId
 
 router = APIRouter(prefix="/v1", tags=["connecting by consent"])
 Platform = Annotated[str, Query(max_length=64)]
-CALLBACK = "/v1/oauth/callback"
 ANSWER_LENGTH_MAX = 4_096
 """Characters of one value that a platform sends back; longer ones are cut and so match nothing."""
 
@@ -42,31 +42,34 @@ def _parts(request: Request) -> Connecting:
     return found
 
 
-def _callback(request: Request) -> str:
-    """Our own address for the platform to send people back to."""
+def _base(request: Request) -> str:
+    """Our own address, where people begin and the platform sends them back to."""
     public: str = request.app.state.public_url
     if public:
-        return public.rstrip("/") + CALLBACK
+        return public.rstrip("/")
     base = str(request.base_url).rstrip("/")
     if not is_loopback(urlsplit(base).hostname or ""):
         raise OAuthNotConfigured(
             "Accounts does not know its own address.",
             fix="Set ACCOUNTS_PUBLIC_URL, such as https://accounts.example.",
         )
-    return base + CALLBACK
+    return base
 
 
 @router.post("/connections:authorize", status_code=201)
 async def authorize(request: Request, caller: Writer, body: AuthorizeRequest) -> AuthorizeAnswer:
-    """Start a consent: send somebody to `authorize_url` within 15 minutes. The platform sends them back to
-    `redirect_uri` (a page for browsers, `GET /v1/oauth/callback/{platform}`, that needs no key); then the connection
-    waits in state `choose_assets`, or the attempt says why not. The state in the URL works once."""
+    """Start a consent: send somebody to `authorize_url` within 15 minutes. It is an address of ours (`GET
+    /v1/oauth/begin`, no key needed) that gives the browser a cookie and sends it on to the platform; the platform
+    sends it back to `redirect_uri` (`GET /v1/oauth/callback/{platform}`, no key either), which takes only a browser
+    that began here: another is told 400 `oauth_browser_unknown`, and nothing is connected. A program that plays the
+    browser keeps the cookie between the two. Then the connection waits in state `choose_assets`, or the attempt says
+    why not. The state in the URL works once."""
     started = await _parts(request).consents.start(
         caller,
         platform=body.platform,
         mode=body.mode,
         connection_id=body.connection_id,
-        callback=_callback(request),
+        base=_base(request),
         external_ids=body.external_ids,
     )
     return AuthorizeAnswer.of(started)
@@ -79,13 +82,36 @@ async def read_attempt(request: Request, caller: Reader, attempt_id: UUID) -> At
     return Attempt.of(await _parts(request).consents.attempt(caller, attempt_id), clock())
 
 
+@router.get("/oauth/begin", include_in_schema=False)
+async def begin(request: Request, state: str = "") -> Response:
+    """Marks the browser and sends it to the platform: what comes back is taken from this browser only, so that nobody
+    is made to finish a stranger's consent."""
+    try:
+        url, mark = await _parts(request).consents.begin(state[:ANSWER_LENGTH_MAX])
+    except VitrinError as refusal:
+        if "application/json" in request.headers.get("accept", ""):
+            raise
+        return HTMLResponse(pages.refused(refusal, ""), status_code=refusal.status, headers=pages.HEADERS)
+    sent = RedirectResponse(url, status_code=302, headers=pages.HEADERS)
+    sent.set_cookie(
+        mark.name,
+        mark.value,
+        max_age=int(ATTEMPT_LIFETIME.total_seconds()),
+        path=mark.path,
+        secure=mark.secure,
+        httponly=True,
+        samesite="lax",
+    )
+    return sent
+
+
 @router.get("/oauth/callback/{platform}", include_in_schema=False)
 async def callback(request: Request, platform: str) -> Response:
-    """Where a platform sends people back to; needs no key, the state says whose consent it is. A page for browsers, a
-    problem document for programs that ask for JSON."""
+    """Where a platform sends people back to; needs no key: the state says whose consent it is, and the cookie that it
+    began in this browser. A page for browsers, a problem document for programs that ask for JSON."""
     answer = {name: value[:ANSWER_LENGTH_MAX] for name, value in request.query_params.items()}
     try:
-        granted = await _parts(request).consents.finish(platform, answer)
+        granted = await _parts(request).consents.finish(platform, answer, request.cookies)
     except VitrinError as refusal:
         if "application/json" in request.headers.get("accept", ""):
             raise
@@ -93,7 +119,12 @@ async def callback(request: Request, platform: str) -> Response:
         return HTMLResponse(pages.refused(refusal, brand), status_code=refusal.status, headers=pages.HEADERS)
     title = KINDS[granted.connection.platform].title
     brand = await _parts(request).consents.brand_name(platform, answer.get("state", ""))
-    return HTMLResponse(pages.connected(granted, title, brand), headers=pages.HEADERS)
+    page = HTMLResponse(pages.connected(granted, title, brand), headers=pages.HEADERS)
+    for scheme in ("https://", "http://"):
+        mark = browser_mark(answer.get("state", ""), scheme)
+        if mark.name in request.cookies:
+            page.delete_cookie(mark.name, path=mark.path, secure=mark.secure, httponly=True, samesite="lax")
+    return page
 
 
 @router.get("/connections/{connection_id}/assets")

@@ -54,7 +54,7 @@ def _imports(request: Request) -> ImportService:
 async def create_import(
     request: Request,
     principal: Writer,
-    format: Annotated[str, Query(description="shopify, common or auto.")] = "auto",  # noqa: A002
+    format: Annotated[str, Query(description="shopify, woocommerce, common or auto.")] = "auto",  # noqa: A002
     file_name: Annotated[str, Query(description="Shown in lists.")] = "",
 ) -> Response:
     """The body is the file, or a multipart form with one file. It is applied only after its end was verified, and
@@ -67,7 +67,9 @@ async def create_import(
     plain or gzip, with its length or in chunks; up to 5 redirects are followed. What may go better is tried 4 times;
     then the import is `aborted`, and `problem` says why. The query of an address is not shown and not kept.
 
-    UTF-8 CSV with commas. `shopify`: Shopify's product export; prices are in the brand's currency. `common`: one item a
+    UTF-8 CSV with commas. `shopify`: Shopify's product export; `woocommerce`: WooCommerce's own (Products, Export; with
+    the column ID and English column names), whose rows of variable and grouped products are counted as `images`, since
+    they are no items themselves. Prices of both are in the brand's currency. `common`: one item a
     row under the names of the product data specification. Needed: `id`, `title`, `price` (with its currency, `12.34
     EUR`). Known: `description`, `link`, `image_link`, `additional_image_link` (comma separated), `video_link`,
     `availability`, `quantity`, `inventory_policy`, `sale_price`, `sale_price_effective_date` (ISO 8601 from/to),

@@ -103,10 +103,14 @@ async def batch_items(request: Request, principal: Writer) -> Response:
 @router.get(
     "/items/{item_id:path}",
     summary="Read an item",
-    responses={200: schemas.answer_of(schemas.ITEM, "The item")},
+    responses={200: schemas.answer_of(schemas.ITEM_ALONE, "The item")},
 )
 async def get_item(request: Request, principal: Reader, item_id: str) -> Response:
-    return answer(schemas.item_document(await items_of(request).get(principal.brand_id, item_id)))
+    """`warnings`: what the shop that the item comes from told of it and could not be read; the item is without it until
+    the shop corrects it."""
+    row = await items_of(request).get(principal.brand_id, item_id)
+    warnings = await items_of(request).warnings(principal.brand_id, item_id)
+    return answer({**schemas.item_document(row), "warnings": warnings})
 
 
 @router.patch(

@@ -109,6 +109,26 @@ async def list_deliveries(
     return answer({"data": documents, "next_cursor": None if more is None else encode_cursor({"seq": more})})
 
 
+@router.get(
+    "/shops/{connection_id}/warnings",
+    summary="Items that were taken without something that could not be read",
+    responses={200: answer_of(schemas.WARNING_PAGE, "A page of items")},
+)
+async def list_warnings(
+    request: Request, principal: Reader, connection_id: ShopPath, limit: Limit = None, cursor: Cursor = None
+) -> Response:
+    """A wrong barcode, a picture or link that is no address, a text that is too long: the item is there without it.
+    What the shop corrects leaves this list with its next webhook."""
+    position = decode_cursor(cursor, ("item",))
+    documents, more = await _desk(request).warnings(
+        principal,
+        ConnectionId(connection_id),
+        after="" if position is None else filter_text("cursor", str(position["item"])) or "",
+        limit=page_limit(request, limit),
+    )
+    return answer({"data": documents, "next_cursor": None if more is None else encode_cursor({"item": more})})
+
+
 @router.post(
     "/shops/{connection_id}/deliveries/{delivery_id}:replay",
     status_code=202,

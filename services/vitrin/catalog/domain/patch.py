@@ -136,6 +136,21 @@ def apply_offer_patch(
     return PatchedOffer(current if problems else offer, tuple(problems))
 
 
+def problem_of(field: str, value: object) -> FieldProblem | None:
+    """What is wrong with the value of one field by itself; of prices only that they cannot be read."""
+    found = _CONTENT.get(field)
+    try:
+        if found is not None:
+            found[1](field, value)
+        elif field in _STOCK:
+            _STOCK[field][0](field, value)
+        else:
+            readers.read_money(field, value, default_currency=None)
+    except Invalid as invalid:
+        return invalid.problem
+    return None
+
+
 def check_item_id(value: object, *, field: str = "id") -> FieldProblem | None:
     """What is wrong with an id in a path or a delete; None when it can exist."""
     try:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from typing import Final
 
-from vitrin.catalog.importing import common, shopify
+from vitrin.catalog.importing import common, shopify, woocommerce
 from vitrin.catalog.importing.errors import FileRefused
 from vitrin.catalog.importing.reader import ROWS_MAX, CsvFile
 from vitrin.catalog.importing.records import ImportDefaults, ImportRecord, Seen
@@ -13,12 +13,26 @@ from vitrin.catalog.importing.text import TextProgress
 
 class ImportFormat(StrEnum):
     SHOPIFY = "shopify"
+    WOOCOMMERCE = "woocommerce"
     COMMON = "common"
 
 
-_TITLES: Final = {ImportFormat.SHOPIFY: "Shopify product export", ImportFormat.COMMON: "common item feed"}
+OF_A_SHOP: Final = frozenset({ImportFormat.SHOPIFY, ImportFormat.WOOCOMMERCE})
+"""They name no currency: it is the shop's."""
+
+_TITLES: Final = {
+    ImportFormat.SHOPIFY: "Shopify product export",
+    ImportFormat.WOOCOMMERCE: "WooCommerce product export",
+    ImportFormat.COMMON: "common item feed",
+}
+_RECORDS: Final = {
+    ImportFormat.SHOPIFY: shopify.records,
+    ImportFormat.WOOCOMMERCE: woocommerce.records,
+    ImportFormat.COMMON: common.records,
+}
 _MISSING: Final[dict[ImportFormat, Callable[[tuple[str, ...]], list[str]]]] = {
     ImportFormat.SHOPIFY: shopify.missing_columns,
+    ImportFormat.WOOCOMMERCE: woocommerce.missing_columns,
     ImportFormat.COMMON: common.missing_columns,
 }
 
@@ -52,8 +66,9 @@ def choose_format(header: tuple[str, ...], claimed: str | None = None) -> Import
 
 
 _FIX: Final = (
-    "Export the products from Shopify as CSV, or name the columns as a common item feed does:"
-    " id, title, price (12.34 EUR), description, link, image_link, ...; POST /v1/imports documents them all."
+    "Export the products from Shopify or WooCommerce (with English column names) as CSV, or name the columns as a"
+    " common item feed does: id, title, price (12.34 EUR), description, link, image_link, ...;"
+    " POST /v1/imports names all."
 )
 
 
@@ -86,5 +101,5 @@ class ImportFile:
         return self._file.progress
 
     def __iter__(self) -> Iterator[ImportRecord]:
-        records = shopify.records if self.format is ImportFormat.SHOPIFY else common.records
+        records = _RECORDS[self.format]
         return records(self._file, self.header, defaults=self._defaults, seen=self._seen)

@@ -28,7 +28,7 @@ class ImportRecord:
 
     `values` is the input of `apply_patch` (with `default_currency`), `None` in it clears. With `problems` the row
     is refused; otherwise `apply_patch` has the last word. An image row (`kind` "image") has no item of its own:
-    its picture is already in the items of its product.
+    what it tells is in the items of its product. So has a row of a variable or grouped product of WooCommerce.
     """
 
     row_first: int

@@ -21,10 +21,15 @@ from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.errors import Unavailable
 from vitrin.kit.logs import get_logger
+from vitrin.kit.seal import SealRefused, SealUnavailable
 from vitrin.platforms.base import PlatformFailure
 from vitrin.platforms.shop import BodyInvalid, HeadInvalid, News, NewsKind, ShopProduct, ShopSpec, StockLevel
 
-UNKNOWN_KIND: Final = "unknown"
+CONNECT_AGAIN: Final = "Connect the shop again; then it is applied at once."
+PRIVACY: Final = frozenset(
+    {NewsKind.PERSON_EXPORT.value, NewsKind.PERSON_ERASE.value, NewsKind.SHOP_ERASE.value}
+)
+"""Asked for people, so also of a shop that is closed: the shop's erasure comes 48 hours after its app was removed."""
 _log = get_logger("vitrin.catalog.appliers")
 Fetched = tuple[ShopProduct, tuple[StockLevel, ...]] | None
 
@@ -47,6 +52,7 @@ class Applier:
     ) -> None:
         self._database = database
         self._specs = specs
+        self._effects = effects
         self._products = effects.products
         self._handlers = effects.handlers()
         self._kinds = frozenset(effects.kinds())
@@ -57,16 +63,16 @@ class Applier:
 
     async def apply(self, delivery: Delivery) -> Ending | None:
         """None: somebody else has finished it. Raises what says that the database is away."""
-        kind = UNKNOWN_KIND
+        kind = delivery.kind
         row: ShopRow | None = None
         try:
             async with self._database.read([delivery.key[0]]) as tx:
                 row = await repository_shops.get(tx, delivery.key)
                 packed = await repository_deliveries.body(tx, delivery, cipher=self._cipher)
-            early = _not_yet(row, delivery, self._clock())
+            early = not_yet(row, delivery, self._clock())
             if early is not None or row is None:
                 return await self._mark(delivery, kind, early or Ending("nothing", delivery.tries))
-            spec, news = self._read(packed, row, delivery)
+            spec, news = read(self._specs, packed, row, delivery)
             kind = news.kind.value
             return await self._follow(delivery, row, spec, news)
         except (DBAPIError, PoolTimeout, OSError):
@@ -76,14 +82,33 @@ class Applier:
                 "unreadable", str(error), "Replay it with a release that reads it, or load the shop anew."
             )
             return await self._mark(delivery, kind, Ending("dead", delivery.tries + 1, words))
+        except SealUnavailable:
+            words = outcome.problem(
+                "keys_away",
+                "The keys of personal data cannot be had at the moment.",
+                "It waits for accounts, and is tried again by itself.",
+            )
+            ending = outcome.without_keys(
+                delivery.tries, words, now=self._clock(), received_at=delivery.received_at
+            )
+            return await self._mark(delivery, kind, ending)
+        except SealRefused as refused:
+            words = outcome.problem(
+                "seal_refused", f"Accounts gives no key: {refused}", "It is tried again by itself."
+            )
+            return await self._mark(delivery, kind, self._again(delivery, words))
         except (ShopAway, Unavailable) as error:
             words = outcome.problem("not_ready", str(error), "It is tried again by itself.")
             return await self._mark(delivery, kind, self._again(delivery, words))
         except ShopClosedNow as closed:
-            return await self._mark(delivery, kind, self._again(delivery, closed.problem))
+            ending = outcome.unasked(delivery.tries, closed.problem, now=self._clock())
+            return await self._mark(delivery, kind, ending)
         except PlatformFailure as failure:
             if failure.kind in REFUSALS and row is not None:
                 await self._sources.report(row, failure)
+                words = outcome.problem(failure.code, failure.message, failure.fix or CONNECT_AGAIN)
+                ending = outcome.unasked(delivery.tries, words, now=self._clock())
+                return await self._mark(delivery, kind, ending)
             ending = outcome.of_failure(failure, delivery.tries, now=self._clock())
             return await self._mark(delivery, kind, ending)
         except Exception as error:
@@ -95,19 +120,6 @@ class Applier:
 
     def _again(self, delivery: Delivery, words: outcome.Problem) -> Ending:
         return outcome.again(delivery.tries, words, now=self._clock())
-
-    def _read(self, packed: bytes, row: ShopRow, delivery: Delivery) -> tuple[ShopSpec, News]:
-        spec = self._specs.get(row.platform)
-        if spec is None:
-            raise Unreadable(f"this release does not know the shop {row.platform!r}")
-        arrival = unpack(packed)
-        try:
-            head = spec.read_head(arrival.headers, arrival.body)
-            return spec, spec.read_news(
-                head, arrival.body, currency=row.currency, received_at=delivery.received_at
-            )
-        except (HeadInvalid, BodyInvalid) as invalid:
-            raise Unreadable(str(invalid)) from None
 
     async def _follow(self, delivery: Delivery, row: ShopRow, spec: ShopSpec, news: News) -> Ending | None:
         if news.kind is NewsKind.NOTHING:
@@ -122,6 +134,8 @@ class Applier:
                 "It waits for one that does.",
             )
             return await self._mark(delivery, news.kind.value, Ending("waiting", delivery.tries, words))
+        if news.kind is NewsKind.SHOP_ERASE:
+            await self._look_whether_gone(delivery, row, spec)
         fetched: Fetched = None
         if news.kind is NewsKind.PRODUCT_TOUCHED:
             fetched = await (await self._sources.open(row)).product(news.product_id)
@@ -131,6 +145,7 @@ class Applier:
         self, delivery: Delivery, row: ShopRow, spec: ShopSpec, news: News, fetched: Fetched
     ) -> Ending | None:
         shop, received_at = row.shop(spec), delivery.received_at
+        prepared = await self._effects.prepare(shop, news)
         async with self._database.write([row.brand_id]) as tx:
             if not await repository_deliveries.hold(tx, delivery):
                 return None
@@ -148,11 +163,11 @@ class Applier:
                     )
             else:
                 applied = await self._handlers[news.kind](
-                    tx, shop, news, place=place, received_at=received_at
+                    tx, shop, news, place=place, received_at=received_at, prepared=prepared
                 )
             ending = outcome.of_applied(applied, delivery.tries)
             await self._finish(tx, delivery, news.kind.value, ending)
-        self._count(delivery, news.kind.value, ending)
+        count(delivery, news.kind.value, ending, now=self._clock())
         return ending
 
     async def _uninstalled(self, delivery: Delivery, row: ShopRow) -> Ending:
@@ -178,6 +193,16 @@ class Applier:
         words = outcome.problem("still_installed", "The app is still installed.", "Nothing.")
         return Ending("nothing", delivery.tries, words)
 
+    async def _look_whether_gone(self, delivery: Delivery, row: ShopRow, spec: ShopSpec) -> None:
+        """Each connection of the brand to this shop: they share the keys of its customers."""
+        name = spec.required_external_ids[0]
+        async with self._database.read([row.brand_id]) as tx:
+            connected = await repository_shops.connected_to(
+                tx, row.brand_id, platform=row.platform, name=name, address=row.external_ids[name]
+            )
+        for one in connected:
+            await self._uninstalled(delivery, one)
+
     async def _close(self, row: ShopRow) -> None:
         problem = outcome.problem(
             "uninstalled",
@@ -193,7 +218,7 @@ class Applier:
             if not await repository_deliveries.hold(tx, delivery):
                 return None
             await self._finish(tx, delivery, kind, ending)
-        self._count(delivery, kind, ending)
+        count(delivery, kind, ending, now=self._clock())
         return ending
 
     async def _finish(self, tx: WriteSession, delivery: Delivery, kind: str, ending: Ending) -> None:
@@ -208,22 +233,42 @@ class Applier:
             problem=ending.problem,
         )
 
-    def _count(self, delivery: Delivery, kind: str, ending: Ending) -> None:
-        if ending.state == "pending":
-            return
-        metrics.DELIVERIES.labels(delivery.platform, kind, ending.state).inc()
-        if ending.state == "applied":
-            seconds = (self._clock() - delivery.received_at).total_seconds()
-            metrics.DELIVERY_SECONDS.labels(delivery.platform).observe(max(0.0, seconds))
+
+def read(
+    specs: Mapping[str, ShopSpec], packed: bytes, row: ShopRow, delivery: Delivery
+) -> tuple[ShopSpec, News]:
+    """Raises Unreadable."""
+    spec = specs.get(row.platform)
+    if spec is None:
+        raise Unreadable(f"this release does not know the shop {row.platform!r}")
+    arrival = unpack(packed)
+    try:
+        head = spec.read_head(arrival.headers, arrival.body)
+        return spec, spec.read_news(
+            head, arrival.body, currency=row.currency, received_at=delivery.received_at
+        )
+    except (HeadInvalid, BodyInvalid) as invalid:
+        raise Unreadable(str(invalid)) from None
 
 
-def _not_yet(row: ShopRow | None, delivery: Delivery, now: datetime) -> Ending | None:
+def count(delivery: Delivery, kind: str, ending: Ending, *, now: datetime) -> None:
+    if ending.state == "pending":
+        return
+    metrics.DELIVERIES.labels(delivery.platform, kind, ending.state).inc()
+    if ending.state == "applied":
+        seconds = (now - delivery.received_at).total_seconds()
+        metrics.DELIVERY_SECONDS.labels(delivery.platform).observe(max(0.0, seconds))
+
+
+def not_yet(row: ShopRow | None, delivery: Delivery, now: datetime) -> Ending | None:
     """What stands against reading it now."""
     if row is None or (row.state == "new" and not row.currency and not row.deleted):
         words = outcome.problem(
             "shop_not_ready", "The shop has not told its currency yet.", "It is tried again by itself."
         )
         return outcome.unprepared(delivery.tries, words, now=now)
+    if delivery.kind in PRIVACY:
+        return None
     if row.deleted:
         words = outcome.problem(
             "connection_deleted", "The connection was deleted.", "Connect the shop again."

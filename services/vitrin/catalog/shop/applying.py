@@ -9,19 +9,20 @@ from datetime import datetime
 from typing import Final
 
 from vitrin.catalog.changes import Change, Decision, Outcome, Verb
+from vitrin.catalog.domain import FieldProblem
 from vitrin.catalog.service_places import Place
 from vitrin.catalog.service_write import CHANGES_PER_TRANSACTION_MAX, write_changes
 from vitrin.catalog.shop import repository_products as products
 from vitrin.catalog.shop import repository_stock as stocks
 from vitrin.catalog.shop.mapping import Known, Mapped, group_of, map_product, patch_of, pieces
-from vitrin.catalog.shop.matching import Match, Step, match, source_of
+from vitrin.catalog.shop.matching import Match, Step, match
 from vitrin.catalog.shop.repository_products import Binding, Key
 from vitrin.catalog.shop.repository_stock import Named
-from vitrin.catalog.shop.stock import newest, quantity_of
+from vitrin.catalog.shop.stock import Inventory, newest, quantity_of
 from vitrin.catalog.shop.values import Applied, Shop
 from vitrin.kit import metrics
 from vitrin.kit.db.session import ReadSession, WriteSession
-from vitrin.platforms.shop import ShopLocation, ShopProduct, StockLevel
+from vitrin.platforms.shop import ShopLocation, ShopProduct, StockLevel, source_of_shop
 
 MATCHES = metrics.counter(
     "vitrin_catalog_shop_matches_total",
@@ -34,6 +35,10 @@ AMBIGUOUS = metrics.counter(
 PARKED = metrics.counter(
     "vitrin_catalog_shop_stock_parked_total", "Stock that came before the product it belongs to."
 )
+LEFT_OUT = metrics.counter(
+    "vitrin_catalog_shop_left_out_total",
+    "Variants of shops that were taken without a field that could not be read, each time they were told.",
+)
 UNKNOWN_LOCATIONS = metrics.counter(
     "vitrin_catalog_shop_unknown_locations_total", "Locations of shops that stock named first."
 )
@@ -42,11 +47,6 @@ NO_ITEM: Final = Known()
 
 def key_of(shop: Shop) -> Key:
     return Key(shop.brand, shop.connection_id)
-
-
-def source_of_shop(shop: Shop) -> str:
-    address = next((shop.external_ids.get(name, "") for name in shop.spec.required_external_ids), "")
-    return source_of(shop.spec.refs_source, address or str(shop.connection_id))
 
 
 async def apply_product(
@@ -68,7 +68,7 @@ async def apply_product(
     mapped = map_product(
         replace(product, variants=tuple({one.variant_id: one for one in product.variants}.values())),
         kind=shop.spec.refs_source,
-        source=source_of_shop(shop),
+        source=source_of_shop(shop.spec, shop.external_ids, str(shop.connection_id)),
         storefront_url=shop.storefront_url,
     )
     found, gone = await _match(tx, key, product, mapped)
@@ -101,7 +101,14 @@ async def apply_product(
         tx, key, product.product_id, source_at=product.updated_at, gone_at=None, now=received_at
     )
     _count_matches(tx, found)
-    return replace(_applied(decisions), parked=told.parked)
+    done = _applied(decisions)
+    warned = {
+        item_id: _sentences(one.warnings)
+        for one in mapped
+        if one.warnings and (item_id := found[one.variant.variant_id].item_id) not in done.refused
+    }
+    tx.after_commit(lambda: LEFT_OUT.inc(len(warned)))
+    return replace(done, parked=told.parked, warnings=warned)
 
 
 async def delete_product(
@@ -138,24 +145,56 @@ async def apply_stock(
     """Each level by its own moment. `write` False: only kept, the caller writes the items."""
     if not levels:
         return Applied()
-    key, kept = key_of(shop), newest(levels)
+    moments, known = await _keep_levels(tx, key_of(shop), levels, now=received_at)
+    parked = sum(1 for one in known.values() if not one.item_id)
+    if not write:
+        return Applied(parked=parked, stale=not moments)
+    changes = _stock_changes(moments, known, received_at=received_at)
+    decisions = await _write(tx, shop, changes, place=place, received_at=received_at)
+    return replace(_applied(decisions), parked=parked, stale=not moments)
+
+
+async def apply_stocks(
+    tx: WriteSession, shop: Shop, levels: Sequence[StockLevel], *, place: Place, received_at: datetime
+) -> dict[str, Applied]:
+    """By inventory item, what `apply_stock` alone would have said of it. Raises ValueError where two of them are one
+    item's: they have to go one by one."""
+    moments, known = await _keep_levels(tx, key_of(shop), levels, now=received_at)
+    changes = _stock_changes(moments, known, received_at=received_at)
+    decisions = await _write(tx, shop, changes, place=place, received_at=received_at)
+    by_item = {one.change.item_id: _applied([one]) for one in decisions}
+    return {
+        name: replace(
+            by_item.get(one.item_id, Applied()), parked=int(not one.item_id), stale=name not in moments
+        )
+        for name, one in known.items()
+    }
+
+
+async def _keep_levels(
+    tx: WriteSession, key: Key, levels: Sequence[StockLevel], *, now: datetime
+) -> tuple[Mapping[str, datetime], Mapping[str, Inventory]]:
+    """Newest moment of each inventory item that something new was said of, and what is known of all of them."""
+    kept = newest(levels)
     ids = {level.inventory_item_id for level in kept}
-    await stocks.hold_inventory(tx, key, ids, now=received_at)
+    await stocks.hold_inventory(tx, key, ids, now=now)
     moments, unknown = await stocks.save_levels(tx, key, kept)
     known = await stocks.inventory(tx, key, ids)
     parked = sum(1 for one in known.values() if not one.item_id)
     tx.after_commit(lambda: _count_stock(parked, unknown))
-    if not write:
-        return Applied(parked=parked, stale=not moments)
-    changes = [
+    return moments, known
+
+
+def _stock_changes(
+    moments: Mapping[str, datetime], known: Mapping[str, Inventory], *, received_at: datetime
+) -> list[Change]:
+    return [
         Change(
             Verb.OFFER, one.item_id, {"quantity": quantity_of(one)}, min(moments[inventory_id], received_at)
         )
         for inventory_id, one in known.items()
         if one.item_id and inventory_id in moments
     ]
-    decisions = await _write(tx, shop, changes, place=place, received_at=received_at)
-    return replace(_applied(decisions), parked=parked, stale=not moments)
 
 
 async def save_locations(tx: WriteSession, shop: Shop, locations: Sequence[ShopLocation]) -> None:
@@ -192,6 +231,7 @@ async def _match(
         tx,
         key.brand,
         handle=product.handle,
+        variants=set(ids),
         skus={one.refs.sku for one in mapped} - {""},
         gtins={one.refs.gtin for one in mapped} - {""},
         ids={one.item_id for one in mapped} | {one.own_id for one in mapped},
@@ -251,7 +291,9 @@ async def _bind(
     """A variant that was refused and has no item stays unbound: its next news is matched anew, its stock waits."""
     missing = {one.change.item_id for one in decisions if one.content is None}
     made = [
-        Binding(one.variant.variant_id, product.product_id, item_id, one.variant.inventory_item_id)
+        Binding(
+            one.variant.variant_id, product.product_id, item_id, one.variant.inventory_item_id, one.warnings
+        )
         for one in mapped
         if (item_id := found[one.variant.variant_id].item_id) not in missing
     ]
@@ -268,11 +310,15 @@ def _applied(decisions: Sequence[Decision]) -> Applied:
         unchanged=outcomes.count(Outcome.UNCHANGED),
         deleted=outcomes.count(Outcome.DELETED),
         refused={
-            one.change.item_id: tuple(f"{problem.message} {problem.fix}" for problem in one.problems)
+            one.change.item_id: _sentences(one.problems)
             for one in decisions
             if one.outcome is Outcome.REFUSED
         },
     )
+
+
+def _sentences(problems: Sequence[FieldProblem]) -> tuple[str, ...]:
+    return tuple(f"{problem.message} {problem.fix}" for problem in problems)
 
 
 def _count_matches(tx: WriteSession, found: Mapping[str, Match]) -> None:

@@ -1,4 +1,5 @@
-"""The deliveries of one shop for a slice of time: subjects side by side, each in the order of its news."""
+"""The deliveries of one shop for a slice of time: stock of many variants at once, then subjects side by side, each in
+the order of its news."""
 
 import asyncio
 import time
@@ -11,6 +12,7 @@ from vitrin.catalog.shop.applier import Applier
 from vitrin.catalog.shop.claiming import Lost, NextDue
 from vitrin.catalog.shop.repository_deliveries import Delivery
 from vitrin.catalog.shop.repository_queues import Claim
+from vitrin.catalog.shop.stock_groups import StockGroups
 from vitrin.kit.clock import Clock
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.session import WriteSession
@@ -26,11 +28,13 @@ class ApplyingSessions:
         *,
         database: WorkerDatabase,
         applier: Applier,
+        stock: StockGroups | None,
         clock: Clock,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._applier = applier
+        self._stock = stock
         self._clock = clock
         self._monotonic = monotonic
 
@@ -42,6 +46,9 @@ class ApplyingSessions:
             if not taken:
                 break
             await self._seen(claim, taken)
+            if self._stock is not None:
+                done = await self._stock.apply(claim.key, taken)
+                taken = [one for one in taken if one.delivery_id not in done]
             await self._apply(taken, lost)
 
         async def next_due(tx: WriteSession) -> datetime | None:

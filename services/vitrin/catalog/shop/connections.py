@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from vitrin.catalog.shop import repository_queues, repository_shops
-from vitrin.catalog.shop.repository_shops import ShopRow
+from vitrin.catalog.shop import repository_deliveries, repository_queues, repository_shops
+from vitrin.catalog.shop.repository_shops import NEEDS_ATTENTION, ShopRow
 from vitrin.catalog.shop.sources import UNINSTALLED
 from vitrin.events.envelope import InvalidMessage, Message, TryLater
 from vitrin.kit.clock import Clock
@@ -74,6 +74,8 @@ async def _follow(
     if newer:
         if state == "new" and held is not None and held.loaded_at is not None and held.state != "ready":
             await repository_shops.change(tx, key, full_at=now)  # what it said meanwhile was not heard
+        if state == "new" and await repository_deliveries.hurry(tx, key, now=now):
+            await repository_queues.wake(tx, [key], work="deliveries", due_at=now)
         await repository_queues.wake(tx, [key], work="tending", due_at=now)
         tx.after_commit(lambda: changed(one.connection))
 
@@ -93,7 +95,7 @@ def _state(
             "fix": "Connect the shop again. Its items stay as they are until then.",
         }
     said = message.last_error or f"The connection is {message.state}."
-    return "needs_attention", {
+    return NEEDS_ATTENTION, {
         "code": message.state,
         "message": said,
         "fix": "Connect the shop again, or renew its token.",

@@ -4,9 +4,16 @@ from collections.abc import Callable
 from typing import Any, Final
 from uuid import UUID
 
-from vitrin.catalog.shop import repository_deliveries, repository_loads, repository_queues, repository_shops
+from vitrin.catalog.shop import (
+    repository_deliveries,
+    repository_loads,
+    repository_products,
+    repository_queues,
+    repository_shops,
+)
 from vitrin.catalog.shop.errors import DeliveryDone, DeliveryUnknown, ShopClosed, ShopUnknown
 from vitrin.catalog.shop.repository_loads import Load
+from vitrin.catalog.shop.repository_products import Key
 from vitrin.catalog.shop.repository_shops import ShopRow
 from vitrin.kit.access import Principal
 from vitrin.kit.clock import Clock
@@ -49,10 +56,12 @@ class ShopDesk:
             row = await _shop(tx, principal, connection)
             loads = await repository_loads.recent(tx, row.key, limit=LOADS_SHOWN)
             counts = await repository_deliveries.counts(tx, row.key)
+            warnings = await repository_products.count_warnings(tx, Key(*row.key))
         return {
             **shop_document(row),
             "deliveries": {state: counts.get(state, 0) for state in DELIVERY_STATES},
             "loads": [load_document(load) for load in loads],
+            "warnings": warnings,
         }
 
     async def load(self, principal: Principal, connection: ConnectionId) -> Document:
@@ -80,6 +89,15 @@ class ShopDesk:
             found = await repository_deliveries.page(tx, row.key, state=state, before=before, limit=limit + 1)
         more = int(found[limit - 1]["seq"]) if len(found) > limit else None
         return [delivery_document(one) for one in found[:limit]], more
+
+    async def warnings(
+        self, principal: Principal, connection: ConnectionId, *, after: str, limit: int
+    ) -> tuple[list[Document], str | None]:
+        async with self._database.read(principal.brand_id) as tx:
+            row = await _shop(tx, principal, connection)
+            found = await repository_products.page_warnings(tx, Key(*row.key), after=after, limit=limit + 1)
+        more = found[limit - 1].item_id if len(found) > limit else None
+        return [one._asdict() for one in found[:limit]], more
 
     async def replay(self, principal: Principal, connection: ConnectionId, delivery_id: str) -> Document:
         now = self._clock()

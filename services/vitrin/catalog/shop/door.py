@@ -5,6 +5,7 @@ secrets are not known yet (a cold start without accounts) a bounded number is ta
 before they count for anything."""
 
 import asyncio
+import hmac
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,18 +15,21 @@ from uuid import UUID
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vitrin.catalog.shop import metrics
+from vitrin.catalog.shop.binding import app_shop, is_about
 from vitrin.catalog.shop.errors import (
     BodyTooSlow,
     ConnectionUnknown,
     Crowded,
     HeadWrong,
     MethodWrong,
+    OfAnotherShop,
     SignatureWrong,
     UnverifiedFull,
     WebhookTooLarge,
 )
 from vitrin.catalog.shop.packing import Arrival, ShopKey, seal_for_spool
 from vitrin.catalog.shop.secret_book import BookUnavailable, KnownShop, SecretBook
+from vitrin.catalog.shop.subscribing import marks_of
 from vitrin.catalog.shop.unverified import Unverified
 from vitrin.kit.clock import Clock
 from vitrin.kit.crypto import TokenCipher
@@ -35,7 +39,7 @@ from vitrin.kit.http.problems import problem_bytes, problem_headers
 from vitrin.kit.ids import ConnectionId, new_uuid
 from vitrin.kit.logs import get_logger
 from vitrin.kit.spool import RecordTooLarge, Spool, SpoolFailing, SpoolFull
-from vitrin.platforms.shop import HeadInvalid, ShopSpec
+from vitrin.platforms.shop import DeliveryHead, HeadInvalid, ShopSpec
 
 PREFIX: Final = "/v1/webhooks/"
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -126,10 +130,16 @@ class WebhookDoor:
             raise Refusal("wrong_path", MethodWrong())
         if not rest:
             return _Address(spec, None)
+        named, _, mark = rest.partition("/")
         try:
-            return _Address(spec, ConnectionId(UUID(rest)))
+            connection = ConnectionId(UUID(named))
         except ValueError:
             raise Refusal("unknown", ConnectionUnknown()) from None
+        if not any(
+            hmac.compare_digest(mark.encode(), one.encode()) for one in marks_of(self._cipher, connection)
+        ):
+            raise Refusal("unknown", ConnectionUnknown())
+        return _Address(spec, connection)
 
     async def _admit(self, address: _Address, scope: Scope, receive: Receive) -> str:
         if self._open >= OPEN_MAX:
@@ -159,7 +169,7 @@ class WebhookDoor:
             return "ping"
         if not _usable(head.delivery_id) or not _usable(head.topic):
             raise Refusal("wrong_head", HeadWrong("The headers name no delivery id or topic."))
-        signed_for = await self._signed_for(address, head.shop, headers, body)
+        signed_for = await self._signed_for(address, head, headers, body)
         if signed_for == ():
             return "nobody"
         if signed_for is None:
@@ -175,15 +185,15 @@ class WebhookDoor:
         return "taken"
 
     async def _signed_for(
-        self, address: _Address, shop: str, headers: Mapping[str, str], body: bytes
+        self, address: _Address, head: DeliveryHead, headers: Mapping[str, str], body: bytes
     ) -> tuple[ShopKey, ...] | None:
         """The shops whose secret signed it; none: signed by an app of ours for a shop that nobody has here; None:
         nobody can say now."""
         if address.connection is None:
-            return self._signed_by_app(address.spec, shop, headers, body)
+            return self._signed_by_app(address.spec, head, headers, body)
         known = self._book.get(address.connection)
         if known is not None and _signs(known, address.spec, headers, body):
-            return ((known.brand, known.connection),)
+            return _keys_if_about(known, address.spec, head, body)
         try:  # it may have been connected, or its secret replaced, a moment ago
             known = await self._book.ask(address.connection)
         except BookUnavailable:
@@ -193,11 +203,14 @@ class WebhookDoor:
             raise Refusal("unknown", ConnectionUnknown())
         if not _signs(known, address.spec, headers, body):
             raise Refusal("forged", SignatureWrong())
-        return ((known.brand, known.connection),)
+        return _keys_if_about(known, address.spec, head, body)
 
     def _signed_by_app(
-        self, spec: ShopSpec, shop: str, headers: Mapping[str, str], body: bytes
+        self, spec: ShopSpec, head: DeliveryHead, headers: Mapping[str, str], body: bytes
     ) -> tuple[ShopKey, ...] | None:
+        shop = app_shop(spec, head=head, body=body)
+        if not shop:
+            raise Refusal("another_shop", OfAnotherShop())
         if not self._book.complete.is_set():
             return None
         found = [one for one in self._book.named(spec.name, shop) if _signs(one, spec, headers, body)]
@@ -238,6 +251,12 @@ class _Held:
 
 def _signs(shop: KnownShop, spec: ShopSpec, headers: Mapping[str, str], body: bytes) -> bool:
     return shop.platform == spec.name and spec.signed(headers, body, shop.secrets)
+
+
+def _keys_if_about(shop: KnownShop, spec: ShopSpec, head: DeliveryHead, body: bytes) -> tuple[ShopKey, ...]:
+    if not is_about(spec, shop.names, head=head, body=body):
+        raise Refusal("another_shop", OfAnotherShop())
+    return ((shop.brand, shop.connection),)
 
 
 def _usable(text: str) -> bool:

@@ -1,7 +1,7 @@
 """What the door of webhooks refuses, and what the routes of shops do.
 
 Refused 400          HeadWrong
-Unauthenticated 401  SignatureWrong
+Unauthenticated 401  SignatureWrong, OfAnotherShop
 NotFound 404         ConnectionUnknown, ShopUnknown, DeliveryUnknown
 VitrinError 405      MethodWrong
 VitrinError 408      BodyTooSlow
@@ -29,6 +29,11 @@ class HeadWrong(Refused):
 class SignatureWrong(Unauthenticated):
     code, title = "webhook_signature_wrong", "The webhook is not signed with a secret of this shop"
     fix = "Sign the raw body with the secret that the connection has; if the app's secret changed, connect again."
+
+
+class OfAnotherShop(Unauthenticated):
+    code, title = "webhook_of_another_shop", "The webhook is about another shop, or names none"
+    fix = "Each shop's webhooks go to the address of its own connection, an app's only with a body that names the shop."
 
 
 class ConnectionUnknown(NotFound):

@@ -8,6 +8,7 @@ from vitrin.catalog.domain.products import Options
 from vitrin.catalog.importing import ImportRecord
 from vitrin.catalog.shop import repository_products as products
 from vitrin.catalog.shop.matching import kind_of
+from vitrin.catalog.shop.repository_products import Bound
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.ids import BrandId
 
@@ -28,20 +29,33 @@ async def meet(tx: WriteSession, brand: BrandId, batch: Sequence[ImportRecord]) 
         return list(batch)
     handles = {record.refs.handle for record in batch if record.refs.handle}
     ids = {record.item_id for record in batch if record.item_id and record.refs.source}
-    bound = await products.bound_items(tx, brand, handles=handles, ids=ids)
+    variants = {record.refs.variant_id for record in batch if record.refs.variant_id}
+    bound = await products.bound_items(tx, brand, handles=handles, variants=variants, ids=ids)
     ids_bound = {one.item_id for one in bound}
     by_words: dict[_Words, list[str]] = {}
+    by_variant: dict[tuple[str, str], list[Bound]] = {}
     for one in bound:
+        by_variant.setdefault((kind_of(one.source), one.variant_id), []).append(one)
         by_words.setdefault((kind_of(one.source), one.handle, one.options), []).append(one.item_id)
-    return [_met(record, by_words, ids_bound) for record in batch]
+    return [_met(record, by_words, by_variant, ids_bound) for record in batch]
 
 
-def _met(record: ImportRecord, by_words: Mapping[_Words, list[str]], bound: Set[str]) -> ImportRecord:
+def _met(
+    record: ImportRecord,
+    by_words: Mapping[_Words, list[str]],
+    by_variant: Mapping[tuple[str, str], list[Bound]],
+    bound: Set[str],
+) -> ImportRecord:
     """Two shops of a brand may both have it: then the file does not say which, and the plain id has the word."""
     refs = record.refs
     if not refs.source or record.item_id is None:
         return record
-    fits = by_words.get((refs.source, refs.handle, refs.options), []) if refs.handle else []
+    fits = []
+    if refs.variant_id:  # shops of one kind number alike: what has another SKU is another shop's
+        found = by_variant.get((refs.source, refs.variant_id), [])
+        fits = [one.item_id for one in found if not (one.sku and refs.sku and one.sku != refs.sku)]
+    elif refs.handle:
+        fits = by_words.get((refs.source, refs.handle, refs.options), [])
     item_id = fits[0] if len(fits) == 1 else record.item_id
     if item_id not in bound:
         return record

@@ -46,6 +46,16 @@ class Applying(Protocol):
         received_at: datetime,
     ) -> Applied: ...
 
+    async def apply_stocks(
+        self,
+        tx: WriteSession,
+        shop: Shop,
+        levels: Sequence[StockLevel],
+        *,
+        place: Place,
+        received_at: datetime,
+    ) -> Mapping[str, Applied]: ...
+
 
 class KnownProducts(Protocol):
     async def __call__(self, tx: ReadSession, shop: Shop, *, after: str, limit: int) -> list[str]:
@@ -53,11 +63,24 @@ class KnownProducts(Protocol):
         ...
 
 
+class Preparer(Protocol):
+    async def __call__(self, shop: Shop, news: News) -> object:
+        """Before the transaction: what others have to be asked for. The handler gets it as `prepared`."""
+        ...
+
+
 class Handler(Protocol):
     """In one transaction with the mark on the delivery. No call to anybody inside."""
 
     async def __call__(
-        self, tx: WriteSession, shop: Shop, news: News, *, place: Place, received_at: datetime
+        self,
+        tx: WriteSession,
+        shop: Shop,
+        news: News,
+        *,
+        place: Place,
+        received_at: datetime,
+        prepared: object,
     ) -> Applied: ...
 
 
@@ -83,10 +106,14 @@ class Effects:
 
     products: Products | None = None
     others: Mapping[NewsKind, Handler] = field(default_factory=dict)
+    before: Preparer | None = None
 
     def handlers(self) -> dict[NewsKind, Handler]:
         own = product_handlers(self.products.applying) if self.products is not None else {}
         return {**own, **self.others}
+
+    async def prepare(self, shop: Shop, news: News) -> object:
+        return None if self.before is None else await self.before(shop, news)
 
     def kinds(self) -> list[str]:
         """Those that need not wait."""
@@ -96,20 +123,20 @@ class Effects:
 
 def product_handlers(applying: Applying) -> dict[NewsKind, Handler]:
     async def product(
-        tx: WriteSession, shop: Shop, news: News, *, place: Place, received_at: datetime
+        tx: WriteSession, shop: Shop, news: News, *, place: Place, received_at: datetime, prepared: object
     ) -> Applied:
         assert news.product is not None
         return await applying.apply_product(tx, shop, news.product, (), place=place, received_at=received_at)
 
     async def deleted(
-        tx: WriteSession, shop: Shop, news: News, *, place: Place, received_at: datetime
+        tx: WriteSession, shop: Shop, news: News, *, place: Place, received_at: datetime, prepared: object
     ) -> Applied:
         return await applying.delete_product(
             tx, shop, news.product_id, at=news.at, place=place, received_at=received_at
         )
 
     async def stock(
-        tx: WriteSession, shop: Shop, news: News, *, place: Place, received_at: datetime
+        tx: WriteSession, shop: Shop, news: News, *, place: Place, received_at: datetime, prepared: object
     ) -> Applied:
         assert news.stock is not None
         return await applying.apply_stock(tx, shop, [news.stock], place=place, received_at=received_at)

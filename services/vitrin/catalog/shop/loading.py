@@ -45,7 +45,12 @@ class Loading:
         self._clock = clock
 
     async def step(self, row: ShopRow, shop: Shop, source: ShopSource, load: Load) -> timedelta:
-        """One call or page of it; how long to rest before the next one. Raises PlatformFailure, ShopNotReachable."""
+        """One call or page of it; how long to rest before the next one. Raises PlatformFailure, ShopNotReachable.
+
+        One that rested since the shop refused our token goes on behind the last page that it had saved; what changed
+        meanwhile comes by webhook, and by the delta from the load's beginning on that follows it."""
+        if load.problem is not None:
+            await self._save(row, load, problem=None)
         match load.state:
             case "asked":
                 begun = await source.start_load()
@@ -67,7 +72,7 @@ class Loading:
             await self._again(row, load, failure.message)
             return POLL
         if state.state == "ready":
-            await self._save(row, load, state="reading", objects=state.objects)
+            await self._save(row, load, state="reading", objects=state.objects or load.objects)
             return timedelta(0)
         if state.state == "failed":
             await self._again(row, load, state.failure)
@@ -76,7 +81,7 @@ class Loading:
                 row, load, "load_not_prepared", "The shop did not prepare its answer in 12 hours."
             )
         else:
-            await self._save(row, load, objects=state.objects)
+            await self._save(row, load, objects=state.objects or load.objects)
         return POLL
 
     async def _read(self, row: ShopRow, shop: Shop, source: ShopSource, load: Load) -> None:

@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from vitrin.catalog.domain import ExternalRefs
+from vitrin.catalog.domain import ExternalRefs, FieldProblem
+from vitrin.catalog.domain.leaving_out import leave_out
 from vitrin.catalog.domain.limits import ATTRIBUTE_NAME_CHARS_MAX, QUANTITY_MAX
 from vitrin.catalog.domain.products import (
     Options,
@@ -48,6 +49,8 @@ class Mapped:
     values: Mapping[str, object]
     refs: ExternalRefs
     attributes: Mapping[str, str | None] = field(default_factory=dict)
+    warnings: tuple[FieldProblem, ...] = ()
+    """What of the variant could not be read and was left out."""
 
     @property
     def own_id(self) -> str:
@@ -83,13 +86,16 @@ def map_product(product: ShopProduct, *, kind: str, source: str, storefront_url:
         if link:
             values["link"] = link
         attributes = _attributes(product, kind)
-        gtin = _barcode(variant, kind, values, attributes)
+        _barcode(variant, kind, values, attributes)
         for name, value in own:
             option_field = field_of_option(name)
             if option_field is None:
                 attributes[name[:ATTRIBUTE_NAME_CHARS_MAX]] = value
             else:
                 values[option_field] = value
+        left = leave_out(values, attributes)
+        if left.values.get("gtin") is None and values.get("gtin"):
+            left.attributes["barcode"] = variant.barcode.strip()
         refs = ExternalRefs(
             source=source,
             product_id=product.product_id,
@@ -98,16 +104,17 @@ def map_product(product: ShopProduct, *, kind: str, source: str, storefront_url:
             handle=product.handle,
             options=own,
             sku=variant.sku,
-            gtin=gtin,
+            gtin=str(left.values.get("gtin") or ""),
         )
         mapped.append(
             Mapped(
                 variant=variant,
                 item_id=item_id,
                 options=own,
-                values=values,
+                values=left.values,
                 refs=refs,
-                attributes=attributes,
+                attributes=left.attributes,
+                warnings=left.left_out,
             )
         )
     return mapped
@@ -166,14 +173,13 @@ def _attributes(product: ShopProduct, kind: str) -> dict[str, str | None]:
 
 def _barcode(
     variant: ShopVariant, kind: str, values: dict[str, object], attributes: dict[str, str | None]
-) -> str:
+) -> None:
     """Older WooCommerce has no barcode at all: there an empty one says nothing."""
     if not variant.barcode and kind != SHOPIFY:
-        return ""
+        return
     barcode = read_barcode(variant.barcode.strip())
     values["gtin"] = barcode.gtin or None
     attributes["barcode"] = barcode.own or None
-    return barcode.gtin
 
 
 def _prices(variant: ShopVariant, kind: str) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """Which item a shop's variant is: pure, on rows that the caller holds against other matchers (ADR 21).
 
-In this order: bound to the variant already; handle and options; SKU; GTIN; a new item. A step that finds more than
-one never guesses: the next step has the word, and in the end a new item.
+In this order: bound to the variant already; the shop's id of the variant, where a file named it; handle and options;
+SKU; GTIN; a new item. A step that finds more than one never guesses: the next step has the word, and in the end a new
+item.
 """
 
 from collections import Counter
@@ -16,6 +17,7 @@ from vitrin.catalog.shop.mapping import Mapped
 
 class Step(StrEnum):
     BOUND = "bound"
+    VARIANT = "variant"
     HANDLE = "handle"
     SKU = "sku"
     GTIN = "gtin"
@@ -34,6 +36,7 @@ class Candidate:
     gtin: str
     live: bool
     bound: bool
+    variant_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +51,6 @@ class Match:
 def kind_of(source: str) -> str:
     """What files call it: "shopify" of "shopify:acme.myshopify.com"."""
     return source.partition(":")[0]
-
-
-def source_of(kind: str, address: str) -> str:
-    return f"{kind}:{address}"
 
 
 def names_shop(refs: ExternalRefs) -> bool:
@@ -73,7 +72,7 @@ def match(
     if not variants:
         return found
     unclear: set[str] = set()
-    for step in (Step.HANDLE, Step.SKU, Step.GTIN):
+    for step in (Step.VARIANT, Step.HANDLE, Step.SKU, Step.GTIN):
         live: dict[object, list[Candidate]] = {}
         for item in candidates:
             if item.live and (word := _word(step, item, variants[0].refs)) is not None:
@@ -86,7 +85,10 @@ def match(
             fits = live.get(key, [])
             free = [item for item in fits if not item.bound and item.item_id not in taken]
             # A handle is the shop's own; an SKU or GTIN that anything else carries too says nothing.
-            sole = len(free) == 1 and carried[key] == 1 and (step is Step.HANDLE or len(fits) == 1)
+            of_shop = step in (Step.VARIANT, Step.HANDLE)
+            sole = len(free) == 1 and carried[key] == 1 and (of_shop or len(fits) == 1)
+            if step is Step.VARIANT and sole and _another(free[0], one):
+                continue
             if sole:
                 found[variant_id] = Match(free[0].item_id, step, variant_id in unclear)
                 taken.add(free[0].item_id)
@@ -103,14 +105,23 @@ def match(
 
 
 def _key(step: Step, one: Mapped) -> object | None:
+    if step is Step.VARIANT:
+        return one.variant.variant_id
     if step is Step.HANDLE:
         return one.options if one.refs.handle else None
     return (one.refs.sku if step is Step.SKU else one.refs.gtin) or None
 
 
+def _another(item: Candidate, one: Mapped) -> bool:
+    """Two WooCommerce shops number alike: a file's row of the other one has another SKU."""
+    return bool(item.sku and one.refs.sku) and item.sku != one.refs.sku
+
+
 def _word(step: Step, item: Candidate, refs: ExternalRefs) -> object | None:
     """What the item has to say in this step, to be compared with `_key`; `refs` of any variant of the product."""
+    same_shop = item.source in {refs.source, kind_of(refs.source)}
+    if step is Step.VARIANT:
+        return item.variant_id or None if same_shop else None
     if step is Step.HANDLE:
-        same_shop = item.source in {refs.source, kind_of(refs.source)}
         return item.options if same_shop and item.handle == refs.handle else None
     return (item.sku if step is Step.SKU else item.gtin) or None

@@ -7,7 +7,8 @@ from vitrin.kit.metrics import counter, gauge, histogram
 DOOR: Final = counter(
     "vitrin_catalog_webhooks_total",
     "Webhooks of shops by the door's answer: taken, taken_unverified, ping, nobody (signed, of no shop that we know),"
-    " forged, unknown, wrong_head, wrong_path, too_large, too_slow, crowded, unverified_full, spool_refused.",
+    " forged, another_shop, unknown, wrong_head, wrong_path, too_large, too_slow, crowded, unverified_full,"
+    " spool_refused.",
     ("platform", "outcome"),
 )
 ACK_SECONDS: Final = histogram(
@@ -25,7 +26,8 @@ MOVER_LAG_SECONDS: Final = gauge(
 )
 MOVED: Final = counter(
     "vitrin_catalog_shop_moved_total",
-    "Webhooks on their way from the spool into the table: moved, repeated, forged, unknown, unreadable.",
+    "Webhooks on their way from the spool into the table: moved, repeated, forged, another_shop, unknown,"
+    " unreadable.",
     ("outcome",),
 )
 DELIVERIES: Final = counter(
@@ -40,7 +42,7 @@ DELIVERY_SECONDS: Final = histogram(
 )
 LOADS: Final = counter(
     "vitrin_catalog_shop_loads_total",
-    "Whole loads of shops by their end: done, failed, stopped.",
+    "Whole loads of shops by their end: done, failed, stopped; and how often one paused: paused.",
     ("platform", "kind", "outcome"),
 )
 MISSED: Final = counter(

@@ -6,13 +6,13 @@ PostgreSQL is away nothing moves and nothing is lost; what was taken unverified 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from vitrin.catalog.shop import metrics, repository_deliveries, repository_queues
+from vitrin.catalog.shop.binding import app_shop, is_about
 from vitrin.catalog.shop.packing import Arrival, ShopKey, open_from_spool, pack
 from vitrin.catalog.shop.repository_deliveries import NewDelivery
 from vitrin.catalog.shop.secret_book import BookUnavailable, SecretBook
@@ -97,9 +97,14 @@ class Mover:
                 _log.error("spool_position_unknown", end=self._spool.end)
                 self._reader.seek(0)
                 continue
+            except OSError as error:
+                _log.error("spool_unreadable", reason=str(error))
+                await asyncio.sleep(RETRY_MAX_S)
+                continue
             self._in_hand = batch
             await self.move(batch)
-            await self._steadily(partial(self._reader.commit, batch.end))
+            with suppress(OSError):  # told and tried again by the spool; what comes again the table knows
+                await self._reader.commit(batch.end)
             self._in_hand = None
 
     async def move(self, batch: Batch) -> None:
@@ -115,7 +120,7 @@ class Mover:
             self._moved()
 
     async def _steadily(self, step: Callable[[], Awaitable[None]]) -> None:
-        """A database or disk that is away ends nothing: the step is tried until it is done."""
+        """A database that is away ends nothing: the step is tried until it is done."""
         pause_s = RETRY_S
         while True:
             try:
@@ -164,7 +169,7 @@ class Mover:
             metrics.MOVED.labels("forged").inc()
             return []
         if arrival.connection is None:
-            candidates = self._book.named(spec.name, head.shop)
+            candidates = self._book.named(spec.name, app_shop(spec, head=head, body=arrival.body))
         else:
             known = self._book.get(arrival.connection)
             if known is None:
@@ -177,7 +182,11 @@ class Mover:
         signing = [one for one in candidates if spec.signed(arrival.headers, arrival.body, one.secrets)]
         if not signing:
             metrics.MOVED.labels("forged").inc()
-        return [(one.brand, one.connection) for one in signing]
+            return []
+        meant = [one for one in signing if is_about(spec, one.names, head=head, body=arrival.body)]
+        if not meant:
+            metrics.MOVED.labels("another_shop").inc()
+        return [(one.brand, one.connection) for one in meant]
 
     async def _save(self, news: Sequence[NewDelivery]) -> None:
         now = self._clock()

@@ -15,6 +15,8 @@ TRIES_MAX: Final = 16
 PAUSE_FIRST: Final = timedelta(seconds=2)
 PAUSE_MAX: Final = timedelta(minutes=15)
 UNPREPARED_PAUSE: Final = timedelta(seconds=2)
+KEYS_PAUSE: Final = timedelta(seconds=15)
+KEYS_PAUSE_MAX: Final = timedelta(minutes=5)
 REFUSED_SHOWN_MAX: Final = 20
 
 
@@ -46,9 +48,21 @@ def of_applied(applied: Applied, tries: int) -> Ending:
         return Ending(
             "applied", tries, words | {"refused": {key: list(value) for key, value in shown.items()}}
         )
+    if applied.warnings:
+        shown = dict(list(applied.warnings.items())[:REFUSED_SHOWN_MAX])
+        words = problem(
+            "fields_left_out",
+            f"{len(applied.warnings)} variants were taken without a field that could not be read.",
+            "Correct it at the shop; its next webhook brings it. The items show it too, as `warnings`.",
+        )
+        return Ending(
+            "applied", tries, words | {"left_out": {key: list(value) for key, value in shown.items()}}
+        )
     if applied.parked:
         words = problem(
-            "parked", "The item of this stock is not known yet.", "Nothing: it counts as soon as it is."
+            "parked",
+            "What it belongs to (an item, an order) is not known yet.",
+            "Nothing: it counts as soon as that is.",
         )
         return Ending("applied", tries, words)
     return Ending("applied", tries)
@@ -69,6 +83,17 @@ def of_failure(failure: PlatformFailure, tries: int, *, now: datetime) -> Ending
     """The shop did not answer what it was asked."""
     words = problem(failure.code, failure.message, failure.fix or "It is tried again by itself.")
     return again(tries, words, now=now, after_s=failure.retry_after_s)
+
+
+def unasked(tries: int, words: Problem, *, now: datetime) -> Ending:
+    """The shop does not take our token: no try is counted, and connecting it again brings the next one at once."""
+    return Ending("failed", tries, words, now + PAUSE_MAX)
+
+
+def without_keys(tries: int, words: Problem, *, now: datetime, received_at: datetime) -> Ending:
+    """Not its fault either; the longer it has waited the longer it rests: thousands must not come all the time."""
+    pause = min(max(KEYS_PAUSE, (now - received_at) / 4), KEYS_PAUSE_MAX)
+    return Ending("pending", tries, words, now + pause)
 
 
 def unprepared(tries: int, words: Problem, *, now: datetime) -> Ending:

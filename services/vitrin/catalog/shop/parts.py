@@ -21,6 +21,7 @@ from vitrin.catalog.shop.reconciling import Reconciling
 from vitrin.catalog.shop.secret_book import SecretBook
 from vitrin.catalog.shop.settings import ShopSettings
 from vitrin.catalog.shop.sources import Sources
+from vitrin.catalog.shop.stock_groups import StockGroups
 from vitrin.catalog.shop.tending import Tending
 from vitrin.catalog.shop.unverified import Unverified
 from vitrin.kit.clock import Clock
@@ -135,6 +136,16 @@ class WorkerParts:
             cipher=cipher,
             clock=clock,
         )
+        stock = None
+        if effects.products is not None:
+            stock = StockGroups(
+                database=database,
+                specs=specs,
+                applying=effects.products.applying,
+                places=places,
+                cipher=cipher,
+                clock=clock,
+            )
         tending = Tending(
             database=database,
             specs=specs,
@@ -145,13 +156,14 @@ class WorkerParts:
             loading=loading,
             reconciling=reconciling,
             settings=settings,
+            cipher=cipher,
             clock=clock,
         )
         self.appliers = ShopWork(
             work="deliveries",
             worker=instance,
             database=database,
-            session=ApplyingSessions(database=database, applier=applier, clock=clock),
+            session=ApplyingSessions(database=database, applier=applier, stock=stock, clock=clock),
             clock=clock,
             shops_max=settings.shops_at_once,
         )
@@ -187,7 +199,5 @@ def _reading(
         return None, None
     intake = Intake(database=database, applying=products.applying, places=places, clock=clock)
     loading = Loading(database=database, intake=intake, known=products.known, clock=clock)
-    reconciling = Reconciling(
-        database=database, intake=intake, handlers=effects.handlers(), places=places, clock=clock
-    )
+    reconciling = Reconciling(database=database, intake=intake, effects=effects, places=places, clock=clock)
     return loading, reconciling

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -35,7 +36,7 @@ _NAMES: Final = ", ".join(_COLUMNS)
 _OPEN: Final = "state in ('pending', 'failed')"
 _KEY: Final = "brand_id = :brand_id and connection_id = :connection_id"
 _DUE: Final = text(
-    f"select delivery_id, seq, platform, topic, subject, received_at, tries from shop_deliveries d where d.{_KEY}"
+    f"select delivery_id, seq, platform, topic, kind, subject, received_at, tries from shop_deliveries d where d.{_KEY}"
     f" and d.{_OPEN} and d.due_at <= :now and not exists (select from shop_deliveries earlier"
     " where earlier.connection_id = d.connection_id and earlier.subject = d.subject and earlier.seq < d.seq"
     f" and earlier.{_OPEN} and earlier.due_at > :now) order by seq limit :limit"
@@ -46,6 +47,14 @@ _BODY: Final = text(
 _HOLD: Final = text(
     f"select delivery_id from shop_deliveries where {_KEY} and delivery_id = :delivery_id and {_OPEN} for update"
 )
+_BODIES: Final = text(
+    f"select delivery_id, key_id, nonce, ciphertext from shop_deliveries where {_KEY}"
+    " and delivery_id = any(cast(:ids as text[])) and key_id is not null"
+)
+_HOLD_ALL: Final = text(
+    f"select delivery_id from shop_deliveries where {_KEY} and delivery_id = any(cast(:ids as text[])) and {_OPEN}"
+    " order by delivery_id for update"
+)
 _NO_BODY: Final = "key_id = null, nonce = null, ciphertext = null"
 _FINISH: Final = text(
     f"update shop_deliveries set state = :state, kind = :kind, tries = :tries, due_at = :due_at,"
@@ -54,10 +63,17 @@ _FINISH: Final = text(
     " ciphertext = case when :keep_body then ciphertext end"
     f" where {_KEY} and delivery_id = :delivery_id and {_OPEN}"
 )
+_FINISH_APPLIED: Final = text(
+    f"update shop_deliveries set state = 'applied', kind = :kind, due_at = null, finished_at = :now, problem = null,"
+    f" {_NO_BODY} where {_KEY} and delivery_id = any(cast(:ids as text[])) and {_OPEN}"
+)
 _NEXT: Final = text(f"select min(due_at) from shop_deliveries where {_KEY} and {_OPEN}")
 _WAKE_WAITING: Final = text(
     f"update shop_deliveries set state = 'pending', due_at = :now, problem = null, finished_at = null where {_KEY}"
     " and state = 'waiting' and kind = any(cast(:kinds as text[]))"
+)
+_HURRY: Final = text(
+    f"update shop_deliveries set due_at = :now where {_KEY} and state = 'failed' and due_at > :now"
 )
 _FORGET_BODIES: Final = text(
     f"update shop_deliveries set {_NO_BODY} where {_KEY} and delivery_id in (select delivery_id from"
@@ -81,6 +97,13 @@ _GET: Final = text(f"select {_SHOWN} from shop_deliveries where {_KEY} and deliv
 _REPLAY: Final = text(
     "update shop_deliveries set state = 'pending', tries = 0, due_at = :now, finished_at = null, problem = null"
     f" where {_KEY} and delivery_id = :delivery_id and state in ('dead', 'failed', 'waiting') and key_id is not null"
+)
+_SET_ASIDE: Final = text(
+    "insert into shop_deliveries (brand_id, connection_id, delivery_id, platform, topic, kind, subject, received_at,"
+    " state, finished_at, problem, body_bytes) values (:brand_id, :connection_id, :delivery_id, :platform,"
+    " 'reconcile', :kind, :subject, :now, 'dead', :now, cast(:problem as jsonb), 0)"
+    " on conflict (brand_id, connection_id, delivery_id) do update set received_at = excluded.received_at,"
+    " finished_at = excluded.finished_at, problem = excluded.problem"
 )
 _COUNTS: Final = text(f"select state, count(*) as number from shop_deliveries where {_KEY} group by state")
 
@@ -109,6 +132,7 @@ class Delivery:
     seq: int
     platform: str
     topic: str
+    kind: str
     subject: str
     received_at: datetime
     tries: int
@@ -169,6 +193,23 @@ async def body(tx: ReadSession, delivery: Delivery, *, cipher: TokenCipher) -> b
     return cipher.open_bytes(sealed, row_aad(delivery.key, delivery.delivery_id))
 
 
+async def bodies(
+    tx: ReadSession, key: ShopKey, deliveries: Sequence[Delivery], *, cipher: TokenCipher
+) -> dict[str, bytes]:
+    """Of those whose body is there and can be opened."""
+    found: dict[str, bytes] = {}
+    for row in await tx.all(_BODIES, _params(key) | {"ids": [one.delivery_id for one in deliveries]}):
+        sealed = Sealed(row.key_id, bytes(row.nonce), bytes(row.ciphertext))
+        with suppress(CannotOpen):
+            found[row.delivery_id] = cipher.open_bytes(sealed, row_aad(key, row.delivery_id))
+    return found
+
+
+async def hold_all(tx: WriteSession, key: ShopKey, ids: Sequence[str]) -> set[str]:
+    """Locks them; those that somebody else has finished are not among them."""
+    return {row.delivery_id for row in await tx.all(_HOLD_ALL, _params(key) | {"ids": list(ids)})}
+
+
 async def hold(tx: WriteSession, delivery: Delivery) -> bool:
     """Locks it; False when somebody else has finished it."""
     params = _params(delivery.key) | {"delivery_id": delivery.delivery_id}
@@ -203,6 +244,13 @@ async def finish(
     )
 
 
+async def finish_applied(
+    tx: WriteSession, key: ShopKey, ids: Sequence[str], *, kind: str, now: datetime
+) -> None:
+    """Many of which nothing more is to be said."""
+    await tx.execute(_FINISH_APPLIED, _params(key) | {"ids": list(ids), "kind": kind, "now": now})
+
+
 async def next_due(tx: ReadSession, key: ShopKey) -> datetime | None:
     found: datetime | None = await tx.scalar(_NEXT, _params(key))
     return found
@@ -211,6 +259,12 @@ async def next_due(tx: ReadSession, key: ShopKey) -> datetime | None:
 async def wake_waiting(tx: WriteSession, key: ShopKey, *, kinds: Sequence[str], now: datetime) -> int:
     """Kinds that this release knows what to do with."""
     changed = await tx.execute(_WAKE_WAITING, _params(key) | {"kinds": list(kinds), "now": now})
+    return int(changed.rowcount)
+
+
+async def hurry(tx: WriteSession, key: ShopKey, *, now: datetime) -> int:
+    """Those that rest between two tries need not wait any longer."""
+    changed = await tx.execute(_HURRY, _params(key) | {"now": now})
     return int(changed.rowcount)
 
 
@@ -239,6 +293,28 @@ async def replay(tx: WriteSession, key: ShopKey, delivery_id: str, *, now: datet
     """False where it is not one that failed, or its body is gone."""
     changed = await tx.execute(_REPLAY, _params(key) | {"delivery_id": delivery_id, "now": now})
     return bool(changed.rowcount == 1)
+
+
+async def set_aside(
+    tx: WriteSession,
+    key: ShopKey,
+    *,
+    platform: str,
+    kind: str,
+    subject: str,
+    problem: Mapping[str, object],
+    now: datetime,
+) -> None:
+    """Something that a reconcile read and could not take, listed as a dead delivery without a body."""
+    params = {
+        "delivery_id": f"reconcile:{subject}",
+        "platform": platform,
+        "kind": kind,
+        "subject": subject,
+        "problem": json.dumps(problem),
+        "now": now,
+    }
+    await tx.execute(_SET_ASIDE, _params(key) | params)
 
 
 async def counts(tx: ReadSession, key: ShopKey) -> dict[str, int]:

@@ -51,6 +51,10 @@ _STOP: Final = text(
     "update shop_loads set state = 'stopped', problem = cast(:problem as jsonb), updated_at = :now,"
     f" finished_at = :now where {_SHOP} and {_OPEN} returning load_id, kind"
 )
+_PAUSE: Final = text(
+    "update shop_loads set problem = cast(:problem as jsonb), updated_at = :now"
+    f" where {_SHOP} and {_OPEN} and problem is null returning kind"
+)
 _RETIRE: Final = text(f"delete from shop_loads where {_SHOP} and created_at < :before and not ({_OPEN})")
 _CHANGEABLE: Final = frozenset(
     {
@@ -162,6 +166,12 @@ async def not_shown(tx: ReadSession, key: ShopKey, load: Load, products: Sequenc
 
 async def forget_shown(tx: WriteSession, key: ShopKey, load: Load) -> None:
     await tx.execute(_FORGET_SHOWN, _load(key, load))
+
+
+async def pause(tx: WriteSession, key: ShopKey, *, problem: Mapping[str, object], now: datetime) -> list[str]:
+    """An open load with a problem rests; kinds of those that did not yet."""
+    rows = await tx.all(_PAUSE, _shop(key) | {"problem": json.dumps(dict(problem)), "now": now})
+    return [row.kind for row in rows]
 
 
 async def stop(tx: WriteSession, key: ShopKey, *, problem: Mapping[str, object], now: datetime) -> list[str]:

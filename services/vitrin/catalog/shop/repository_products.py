@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from sqlalchemy import text
 
+from vitrin.catalog.domain import FieldProblem
 from vitrin.catalog.shop.mapping import Known
 from vitrin.catalog.shop.matching import Candidate
 from vitrin.kit.db.session import ReadSession, WriteSession
@@ -20,6 +21,8 @@ SAME_CODE_MAX: Final = 3
 """More items of one SKU need not be read: two are ambiguous already."""
 
 _MATCHING: Final = zlib.crc32(b"vitrin.catalog.matching") & 0x7FFFFFFF
+WARNINGS_COUNTED_MAX: Final = 10_000
+_warnings_encoder: Final = msgspec.json.Encoder()
 _options_decoder: Final = msgspec.json.Decoder(tuple[tuple[str, str], ...])
 
 
@@ -40,10 +43,13 @@ class HeldProduct:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
+    """`warnings` are saved and not read."""
+
     variant_id: str
     product_id: str
     item_id: str
     inventory_item_id: str
+    warnings: tuple[FieldProblem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +58,28 @@ class Bound:
 
     item_id: str
     source: str
+    variant_id: str
+    sku: str
     handle: str
     options: tuple[tuple[str, str], ...]
 
 
+class Warned(NamedTuple):
+    item_id: str
+    product_id: str
+    variant_id: str
+    warnings: list[dict[str, str]]
+
+
+_ITEM_WARNINGS: Final = text("select warnings from shop_variants where brand_id = :brand and item_id = :item")
+_COUNT_WARNINGS: Final = text(
+    "select count(*) from (select 1 from shop_variants where brand_id = :brand and connection_id = :connection"
+    " and warnings is not null limit :limit) as found"
+)
+_PAGE_WARNINGS: Final = text(
+    "select item_id, product_id, variant_id, warnings from shop_variants where brand_id = :brand"
+    " and connection_id = :connection and warnings is not null and item_id > :after order by item_id limit :limit"
+)
 _ANY_BOUND: Final = text("select exists (select 1 from shop_variants where brand_id = :brand)")
 _BOUND_ITEMS: Final = text(
     """
@@ -64,9 +88,11 @@ _BOUND_ITEMS: Final = text(
             select item_id from items where brand_id = :brand and left(handle, 100) = left(key, 100) and handle = key
                 and handle <> '' and content is not null limit :handles_max) as found
         union
+        select item_id from shop_variants where brand_id = :brand and variant_id = any(cast(:variants as text[]))
+        union
         select key from unnest(cast(:ids as text[])) as key
     )
-    select i.item_id, i.source, i.handle, cast(i.options as text) as options
+    select i.item_id, i.source, i.handle, v.variant_id, i.sku, cast(i.options as text) as options
     from meant
     join shop_variants v on v.brand_id = :brand and v.item_id = meant.item_id
     join items i on i.brand_id = :brand and i.item_id = meant.item_id and i.content is not null
@@ -97,6 +123,10 @@ _CANDIDATES: Final = text(
         (select item_id from items where brand_id = :brand and left(handle, 100) = left(:handle, 100)
             and handle = :handle and handle <> '' and content is not null limit :handles_max)
         union
+        select found.item_id from unnest(cast(:variants as text[])) as key cross join lateral (
+            select item_id from items where brand_id = :brand and variant_id = key and variant_id <> ''
+                and content is not null limit :codes_max) as found
+        union
         select found.item_id from unnest(cast(:skus as text[])) as key cross join lateral (
             select item_id from items where brand_id = :brand and left(sku, 100) = left(key, 100) and sku = key
                 and sku <> '' and content is not null limit :codes_max) as found
@@ -107,7 +137,7 @@ _CANDIDATES: Final = text(
         union
         select key from unnest(cast(:ids as text[])) as key
     )
-    select meant.item_id, i.source, i.handle, cast(i.options as text) as options, i.sku, i.gtin,
+    select meant.item_id, i.source, i.handle, cast(i.options as text) as options, i.sku, i.gtin, i.variant_id,
            i.content is not null as live, v.variant_id is not null as bound
     from meant
     left join items i on i.brand_id = :brand and i.item_id = meant.item_id
@@ -126,12 +156,12 @@ _UNBIND: Final = text(
 )
 _BIND: Final = text(
     """
-    insert into shop_variants (brand_id, connection_id, variant_id, product_id, item_id, inventory_item_id)
-    select :brand, :connection, variant_id, :product, item_id, inventory_item_id
-    from unnest(cast(:variants as text[]), cast(:items as text[]), cast(:inventory as text[]))
-        as new(variant_id, item_id, inventory_item_id)
+    insert into shop_variants (brand_id, connection_id, variant_id, product_id, item_id, inventory_item_id, warnings)
+    select :brand, :connection, variant_id, :product, item_id, inventory_item_id, cast(warnings as jsonb)
+    from unnest(cast(:variants as text[]), cast(:items as text[]), cast(:inventory as text[]),
+        cast(:warnings as text[])) as new(variant_id, item_id, inventory_item_id, warnings)
     on conflict (brand_id, connection_id, variant_id) do update set product_id = excluded.product_id,
-        item_id = excluded.item_id, inventory_item_id = excluded.inventory_item_id
+        item_id = excluded.item_id, inventory_item_id = excluded.inventory_item_id, warnings = excluded.warnings
     """
 )
 _PRODUCTS: Final = text(
@@ -183,6 +213,7 @@ async def candidates(
     brand: BrandId,
     *,
     handle: str,
+    variants: Collection[str],
     skus: Collection[str],
     gtins: Collection[str],
     ids: Collection[str],
@@ -190,7 +221,7 @@ async def candidates(
 ) -> list[Candidate]:
     """Items that a product's variants could be. `free`: items whose variant is gone from the shop."""
     params = {"brand": brand, "handle": handle, "skus": list(skus), "gtins": list(gtins), "ids": list(ids)}
-    limits = {"handles_max": SAME_HANDLE_MAX, "codes_max": SAME_CODE_MAX}
+    limits = {"variants": list(variants), "handles_max": SAME_HANDLE_MAX, "codes_max": SAME_CODE_MAX}
     return [
         Candidate(
             item_id=row.item_id,
@@ -199,6 +230,7 @@ async def candidates(
             options=_options_decoder.decode(row.options or "[]"),
             sku=row.sku or "",
             gtin=row.gtin or "",
+            variant_id=row.variant_id or "",
             live=bool(row.live),
             bound=row.bound and row.item_id not in free,
         )
@@ -223,8 +255,28 @@ async def bind(tx: WriteSession, key: Key, product_id: str, made: Sequence[Bindi
         "variants": [one.variant_id for one in made],
         "items": [one.item_id for one in made],
         "inventory": [one.inventory_item_id for one in made],
+        "warnings": [
+            _warnings_encoder.encode(one.warnings).decode() if one.warnings else None for one in made
+        ],
     }
     await tx.execute(_BIND, {**_of(key), "product": product_id, **columns})
+
+
+async def warnings_of_item(tx: ReadSession, brand: BrandId, item_id: str) -> list[dict[str, str]]:
+    """What was left out when a shop told of the item last."""
+    found = await tx.scalar(_ITEM_WARNINGS, {"brand": brand, "item": item_id})
+    return list(found or ())
+
+
+async def count_warnings(tx: ReadSession, key: Key) -> int:
+    """Items of the shop that lack a field, counted up to WARNINGS_COUNTED_MAX."""
+    return int(await tx.scalar(_COUNT_WARNINGS, {**_of(key), "limit": WARNINGS_COUNTED_MAX}) or 0)
+
+
+async def page_warnings(tx: ReadSession, key: Key, *, after: str, limit: int) -> list[Warned]:
+    """In the order of the items' ids."""
+    rows = await tx.all(_PAGE_WARNINGS, {**_of(key), "after": after, "limit": limit})
+    return [Warned(row.item_id, row.product_id, row.variant_id, row.warnings) for row in rows]
 
 
 async def products_after(tx: ReadSession, key: Key, *, after: str, limit: int) -> list[str]:
@@ -238,11 +290,24 @@ async def any_bound(tx: ReadSession, brand: BrandId) -> bool:
 
 
 async def bound_items(
-    tx: ReadSession, brand: BrandId, *, handles: Collection[str], ids: Collection[str]
+    tx: ReadSession,
+    brand: BrandId,
+    *,
+    handles: Collection[str],
+    variants: Collection[str],
+    ids: Collection[str],
 ) -> list[Bound]:
-    """Those with one of the handles or ids."""
-    params = {"brand": brand, "handles": list(handles), "ids": list(ids), "handles_max": SAME_HANDLE_MAX}
+    """Those with one of the handles, the shop's variant ids, or ids."""
+    params = {
+        "brand": brand,
+        "handles": list(handles),
+        "variants": list(variants),
+        "ids": list(ids),
+        "handles_max": SAME_HANDLE_MAX,
+    }
     return [
-        Bound(row.item_id, row.source, row.handle, _options_decoder.decode(row.options))
+        Bound(
+            row.item_id, row.source, row.variant_id, row.sku, row.handle, _options_decoder.decode(row.options)
+        )
         for row in await tx.all(_BOUND_ITEMS, params)
     ]

@@ -35,6 +35,10 @@ _LIST: Final = text(
     f"select {_COLUMNS} from shops where brand_id = :brand_id and (not :sandbox_only or mode = 'sandbox')"
     " and connection_id > :after order by connection_id limit :limit"
 )
+_CONNECTED: Final = text(
+    f"select {_COLUMNS} from shops where brand_id = :brand_id and platform = :platform"
+    " and external_ids ->> cast(:name as text) = :address and not deleted and state <> 'uninstalled'"
+)
 _SEEN: Final = text(
     "update shops set last_delivery_at = greatest(last_delivery_at, cast(:at as timestamptz))"
     f" where {_KEY} and (last_delivery_at is null or last_delivery_at < :at)"
@@ -57,6 +61,8 @@ CHANGEABLE: Final = frozenset(
         "full_at",
     }
 )
+NEEDS_ATTENTION: Final = "needs_attention"
+"""State of a shop that does not accept our token: it comes back when it is connected again."""
 _JSON: Final = frozenset({"problem", "webhooks_problem"})
 
 
@@ -156,6 +162,14 @@ async def save(
 async def get(tx: ReadSession, key: ShopKey) -> ShopRow | None:
     row = await tx.one_or_none(_GET, _params(key))
     return None if row is None else ShopRow(**row._mapping)
+
+
+async def connected_to(
+    tx: ReadSession, brand: BrandId, *, platform: str, name: str, address: str
+) -> list[ShopRow]:
+    """Every connection of the brand to this shop that may still work; `name` is the external id that says which."""
+    params = {"brand_id": brand, "platform": platform, "name": name, "address": address}
+    return [ShopRow(**row._mapping) for row in await tx.all(_CONNECTED, params)]
 
 
 async def page(

@@ -35,8 +35,13 @@ LOAD: Final = _object(
         },
         "actor": _TEXT,
         **dict.fromkeys(
-            ("objects", "pages", "products", "created", "updated", "unchanged", "deleted", "refused"), _COUNT
+            ("pages", "products", "created", "updated", "unchanged", "deleted", "refused"), _COUNT
         ),
+        "objects": {
+            **_COUNT,
+            "description": "What the shop says there is to read: Shopify's products and variants, WooCommerce's"
+            " products; 0 where it does not say. `products` have been read.",
+        },
         "problem": _PROBLEM,
         **dict.fromkeys(("created_at", "updated_at", "finished_at"), _MOMENT),
     }
@@ -75,6 +80,11 @@ SHOP: Final = _object(
             "description": "How many, by state.",
         },
         "loads": {"type": "array", "items": LOAD, "description": "The latest five."},
+        "warnings": {
+            **_COUNT,
+            "description": "Items that lack something which could not be read, counted up to 10,000; `/warnings` lists"
+            " them.",
+        },
     }
 )
 DELIVERY: Final = _object(
@@ -96,9 +106,22 @@ DELIVERY: Final = _object(
 )
 DELIVERY_PAGE: Final = _page(DELIVERY)
 
+WARNING_PAGE: Final = _page(
+    _object(
+        {
+            **dict.fromkeys(("item_id", "product_id", "variant_id"), _TEXT),
+            "warnings": {
+                "type": "array",
+                "items": _object(dict.fromkeys(("field", "code", "message", "fix"), _TEXT)),
+            },
+        }
+    )
+)
+
 _REFUSALS: Final = {
     "400": "`webhook_head_wrong`: these are not the headers of a webhook.",
-    "401": "`webhook_signature_wrong`: not signed, over the raw body, with a secret of this shop. Nothing is kept.",
+    "401": "`webhook_signature_wrong`: not signed, over the raw body, with a secret of this shop;"
+    " `webhook_of_another_shop`: signed by the app, and not for this shop. Nothing is kept.",
     "404": "`webhook_connection_unknown`: no shop is connected here.",
     "408": "`webhook_too_slow`: the body did not arrive within 10 s.",
     "413": "`webhook_too_large`: over 4 MiB.",
@@ -138,10 +161,14 @@ def _parameter(name: str, description: str) -> Schema:
 
 _PLATFORM: Final = _parameter("platform", "shopify, woocommerce.")
 DOOR: Final[Schema] = {
-    "/v1/webhooks/{platform}/{connection_id}": _operation(
+    "/v1/webhooks/{platform}/{connection_id}/{mark}": _operation(
         "shop_webhook",
         "A webhook of a connected shop",
-        [_PLATFORM, _parameter("connection_id", "Id of the connection.")],
+        [
+            _PLATFORM,
+            _parameter("connection_id", "Id of the connection."),
+            _parameter("mark", "Binds the address to the connection; Vitrin makes it when it subscribes."),
+        ],
     ),
     "/v1/webhooks/{platform}": _operation(
         "shop_app_webhook", "A webhook that an app gets for all shops that installed it", [_PLATFORM]

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from vitrin.catalog.shop import metrics
 from vitrin.catalog.shop.repository_shops import ShopRow
+from vitrin.kit.crypto import TokenCipher
+from vitrin.kit.ids import ConnectionId
 from vitrin.platforms.shop import ShopSource, ShopSpec, Subscription
 
 NEEDS_PUBLIC_URL: Final = "needs_public_url"
@@ -24,8 +26,14 @@ class Plan:
     remove: tuple[Subscription, ...]
 
 
-def address_of(public_url: str, row: ShopRow) -> str:
-    return f"{public_url.rstrip('/')}{path_of(row)}"
+def address_of(public_url: str, row: ShopRow, cipher: TokenCipher) -> str:
+    """The mark at its end binds the address to the connection: an app's secret signs for all its shops."""
+    return f"{public_url.rstrip('/')}{path_of(row)}/{marks_of(cipher, row.connection_id)[0]}"
+
+
+def marks_of(cipher: TokenCipher, connection: ConnectionId) -> tuple[str, ...]:
+    """The current one first; those of older keys are taken as long as the ring has them."""
+    return cipher.marks(b"webhook address of " + connection.bytes)
 
 
 def path_of(row: ShopRow) -> str:
@@ -49,11 +57,11 @@ def reachable_for(row: ShopRow, public_url: str) -> bool:
 
 
 def plan(found: Sequence[Subscription], *, topics: Sequence[str], address: str, path: str) -> Plan:
-    """Ours are those whose address ends as this connection's: with another host it is one that we had before."""
+    """Ours are those whose path has this connection's: with another host or mark it is one that we had before."""
     kept: set[str] = set()
     remove = []
     for one in found:
-        if not urlsplit(one.address).path.endswith(path):
+        if path not in urlsplit(one.address).path:
             continue
         if one.address == address and one.active and one.topic in topics and one.topic not in kept:
             kept.add(one.topic)
@@ -62,9 +70,11 @@ def plan(found: Sequence[Subscription], *, topics: Sequence[str], address: str, 
     return Plan(tuple(topic for topic in topics if topic not in kept), tuple(remove))
 
 
-async def ensure(row: ShopRow, spec: ShopSpec, source: ShopSource, *, public_url: str, secret: str) -> Plan:
+async def ensure(
+    row: ShopRow, spec: ShopSpec, source: ShopSource, *, public_url: str, secret: str, cipher: TokenCipher
+) -> Plan:
     """What was done. Raises PlatformFailure; what was made until then stays."""
-    address = address_of(public_url, row)
+    address = address_of(public_url, row, cipher)
     wanted = plan(await source.subscriptions(), topics=spec.topics, address=address, path=path_of(row))
     for topic in wanted.create:
         await source.subscribe(topic, address, secret)

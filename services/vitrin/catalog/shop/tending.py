@@ -21,12 +21,13 @@ from vitrin.catalog.shop.handlers import Effects
 from vitrin.catalog.shop.loading import Loading, ShopNotReachable
 from vitrin.catalog.shop.reconciling import Reconciling
 from vitrin.catalog.shop.repository_queues import Claim
-from vitrin.catalog.shop.repository_shops import ShopRow
+from vitrin.catalog.shop.repository_shops import NEEDS_ATTENTION, ShopRow
 from vitrin.catalog.shop.secret_book import BookUnavailable, SecretBook
 from vitrin.catalog.shop.settings import ShopSettings
 from vitrin.catalog.shop.sources import REFUSALS, ShopAway, ShopClosedNow, Sources
 from vitrin.catalog.shop.values import Shop
 from vitrin.kit.clock import Clock
+from vitrin.kit.crypto import TokenCipher
 from vitrin.kit.db.database import WorkerDatabase
 from vitrin.kit.db.session import WriteSession
 from vitrin.kit.errors import Unavailable
@@ -62,6 +63,7 @@ class Tending:
         loading: Loading | None,
         reconciling: Reconciling | None,
         settings: ShopSettings,
+        cipher: TokenCipher,
         clock: Clock,
         chance: Callable[[], float] = random.random,
         monotonic: Callable[[], float] = time.monotonic,
@@ -75,6 +77,7 @@ class Tending:
         self._loading = loading
         self._reconciling = reconciling
         self._settings = settings
+        self._cipher = cipher
         self._clock = clock
         self._save_locations = effects.products.save_locations if effects.products else None
         self._chance = chance
@@ -96,7 +99,7 @@ class Tending:
         if row is None or spec is None:
             return CLOSED_EVERY
         if not row.may_be_asked:
-            await self._stop_loads(row)
+            await self._end_loads(row)
             return CLOSED_EVERY
         try:
             wait = await self._work(row, spec, lost)
@@ -105,7 +108,7 @@ class Tending:
         except (ShopAway, BookUnavailable, Unavailable):
             return AWAY_PAUSE
         except ShopClosedNow as closed:
-            await self._stop_loads(await self._change(row, state="needs_attention", problem=closed.problem))
+            await self._end_loads(await self._change(row, state=NEEDS_ATTENTION, problem=closed.problem))
             return WRONG_EVERY
         except PlatformFailure as failure:
             return await self._failed(row, failure)
@@ -116,7 +119,7 @@ class Tending:
         source = await self._sources.open(row)
         row = await self._asked(row, spec, source)
         if not row.reachable:
-            await self._stop_loads(row)
+            await self._end_loads(row)
             return WRONG_EVERY
         row = await self._webhooks(row, spec, source)
         if self._loading is None or self._reconciling is None:
@@ -192,7 +195,9 @@ class Tending:
             )
         secret = await self._secret(row) if spec.own_secret else ""
         try:
-            await subscribing.ensure(row, spec, source, public_url=public_url, secret=secret)
+            await subscribing.ensure(
+                row, spec, source, public_url=public_url, secret=secret, cipher=self._cipher
+            )
         except PlatformFailure as failure:
             if failure.kind in REFUSALS:
                 raise
@@ -251,7 +256,7 @@ class Tending:
         words = outcome.problem(failure.code, failure.message, failure.fix or "It is tried again by itself.")
         if failure.kind in REFUSALS:
             await self._sources.report(row, failure)
-            await self._stop_loads(await self._change(row, state="needs_attention", problem=words))
+            await self._end_loads(await self._change(row, state=NEEDS_ATTENTION, problem=words))
             return WRONG_EVERY
         _log.warning("shop_unwell", connection=str(row.connection_id), code=failure.code)
         await self._change(row, problem=words)
@@ -262,14 +267,17 @@ class Tending:
             timedelta(seconds=FAILURE_PAUSE.total_seconds() * 2.0 ** min(failures - 1, 10)), FAILURE_PAUSE_MAX
         )
 
-    async def _stop_loads(self, row: ShopRow) -> None:
+    async def _end_loads(self, row: ShopRow) -> None:
+        """A shop whose token ran out comes back as a rule: its load rests where it is. For all others it is over."""
         words = row.problem or outcome.problem(
             "connection_deleted", "The connection was deleted.", "Connect the shop again."
         )
+        resting = row.state == NEEDS_ATTENTION
+        ending = repository_loads.pause if resting else repository_loads.stop
         async with self._database.write([row.brand_id]) as tx:
-            kinds = await repository_loads.stop(tx, row.key, problem=words, now=self._clock())
+            kinds = await ending(tx, row.key, problem=words, now=self._clock())
         for kind in kinds:
-            metrics.LOADS.labels(row.platform, kind, "stopped").inc()
+            metrics.LOADS.labels(row.platform, kind, "paused" if resting else "stopped").inc()
 
     async def _change(self, row: ShopRow, **values: object) -> ShopRow:
         async with self._database.write([row.brand_id]) as tx:

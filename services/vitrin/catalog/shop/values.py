@@ -30,7 +30,8 @@ class Applied:
     """What one piece of news did. `stale`: something newer was known already, so nothing was done.
 
     `parked`: of stock, its item is not known yet; it counts as soon as the item is. `refused`: item id and the problems
-    of each variant that could not become an item, in the words of the catalog."""
+    of each variant that could not become an item, in the words of the catalog. `warnings`: likewise of each that did,
+    without what could not be read."""
 
     created: int = 0
     updated: int = 0
@@ -39,3 +40,4 @@ class Applied:
     stale: bool = False
     parked: int = 0
     refused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    warnings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 from vitrin.catalog.service_places import Places
 from vitrin.catalog.shop.connections import connection_handler
 from vitrin.catalog.shop.desk import ShopDesk
-from vitrin.catalog.shop.effects import EFFECTS
+from vitrin.catalog.shop.effects import effects_of
 from vitrin.catalog.shop.handlers import Effects
 from vitrin.catalog.shop.parts import DoorParts, Wakes, WorkerParts, cipher_of, spool_of
 from vitrin.catalog.shop.secret_book import SecretBook
@@ -18,13 +18,14 @@ from vitrin.catalog.shop.sources import Sources
 from vitrin.events import topics
 from vitrin.kit.http_client import PlatformHttp
 from vitrin.kit.runtime import Runtime
+from vitrin.kit.seal import Sealer
 from vitrin.platforms.registry import SHOPS
 from vitrin.platforms.shop import ShopSpec
 from vitrin.protos.accounts.v1.connection_pb2_grpc import ConnectionServiceStub
 
 
 class Shops:
-    """Raises KeyRingInvalid."""
+    """`effects` None: all that this release does. Raises KeyRingInvalid."""
 
     def __init__(
         self,
@@ -33,14 +34,16 @@ class Shops:
         *,
         accounts: grpc.aio.Channel,
         places: Places,
+        sealer: Sealer,
         specs: Mapping[str, ShopSpec] = SHOPS,
-        effects: Effects = EFFECTS,
+        effects: Effects | None = None,
     ) -> None:
         self._settings = settings
         self._runtime = runtime
         self._accounts = accounts
         self._places = places
         self._specs = specs
+        self._sealer = sealer
         self._effects = effects
         self._cipher = cipher_of(settings)
         self._wakes = Wakes()
@@ -61,7 +64,8 @@ class Shops:
             specs=self._specs,
             sources=sources,
             book=self._book,
-            effects=self._effects,
+            effects=self._effects
+            or effects_of(sealer=self._sealer, database=runtime.worker, clock=runtime.clock),
             places=self._places,
             cipher=self._cipher,
             wakes=self._wakes,

@@ -64,7 +64,7 @@ def show_changes(
         if result["outcome"] not in ("updated", "unchanged"):
             raise CliFailure(f"{change.words}: {result}", code="change_refused")
         output.note(f"changed: {change.words}")
-        rows += _follow(shop_sync, change, offer_version=int(result["offer_version"]), platforms=list(board))
+        rows += follow(shop_sync, change, offer_version=int(result["offer_version"]), platforms=list(board))
     output.table(rows, columns=COLUMNS)
     return Changes(rows)
 
@@ -109,7 +109,7 @@ def _other_stock(item: Mapping[str, Any]) -> Change:
     return Change(entry, f"{item['id']} is sold out")
 
 
-def _follow(
+def follow(
     shop_sync: ServiceClient, change: Change, *, offer_version: int, platforms: list[str]
 ) -> list[dict[str, object]]:
     """Read the item's timeline until each platform has this version, or the time is over."""

@@ -1,4 +1,5 @@
-"""The story, told over HTTP only: brand, connections, import, verdicts, a price change, a sold-out item, the sum."""
+"""The story, told over HTTP only: brand, connections, import, verdicts, two changes, a shop with a sale and a cart, the
+sum."""
 
 import json
 import time
@@ -14,6 +15,8 @@ from vitrin.cli.client import ServiceClient
 from vitrin.cli.connections import sandbox_connection
 from vitrin.cli.demo.changes import show_changes
 from vitrin.cli.demo.memory import Memory, file_digest
+from vitrin.cli.demo.shop import ShopScene, show_shop
+from vitrin.cli.demo.shoppers import show_shoppers
 from vitrin.cli.demo.verdicts import (
     MISMATCHES_SHOWN_MAX,
     OPEN_STATES,
@@ -52,6 +55,7 @@ class Stage:
     accounts: ServiceClient
     catalog: ServiceClient
     shop_sync: ServiceClient
+    retargeting: ServiceClient
 
 
 def tell(var: Var, output: Output, catalog: Path | None) -> int:
@@ -65,8 +69,11 @@ def tell(var: Var, output: Output, catalog: Path | None) -> int:
         ServiceClient("accounts", token=key) as accounts,
         ServiceClient("catalog", token=key) as items,
         ServiceClient("shop_sync", token=key) as sync,
+        ServiceClient("notify", token=key) as notify,
+        ServiceClient("retargeting", token=key) as retargeting,
+        ServiceClient("sandbox", token=None) as sandbox,
     ):
-        stage = Stage(var, output, memory, accounts, items, sync)
+        stage = Stage(var, output, memory, accounts, items, sync, retargeting)
         _wait_for_key(stage)
         _connect(stage)
         _import(stage, path)
@@ -82,11 +89,30 @@ def tell(var: Var, output: Output, catalog: Path | None) -> int:
             allowed=_ids_of_the_file(stage),
         )
         memory.save(var)
+        shoppers = show_shoppers(output, retargeting, item_ids)
         board = _board(stage, versions)
         judgement = _judge(stage, board, item_ids, untouched=untouched)
+        shop = show_shop(
+            output,
+            accounts=accounts,
+            catalog=items,
+            shop_sync=sync,
+            notify=notify,
+            sandbox=sandbox,
+            currency=_currency(),
+        )
         lag = sync.get("/v1/lag", {"window_s": LAG_WINDOW_S})
-        _sum_up(stage, board, item_ids, lag=lag, judgement=judgement, changes=changes)
-    return int(Exit.DONE if judgement.passed and changes.arrived else Exit.REFUSED)
+        _sum_up(
+            stage,
+            board,
+            item_ids,
+            lag=lag,
+            judgement=judgement,
+            changes=changes,
+            shop=shop,
+            shoppers=shoppers,
+        )
+    return int(Exit.DONE if judgement.passed and changes.arrived and shop.arrived else Exit.REFUSED)
 
 
 def demo_file(name: str) -> Path:
@@ -117,9 +143,18 @@ def _brand(var: Var, output: Output, memory: Memory) -> None:
     output.note(f"[green]✓[/green] brand [bold]{memory.name}[/bold] with its keys")
 
 
+def _currency() -> str:
+    """Of the demo's brand."""
+    return str(json.loads(demo_file("expected.json").read_text(encoding="utf-8"))["currency"])
+
+
 def _wait_for_key(stage: Stage) -> None:
     """A new brand and its key reach the other services through Kafka."""
-    for client, path in ((stage.catalog, "/v1/items"), (stage.shop_sync, "/v1/channels")):
+    for client, path in (
+        (stage.catalog, "/v1/items"),
+        (stage.shop_sync, "/v1/channels"),
+        (stage.retargeting, "/v1/events"),
+    ):
 
         def known(client: ServiceClient = client, path: str = path) -> bool:
             try:
@@ -256,6 +291,8 @@ def _sum_up(
     lag: Mapping[str, Any],
     judgement: Judgement,
     changes: Any,
+    shoppers: Sequence[Mapping[str, object]],
+    shop: ShopScene,
 ) -> None:
     output, memory = stage.output, stage.memory
     if output.as_json:
@@ -267,9 +304,11 @@ def _sum_up(
                 "refused": memory.refused,
                 "states": summary_rows(board),
                 "changes": changes.rows,
+                "shop": {"changes": shop.rows, "cart": shop.cart, "notification": shop.notice},
+                "shoppers": shoppers,
                 "lag": lag,
                 "problems": list(judgement.problems),
-                "passed": judgement.passed and changes.arrived,
+                "passed": judgement.passed and changes.arrived and shop.arrived,
             }
         )
         return

@@ -12,7 +12,7 @@ from vitrin.cli.settings import HOST
 from vitrin.cli.supervisor.settings import UpSettings
 from vitrin.kit.embedded.process import spawn, stop
 
-SERVICES = ("accounts", "catalog", "shop_sync", "notify")
+SERVICES = ("accounts", "catalog", "shop_sync", "notify", "retargeting")
 STOP_S = 15.0
 
 
@@ -87,6 +87,7 @@ def urls_of(settings: UpSettings) -> dict[str, dict[str, str]]:
         "catalog": settings.catalog_http.number,
         "shop_sync": settings.shop_sync_http.number,
         "notify": settings.notify_http.number,
+        "retargeting": settings.retargeting_http.number,
     }
     urls = {
         name: {

@@ -15,13 +15,14 @@ KEY_BYTES = 32  # AES-256
 @dataclass(frozen=True, slots=True, repr=False)
 class Secrets:
     """`token_keys` is the key ring of accounts, `webhook_keys` that of notify, `spool_keys` that of the spool of
-    catalog: `kid:base64`, the first is current."""
+    catalog, `event_keys` that of the spool of retargeting: `kid:base64`, the first is current."""
 
     service_token: str
     operator_token: str
     token_keys: str
     webhook_keys: str
     spool_keys: str
+    event_keys: str
 
 
 def load_secrets(var: Var, environment: Mapping[str, str] | None = None) -> Secrets:
@@ -34,6 +35,7 @@ def load_secrets(var: Var, environment: Mapping[str, str] | None = None) -> Secr
         "token_keys": _key_ring(),
         "webhook_keys": _key_ring(),
         "spool_keys": _key_ring(),
+        "event_keys": _key_ring(),
     }
     kept = Secrets(**{name: str(stored.get(name) or value) for name, value in fresh.items()})
     if asdict(kept) != stored:
@@ -44,6 +46,7 @@ def load_secrets(var: Var, environment: Mapping[str, str] | None = None) -> Secr
         token_keys=given.get("ACCOUNTS_TOKEN_KEYS") or kept.token_keys,
         webhook_keys=given.get("NOTIFY_SECRET_KEYS") or kept.webhook_keys,
         spool_keys=given.get("CATALOG_SPOOL_KEYS") or kept.spool_keys,
+        event_keys=given.get("RETARGETING_SPOOL_KEYS") or kept.event_keys,
     )
 
 

@@ -18,6 +18,7 @@ SECRETS_OF = {
     "accounts": ("ACCOUNTS_TOKEN_KEYS", "ACCOUNTS_OAUTH_APPS", "ACCOUNTS_OAUTH_SANDBOX_APPS"),
     "catalog": ("CATALOG_SPOOL_KEYS",),
     "notify": ("NOTIFY_SECRET_KEYS", "NOTIFY_SMTP_PASSWORD"),
+    "retargeting": ("RETARGETING_SPOOL_KEYS",),
 }
 WITHOUT_OPERATOR = ("sandbox",)
 OUTBOUND_ALLOW = "localhost,127.0.0.0/8,::1"
@@ -56,6 +57,8 @@ class UpSettings:
     shop_sync_grpc: Port
     notify_http: Port
     notify_grpc: Port
+    retargeting_http: Port
+    retargeting_grpc: Port
     sandbox_http: Port
 
     @classmethod
@@ -83,6 +86,8 @@ class UpSettings:
             shop_sync_grpc=Port.of(given, "SHOP_SYNC_GRPC_PORT", 9003),
             notify_http=Port.of(given, "NOTIFY_HTTP_PORT", 8006),
             notify_grpc=Port.of(given, "NOTIFY_GRPC_PORT", 9006),
+            retargeting_http=Port.of(given, "RETARGETING_HTTP_PORT", 8005),
+            retargeting_grpc=Port.of(given, "RETARGETING_GRPC_PORT", 9005),
             sandbox_http=Port.of(given, "SANDBOX_PORT", 8090),
         )
 
@@ -92,6 +97,7 @@ class UpSettings:
         fixed = [] if self.broker_port is None else [Port("VITRIN_BROKER_PORT", self.broker_port)]
         services = [self.accounts_http, self.accounts_grpc, self.catalog_http, self.catalog_grpc]
         services += [self.shop_sync_http, self.shop_sync_grpc, self.notify_http, self.notify_grpc]
+        services += [self.retargeting_http, self.retargeting_grpc]
         return [*fixed, self.sandbox_http, *services]
 
 
@@ -110,6 +116,7 @@ def service_environment(
         "CATALOG_SPOOL_FOLDER": str(settings.var.root / "spool" / "catalog"),
         "CATALOG_PUBLIC_URL": os.environ.get("CATALOG_PUBLIC_URL")
         or f"http://{HOST}:{settings.catalog_http.number}",
+        "RETARGETING_SPOOL_FOLDER": str(settings.var.root / "spool" / "retargeting"),
         "SANDBOX_STATE_FILE": str(settings.var.root / "sandbox" / "state"),
         "VITRIN_OUTBOUND_ALLOW": os.environ.get("VITRIN_OUTBOUND_ALLOW") or OUTBOUND_ALLOW,
         "PYTHONUNBUFFERED": "1",
@@ -137,6 +144,8 @@ def for_service(environment: Mapping[str, str], *, name: str, secrets: Secrets) 
         own["CATALOG_SPOOL_KEYS"] = secrets.spool_keys
     if name == "notify":
         own["NOTIFY_SECRET_KEYS"] = secrets.webhook_keys
+    if name == "retargeting":
+        own["RETARGETING_SPOOL_KEYS"] = secrets.event_keys
     return own
 
 

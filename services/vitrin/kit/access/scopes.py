@@ -11,6 +11,7 @@ SCOPES: Final = frozenset(
         "sync:read",
         "sync:write",
         "sync:approve",
+        "events:read",
         "events:write",
         "webhooks:read",
         "webhooks:write",

@@ -4,7 +4,7 @@ sealed = await sealer.seal(brand, Person("shopify:acme.myshopify.com:customer:1"
 fields = await sealer.open(brand, sealed, context="catalog.order.v1")        # or Erased
 """
 
-from vitrin.kit.seal.errors import SealCannotOpen, SealRefused, SealUnavailable
+from vitrin.kit.seal.errors import SealCannotOpen, SealKeyUnknown, SealRefused, SealUnavailable
 from vitrin.kit.seal.keys import Day, Person, Receipt, Whose
 from vitrin.kit.seal.local import SpoolSeal
 from vitrin.kit.seal.remote import AccountsKeys
@@ -19,6 +19,7 @@ __all__ = [
     "Person",
     "Receipt",
     "SealCannotOpen",
+    "SealKeyUnknown",
     "SealRefused",
     "SealUnavailable",
     "Sealer",

@@ -3,6 +3,7 @@
 Unavailable (503)  SealUnavailable   accounts does not answer, and this process does not hold the key
 Refused (400)      SealRefused       accounts refuses: the brand is gone, the day is over, too much at once
 Exception          SealCannotOpen    changed bytes, another brand or context, a key that the brand never had
+                     SealKeyUnknown  of a spool: its key is not in the ring; with the right ring it can be opened
 """
 
 from vitrin.kit.errors import Refused, Unavailable
@@ -21,3 +22,7 @@ class SealRefused(Refused):
 
 class SealCannotOpen(Exception):
     """Never mends itself: the sealed bytes do not belong here, or were changed. Holds nothing of what they hide."""
+
+
+class SealKeyUnknown(SealCannotOpen):
+    """The ring of the service lacks the key: put it back, nothing is lost."""

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from vitrin.kit.crypto import NONCE_BYTES, CannotOpen, TokenCipher
+from vitrin.kit.crypto import NONCE_BYTES, CannotOpen, KeyUnknown, TokenCipher
 from vitrin.kit.crypto import Sealed as RingSealed
-from vitrin.kit.seal.errors import SealCannotOpen
+from vitrin.kit.seal.errors import SealCannotOpen, SealKeyUnknown
 
 _VERSION: Final = b"\x01"
 
@@ -31,7 +31,7 @@ class SpoolSeal:
         return _VERSION + bytes([len(key)]) + key + sealed.nonce + sealed.ciphertext
 
     def open(self, sealed: bytes, *, context: str) -> bytes:
-        """Raises SealCannotOpen: changed, of another spool, or its key has left the ring."""
+        """Raises SealCannotOpen: changed, or of another spool; SealKeyUnknown where its key has left the ring."""
         if len(sealed) < 2 or sealed[:1] != _VERSION or len(sealed) < 2 + sealed[1] + NONCE_BYTES:
             raise SealCannotOpen("these bytes are nothing sealed")
         key_end = 2 + sealed[1]
@@ -41,6 +41,8 @@ class SpoolSeal:
             return self._ring.open_bytes(
                 RingSealed(key_id, sealed[key_end:nonce_end], sealed[nonce_end:]), _binding(context)
             )
+        except KeyUnknown as error:
+            raise SealKeyUnknown(str(error)) from None
         except CannotOpen as error:
             raise SealCannotOpen(str(error)) from None
 

@@ -100,6 +100,9 @@ class SegmentLog:
         self._unclean = False
         self._to_begin: int | None = None
         self.positions: dict[str, int] = {}
+        """As they are on the disk."""
+        self.passed: dict[str, int] = {}
+        """What consumers have said; ahead of the disk's while it takes none."""
 
     @property
     def earliest(self) -> int:
@@ -195,6 +198,7 @@ class SegmentLog:
                 lost.append(consumer)
                 position = self.earliest
             self.positions[consumer] = max(position, self.earliest)
+        self.passed = dict(self.positions)
         return tuple(lost)
 
     def _begin(self, base: int) -> None:
@@ -334,24 +338,39 @@ class SegmentLog:
         return target, target - position
 
     def commit(self, consumer: str, position: int) -> None:
-        """Durable when it returns. Raises PositionUnknown, OSError."""
+        """Durable when it returns. Raises PositionUnknown, OSError; after the latter it counts all the same, but for a
+        restart, and `tidy` tries again."""
         if not self.earliest <= position <= self.end:
             raise PositionUnknown(f"position {position} is not between {self.earliest} and {self.end}")
+        self.passed[consumer] = position
+        self._keep(consumer, position)
+
+    def _keep(self, consumer: str, position: int) -> None:
         self._files.replace(consumer + layout.POSITION_SUFFIX, layout.position_bytes(position))
         self.positions[consumer] = position
 
     def tidy(self) -> int:
-        """Closes a segment that has its age, removes those that all consumers have passed and that are old enough.
-        Returns the bytes that were freed. Raises OSError."""
-        now_ms = self._now_ms()
-        active = self._active
-        if (
-            active.first_at_ms is not None
-            and now_ms - active.first_at_ms >= self._limits.segment_s_max * 1000
-        ):
-            self._make_room(self._limits.segment_bytes_max)
-        covered = min(self.positions.values(), default=self.end)
-        freed = 0
+        """Removes segments that all consumers have passed and that are old enough, keeps positions that the disk did
+        not take, closes a segment that has its age. Returns the bytes that were freed. Raises OSError.
+
+        Removing comes first, by what consumers have said and not by what of it could be written: on a full disk it
+        makes the room that the rest needs, and after a restart a position is never before the earliest record."""
+        freed = self._remove()
+        try:
+            for consumer, position in self.passed.items():
+                if position != self.positions[consumer]:
+                    self._keep(consumer, position)
+            self._close_aged()
+            freed += self._remove()
+        except OSError as error:
+            if not freed:
+                raise
+            _log.error("spool_tidy_incomplete", reason=str(error), freed=freed)
+        return freed
+
+    def _remove(self) -> int:
+        now_ms, freed = self._now_ms(), 0
+        covered = min(self.passed.values(), default=self.end)
         while len(self._segments) > 1 and self._segments[0].end <= covered:
             oldest = self._segments[0]
             if now_ms / 1000 - self._files.modified_at_s(oldest.name) < self._limits.keep_s:
@@ -363,6 +382,11 @@ class SegmentLog:
                 self._files.remove(oldest.name)
             freed += oldest.size
         return freed
+
+    def _close_aged(self) -> None:
+        begun_at_ms = self._active.first_at_ms
+        if begun_at_ms is not None and self._now_ms() - begun_at_ms >= self._limits.segment_s_max * 1000:
+            self._make_room(self._limits.segment_bytes_max)
 
     def close(self) -> None:
         if self._file is not None:

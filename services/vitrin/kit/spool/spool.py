@@ -52,6 +52,11 @@ _BYTES_MAX = gauge("vitrin_spool_bytes_max", "Bytes from which on a spool refuse
 _LAG_BYTES = gauge(
     "vitrin_spool_lag_bytes", "Bytes that a consumer of a spool has not passed yet.", ("spool", "consumer")
 )
+_UNSAVED_BYTES = gauge(
+    "vitrin_spool_unsaved_bytes",
+    "Bytes that a consumer has passed while the disk did not take its position: after a restart they come again.",
+    ("spool", "consumer"),
+)
 _CUT_BYTES = counter(
     "vitrin_spool_cut_bytes_total",
     "Bytes behind the last whole record that were cut off after a crash; nobody had been told that they were taken.",
@@ -99,6 +104,8 @@ class Spool:
         self._offered = asyncio.Event()
         self._grown = asyncio.Event()
         self._closing = False
+        self._durable = _APPENDS.labels(name, "durable")
+        self._seconds = _APPEND_SECONDS.labels(name)
         self._tasks: list[asyncio.Task[None]] = []
 
     def _now_ms(self) -> int:
@@ -158,8 +165,8 @@ class Spool:
             ) from None
         except SpoolFailing as failing:
             raise self._refused("failing", failing) from None
-        _APPENDS.labels(self.name, "durable").inc()
-        _APPEND_SECONDS.labels(self.name).observe(asyncio.get_running_loop().time() - started)
+        self._durable.inc()
+        self._seconds.observe(asyncio.get_running_loop().time() - started)
         return end
 
     def _offer(self, payload: bytes) -> _Pending:
@@ -258,15 +265,17 @@ class Spool:
 
     def _measure(self) -> None:
         _BYTES.labels(self.name).set(self._log.total_bytes)
-        for consumer, position in self._log.positions.items():
+        for consumer, position in self._log.passed.items():
             _LAG_BYTES.labels(self.name, consumer).set(max(0, self._log.end_of_records - position))
+            unsaved = max(0, position - self._log.positions[consumer])
+            _UNSAVED_BYTES.labels(self.name, consumer).set(unsaved)
 
     async def _on(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(threads, work)
 
     def reader(self, consumer: str) -> "SpoolReader":
         """From the position that the consumer committed last. Raises KeyError for one that was not named at opening."""
-        return SpoolReader(self, consumer, self._log.positions[consumer])
+        return SpoolReader(self, consumer, self._log.passed[consumer])
 
     async def _read(self, position: int, *, records_max: int, bytes_max: int) -> Batch:
         batch = await self._on(
@@ -276,8 +285,13 @@ class Spool:
         return batch
 
     async def _commit(self, consumer: str, position: int) -> None:
-        await self._on(self._writer, lambda: self._log.commit(consumer, position))
-        self._measure()
+        try:
+            await self._on(self._writer, lambda: self._log.commit(consumer, position))
+        except OSError as error:
+            _log.error("spool_position_not_kept", spool=self.name, consumer=consumer, reason=str(error))
+            raise
+        finally:
+            self._measure()
 
 
 class SpoolReader:
@@ -310,5 +324,6 @@ class SpoolReader:
     async def commit(self, position: int) -> None:
         """Durable when it returns: what stands before it may be removed, and does not come again.
 
-        Raises PositionUnknown, OSError."""
+        Raises PositionUnknown, OSError. After an OSError it may be removed too, and comes again after a restart only:
+        go on; the position is tried again every few seconds, and with the next one."""
         await self._spool._commit(self._consumer, position)

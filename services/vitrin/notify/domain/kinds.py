@@ -161,5 +161,6 @@ CONNECTION_TYPES: Final = {
     "active": "connection.active",
     "token_expired": "connection.failed",
     "refused": "connection.failed",
+    "uninstalled": "connection.failed",
     "deleted": "connection.removed",
 }

@@ -27,7 +27,10 @@ _ALL: Final = (
         "removal.held", "warning", "shop_sync", "Items wait for an approval before they leave a platform."
     ),
     NoticeKind(
-        "connection.failed", "critical", "accounts", "A connection's token has expired or was refused."
+        "connection.failed",
+        "critical",
+        "accounts",
+        "A token has expired or was refused, or a shop removed the app.",
     ),
     NoticeKind(
         "connection.token_ending", "warning", "accounts", "A token ends within three days; nobody renews it."
@@ -35,6 +38,9 @@ _ALL: Final = (
     NoticeKind("channel.stuck", "warning", "shop_sync", "Changes for a platform have not moved for a while."),
     NoticeKind(
         "import.failed", "warning", "catalog", "An import was refused, broke, or could not be fetched."
+    ),
+    NoticeKind(
+        "privacy.asked", "warning", "catalog", "A shop asks for a customer's data, or for an erasure."
     ),
     NoticeKind(
         "webhook_endpoint.disabled", "warning", "notify", "A webhook endpoint only failed, or answered 410."

@@ -38,7 +38,11 @@ BUSINESSES_MAX: Final = 50
 SCOPES: Final = (
     Scope("catalog_management", "writes products, prices and stock to the catalog"),
     Scope("business_management", "lists the businesses and the catalogs and pixels they own"),
-    Scope("ads_management", "lists ad accounts and runs ads that show the catalog", required=False),
+    Scope(
+        "ads_management",
+        "lists ad accounts, runs ads that show the catalog, uploads audiences, sends conversions",
+        required=False,
+    ),
     Scope("pages_show_list", "lists the Facebook pages that ads and shops speak for", required=False),
 )
 

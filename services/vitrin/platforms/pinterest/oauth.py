@@ -37,7 +37,9 @@ SCOPES: Final = (
     Scope("catalogs:write", "writes products, prices and stock to the catalog"),
     Scope("ads:read", "lists the ad accounts that catalogs belong to, and their tags"),
     Scope("user_accounts:read", "shows which Pinterest account is connected"),
-    Scope("ads:write", "runs ads that show the catalog", required=False),
+    Scope(
+        "ads:write", "runs ads that show the catalog, uploads audiences, sends conversions", required=False
+    ),
 )
 
 

@@ -159,6 +159,7 @@ def asked(body: Part) -> PersonAsked:
     customer = body.part("customer")
     return PersonAsked(
         customer_id=customer.id_or_none("id"),
+        request_id=body.part("data_request").id_or_none("id"),
         email=customer.text("email"),
         phone=customer.text("phone"),
         order_ids=body.ids("orders_requested") or body.ids("orders_to_redact"),

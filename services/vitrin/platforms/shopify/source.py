@@ -11,6 +11,7 @@ from vitrin.platforms.oauth import VISIBLE
 from vitrin.platforms.shop import (
     LoadPage,
     LoadState,
+    OrderPage,
     ShopInfo,
     ShopLocation,
     ShopOrder,
@@ -205,13 +206,23 @@ class ShopifyShop:
             unreadable=unreadable,
         )
 
-    async def orders_since(
-        self, since: datetime, cursor: str | None
-    ) -> tuple[tuple[ShopOrder, ...], str | None]:
+    async def orders_since(self, since: datetime, cursor: str | None) -> OrderPage:
         with readable(TITLE):
             ids, _, after = await self._changed(queries.ORDERS_SINCE, "orders", since, cursor)
-        found = await a_few_at_once(self._order, ids, concurrency_max=CONCURRENCY_MAX)
-        return tuple(one for one in found if one is not None), after
+        unreadable: dict[str, str] = {}
+
+        async def read(order_id: str) -> ShopOrder | None:
+            try:
+                return await self._order(order_id)
+            except PlatformFailure as failure:
+                if failure.code != UNREADABLE:
+                    raise
+                unreadable[order_id] = failure.message
+                return None
+
+        found = await a_few_at_once(read, ids, concurrency_max=CONCURRENCY_MAX)
+        orders = tuple(one for one in found if one is not None)
+        return OrderPage(orders=orders, cursor=after, unreadable=unreadable)
 
     async def _changed(
         self, query: str, name: str, since: datetime, cursor: str | None

@@ -15,7 +15,7 @@ from vitrin.platforms.shopify.rules import (
     external_id_problem,
 )
 from vitrin.platforms.shopify.source import open_shop
-from vitrin.platforms.shopify.webhooks import read_head, read_news, signed
+from vitrin.platforms.shopify.webhooks import body_shop, read_head, read_news, signed
 
 SPEC: Final = ShopSpec(
     name=NAME,
@@ -33,6 +33,7 @@ SPEC: Final = ShopSpec(
     open_shop=open_shop,
     read_head=read_head,
     signed=signed,
+    body_shop=body_shop,
     read_news=read_news,
     external_id_problem=external_id_problem,
     base_url=base_url,

@@ -25,6 +25,7 @@ from vitrin.platforms.shop import (
     BodyInvalid,
     LoadPage,
     LoadState,
+    OrderPage,
     ShopInfo,
     ShopLocation,
     ShopOrder,
@@ -139,13 +140,18 @@ class WooShop:
 
     async def start_load(self) -> LoadState:
         """Nothing runs at the store: the handle is its clock's moment, before which nothing of the load was read."""
-        answer = await self._call("GET", "products", {"per_page": "1", "orderby": "id", "order": "asc"})
+        answer = await self._first()
         at = (answer.at or datetime.now(UTC)).replace(microsecond=0)
         return LoadState(handle=_text(at), state="ready", objects=answer.total)
 
     async def load_state(self, handle: str) -> LoadState:
+        """Ready from the beginning; products as many as there are now, variations not counted."""
         _moment_of(handle)
-        return LoadState(handle=handle, state="ready")
+        return LoadState(handle=handle, state="ready", objects=(await self._first()).total)
+
+    async def _first(self) -> Answer:
+        """What says how many products there are."""
+        return await self._call("GET", "products", {"per_page": "1", "orderby": "id", "order": "asc"})
 
     async def load_page(self, handle: str, cursor: str | None) -> LoadPage:
         at, currency = _moment_of(handle), await self._prices_in()
@@ -241,12 +247,17 @@ class WooShop:
             unreadable=unreadable,
         )
 
-    async def orders_since(
-        self, since: datetime, cursor: str | None
-    ) -> tuple[tuple[ShopOrder, ...], str | None]:
+    async def orders_since(self, since: datetime, cursor: str | None) -> OrderPage:
+        found: list[ShopOrder] = []
+        unreadable: dict[str, str] = {}
         with readable(TITLE):
             rows, after = await self._changed("orders", since, cursor, rules.PAGE_MAX)
-            return tuple(orders.order(row) for row in rows), after
+            for row in rows:
+                try:
+                    found.append(orders.order(row))
+                except BodyInvalid as error:
+                    unreadable[row.id()] = str(error)
+        return OrderPage(orders=tuple(found), cursor=after, unreadable=unreadable)
 
     async def _changed(
         self, path: str, since: datetime, cursor: str | None, size: int
@@ -264,7 +275,7 @@ class WooShop:
         rows = (await self._call("GET", path, params)).rows()
         if len(rows) < size:
             return rows, None
-        newest = products.updated_at(rows[-1])
+        newest = _newest(rows) or start
         moved_on = newest > start.replace(microsecond=0)
         return rows, f"{_text(newest)}:1" if moved_on else f"{_text(start)}:{page + 1}"
 
@@ -343,6 +354,16 @@ def _place_of(cursor: str | None) -> tuple[int, int]:
     if found is None:
         raise load_gone(TITLE)
     return int(found[1]), int(found[2])
+
+
+def _newest(rows: Sequence[Part]) -> datetime | None:
+    """The moment of the last row that has one: a row that is not as documented stops nothing."""
+    for row in reversed(rows):
+        try:
+            return products.updated_at(row)
+        except BodyInvalid:
+            continue
+    return None
 
 
 def _since_of(cursor: str) -> tuple[datetime, int]:

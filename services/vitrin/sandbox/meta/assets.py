@@ -19,11 +19,15 @@ EDGE_SCOPES = {
     "owned_pixels": ("business_management", "ads_management", "ads_read"),
     "adaccounts": ("ads_management", "ads_read"),
     "accounts": ("pages_show_list",),
+    **dict.fromkeys(("customaudiences", "users", "usersreplace", "events"), ("ads_management",)),
+    "stats": ("ads_management", "ads_read"),
 }
 
 
-def needed_scopes(object_id: str, edge: str, *, in_catalog: bool) -> tuple[str, ...]:
+def needed_scopes(object_id: str, edge: str, *, in_catalog: bool, for_ads: bool = False) -> tuple[str, ...]:
     """One of these permissions is needed for the edge; none for what everybody may see of himself."""
+    if for_ads:
+        return EDGE_SCOPES.get(edge, ("ads_management",))
     if in_catalog:
         return ("catalog_management",)
     if object_id == "me" and edge in ("", "permissions"):
@@ -53,8 +57,8 @@ def client_product_catalogs(platform: MetaPlatform, request: Request) -> Reply:
 
 def owned_pixels(platform: MetaPlatform, request: Request) -> Reply:
     """``GET /{business}/owned_pixels``."""
-    number = request.account.number
-    return _page(request, [(str(500_000_000_000_000 + number), f"{request.account.name} pixel")])
+    ids = request.account.external_ids
+    return _page(request, [(ids["pixel_id"], f"{request.account.name} pixel")])
 
 
 def pages(platform: MetaPlatform, request: Request) -> Reply:
@@ -67,7 +71,7 @@ def ad_accounts(platform: MetaPlatform, request: Request) -> Reply:
     """``GET /me/adaccounts``: the id is ``act_`` and the account's number."""
     allowed = ("id", "account_id", "name", "currency")
     names = read.field_names(request.params, allowed=allowed, default=("id", "account_id"), node="AdAccount")
-    number = str(700_000_000_000_000 + request.account.number)
+    number = request.account.external_ids["ad_account_id"]
     shown = {
         "id": f"act_{number}",
         "account_id": number,

@@ -81,6 +81,43 @@ NAMED: dict[str, GraphError] = {
         "please refer to https://developers.facebook.com/docs/graph-api/overview/rate-limiting.",
         outcome="throttled",
     ),
+    "throttle_audience": GraphError(
+        80003,
+        "(#80003) There have been too many calls to this Custom Audience account. Wait a bit and try again. For more "
+        "info, please refer to https://developers.facebook.com/docs/graph-api/overview/rate-limiting.",
+        outcome="throttled",
+    ),
+    "audience_too_small": GraphError(
+        200,
+        "Permissions error",
+        status=403,
+        subcode=1870047,
+        user_title="Audience Size too Low",
+        user_message="You cannot remove users from this audience because it will result in a low audience size.",
+    ),
+    "audience_flagged": GraphError(
+        100,
+        "Invalid parameter",
+        subcode=1713230,
+        user_title="Audience Upload Blocked",
+        user_message="Before updating user memberships, you must resolve integrity restrictions on this audience.",
+    ),
+    "audience_update_failed": GraphError(2650, "(#2650) Failed to update the custom audience"),
+    "terms": GraphError(2655, "(#2655) Terms of service has not been accepted."),
+    "event_too_old": GraphError(
+        100,
+        "Invalid parameter",
+        subcode=2804003,
+        user_title="Event Timestamp Too Old",
+        user_message="The timestamp for this event is too far in the past.",
+    ),
+    "purchase_without_value": GraphError(
+        100,
+        "Invalid parameter",
+        subcode=2804009,
+        user_title="Missing Value or Currency",
+        user_message="A purchase event needs value and currency.",
+    ),
     "throttle_app": GraphError(4, "(#4) Application request limit reached", outcome="throttled"),
     "throttle_user": GraphError(17, "(#17) User request limit reached", subcode=2446079, outcome="throttled"),
     "throttle_custom": GraphError(

@@ -9,10 +9,11 @@ from hmac import new as hmac
 from typing import Any
 
 from vitrin.sandbox.accounts import Account, AccountBook, TokenState
+from vitrin.sandbox.ads.desk import build_desk
 from vitrin.sandbox.changes import Changes
-from vitrin.sandbox.fault_kinds import OTHER, POLL, READ, SEND
+from vitrin.sandbox.fault_kinds import AUDIENCE, EVENTS, OTHER, POLL, READ, SEND
 from vitrin.sandbox.grants import GrantBook
-from vitrin.sandbox.meta import assets, edges, login, product_sets, quota
+from vitrin.sandbox.meta import assets, audiences, edges, events, login, product_sets, quota
 from vitrin.sandbox.meta.batches import BatchDesk
 from vitrin.sandbox.meta.errors import NAMED, THROTTLES, GraphError, missing_object, unknown_path
 from vitrin.sandbox.meta.filters import wanted_ids
@@ -27,7 +28,16 @@ VERSION = re.compile(r"v(\d{1,3})\.0")
 VERSION_MIN, VERSION_MAX = 20, 30
 
 ITEM_NODE = re.compile(r"\d{16}")
-ENDPOINTS = {"items_batch": SEND, "check_batch_request_status": POLL, "products": READ}
+AUDIENCE_NODE = re.compile(r"8\d{14}")
+DEDUPE_MS = 48 * 3_600_000
+ENDPOINTS = {
+    "users": AUDIENCE,
+    "usersreplace": AUDIENCE,
+    "events": EVENTS,
+    "items_batch": SEND,
+    "check_batch_request_status": POLL,
+    "products": READ,
+}
 REGAIN_S = 60
 
 
@@ -58,6 +68,24 @@ SET_EDGES: dict[tuple[str, str], Edge] = {
     ("DELETE", ""): product_sets.delete_set,
     ("GET", "products"): product_sets.set_products,
 }
+AD_ACCOUNT_EDGES: dict[tuple[str, str], Edge] = {
+    ("GET", "customaudiences"): audiences.list_audiences,
+    ("POST", "customaudiences"): audiences.create,
+}
+AUDIENCE_EDGES: dict[tuple[str, str], Edge] = {
+    ("GET", ""): audiences.read_audience,
+    ("POST", ""): audiences.update,
+    ("DELETE", ""): audiences.delete,
+    ("POST", "users"): audiences.add_users,
+    ("DELETE", "users"): audiences.remove_users,
+    ("POST", "usersreplace"): audiences.replace_users,
+}
+PIXEL_EDGES: dict[tuple[str, str], Edge] = {
+    ("GET", ""): events.read_pixel,
+    ("POST", "events"): events.create,
+    ("GET", "stats"): events.stats,
+}
+ADS_TABLES = (AD_ACCOUNT_EDGES, AUDIENCE_EDGES, PIXEL_EDGES)
 ITEM_EDGES: dict[tuple[str, str], Edge] = {("GET", ""): product_sets.read_item}
 BUSINESS_EDGES: dict[tuple[str, str], Edge] = {
     ("GET", ""): edges.read_business,
@@ -98,6 +126,7 @@ class MetaPlatform:
         self.now_ms = now_ms
         self.catalogs: dict[str, CatalogState] = {}
         self.batches = BatchDesk(kept_max=settings.batches_kept_max, changes=changes, started_ms=now_ms())
+        self.ads = build_desk(settings, changes=changes, now_ms=now_ms, dedupe_ms=DEDUPE_MS)
         self.limits = quota.limits(enabled=settings.quota, traffic=settings.meta_catalog_traffic)
         self._set_number = 0
         self._nodes: dict[str, tuple[str, str]] = {}
@@ -138,6 +167,7 @@ class MetaPlatform:
         for catalog in self.catalogs.values():
             catalog.clear()
         self.batches.clear()
+        self.ads.clear()
         self.limits.clear()
         self._nodes.clear()
         self._indexed.clear()
@@ -160,12 +190,14 @@ class MetaPlatform:
     def throttled(self, call: Call, *, code: int | None, regain_s: int) -> Reply:
         """See ``Platform``: items_batch has a limit of its own, every other call that of catalog management."""
         if code is None:
-            code = 80014 if self.endpoint_of(call) == SEND else 80009
+            code = {SEND: 80014, AUDIENCE: 80003, EVENTS: 4}.get(self.endpoint_of(call), 80009)
         return self._refused(THROTTLES[code], call, regain_s=regain_s)
 
     def batch_refused(self, call: Call) -> Reply:
         """See ``Platform``: a batch of which nothing was accepted has no handle."""
         account = self.account_of(call)
+        if self.endpoint_of(call) in (AUDIENCE, EVENTS):
+            return self._refused(NAMED["invalid"], call, regain_s=REGAIN_S)
         reply = Reply(200, {"handles": []}, outcome="refused")
         return self._with_usage(reply, account=account, catalog_id=call.path.strip("/").split("/")[-2])
 
@@ -183,12 +215,25 @@ class MetaPlatform:
         found = ENDPOINTS.get(parts[-1], OTHER) if len(parts) > 2 else OTHER
         if len(parts) == 2 and call.method == "GET" and ITEM_NODE.fullmatch(parts[1]):
             found = READ
+        if len(parts) == 2 and AUDIENCE_NODE.fullmatch(parts[1]):
+            found = AUDIENCE
+        if found == AUDIENCE:
+            return AUDIENCE
+        if found == EVENTS:
+            return EVENTS if call.method == "POST" else OTHER
         return found if (found == SEND) == (call.method == "POST") else OTHER
 
     def items_of(self, call: Call) -> Sequence[str]:
         """See ``Platform``."""
         try:
             params = read_params(call)
+            if self.endpoint_of(call) == AUDIENCE:
+                return [
+                    audiences.row_id(one) for one in audiences.parse_payload(json_value(params, "payload"))
+                ]
+            if self.endpoint_of(call) == EVENTS:
+                told = events.parse_events(json_value(params, "data"))
+                return [str(one.get("event_id", "")) for one in told]
             requests = json_value(params, "requests")
             rule = json_value(params, "filter")
         except GraphError:
@@ -204,12 +249,11 @@ class MetaPlatform:
         stale_ms = request.call.effects.stale_ms
         return catalog.as_of(request.call.received_ms - stale_ms) if stale_ms else catalog
 
-    def take(self, category: str, request: Request) -> bool:
-        """Count a call on the request's catalog; False when it is one too many."""
-        names = (request.catalog_id, request.account.external_ids["business_id"])
-        return self.limits.take(
-            category, owner=request.catalog_id, names=names, now_ms=request.call.received_ms
-        )
+    def take(self, category: str, request: Request, *, owner: str = "") -> bool:
+        """Count a call on the request's catalog, or on another owner of a limit; False when it is one too many."""
+        owner = owner or request.catalog_id
+        names = (owner, request.account.external_ids["business_id"])
+        return self.limits.take(category, owner=owner, names=names, now_ms=request.call.received_ms)
 
     def next_set_id(self, catalog_id: str, *, now_ms: int) -> str:
         """The id of a new product set."""
@@ -246,7 +290,8 @@ class MetaPlatform:
             reply = error.reply(call)
         if account is not None:
             reply.account = account.external_ids["business_id"]
-        return self._with_usage(reply, account=account, catalog_id=catalog_id)
+        about_audience = self.endpoint_of(call) == AUDIENCE or call.path.endswith("/customaudiences")
+        return self._with_usage(reply, account=account, catalog_id=catalog_id, about_audience=about_audience)
 
     def _resolve(self, account: Account, object_id: str) -> tuple[dict[tuple[str, str], Edge] | None, str]:
         """The edges of the object and the catalog that it is part of; None for what is not there."""
@@ -254,6 +299,12 @@ class MetaPlatform:
             return ME_EDGES, ""
         if object_id == account.external_ids["business_id"]:
             return BUSINESS_EDGES, ""
+        if object_id == f"act_{account.external_ids['ad_account_id']}":
+            return AD_ACCOUNT_EDGES, ""
+        if object_id == account.external_ids["pixel_id"]:
+            return PIXEL_EDGES, ""
+        if self.ads.audiences.find(object_id, account=account.external_ids["ad_account_id"]) is not None:
+            return AUDIENCE_EDGES, ""
         if object_id in account.catalog_ids:
             return CATALOG_EDGES, object_id
         for catalog_id in account.catalog_ids:
@@ -276,7 +327,9 @@ class MetaPlatform:
             if any(name == edge for _, name in table):
                 raise missing_object(object_id, method=method)
             raise unknown_path(edge)
-        needed = assets.needed_scopes(request.object_id, edge, in_catalog=bool(request.catalog_id))
+        needed = assets.needed_scopes(
+            request.object_id, edge, in_catalog=bool(request.catalog_id), for_ads=table in ADS_TABLES
+        )
         if needed and not request.account.may(*needed):
             raise NAMED["permission"]
         counted = request.catalog_id and run is not edges.items_batch
@@ -307,10 +360,16 @@ class MetaPlatform:
         _check_proof(account, token, params)
         return account
 
-    def _with_usage(self, reply: Reply, *, account: Account | None, catalog_id: str) -> Reply:
-        business_id = account.external_ids["business_id"] if account else None
+    def _with_usage(
+        self, reply: Reply, *, account: Account | None, catalog_id: str, about_audience: bool = False
+    ) -> Reply:
+        ids = account.external_ids if account else {}
         usage = quota.usage_headers(
-            self.limits, business_id=business_id, catalog_id=catalog_id, now_ms=self.now_ms()
+            self.limits,
+            business_id=ids.get("business_id"),
+            catalog_id=catalog_id,
+            now_ms=self.now_ms(),
+            ad_account_id=ids.get("ad_account_id", "") if about_audience else "",
         )
         reply.headers = usage | reply.headers
         return reply

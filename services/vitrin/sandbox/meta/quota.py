@@ -12,10 +12,20 @@ import orjson
 from vitrin.sandbox.quotas import Limits
 
 BATCH, MANAGEMENT = "catalog_batch", "catalog_management"
+CUSTOM_AUDIENCE = "custom_audience"
+CUSTOM_AUDIENCE_CALLS_PER_HOUR = 190_000
+"""Standard tier: 190,000 + 40 * active audiences per ad account and hour; the growth is left out."""
 BATCH_WINDOW_MS = 60_000
 MANAGEMENT_WINDOW_MS = 3_600_000
 
-USE_CASES = {80014: BATCH, 80009: MANAGEMENT, 4: MANAGEMENT, 17: "ads_management", 613: "ads_management"}
+USE_CASES = {
+    80003: CUSTOM_AUDIENCE,
+    80014: BATCH,
+    80009: MANAGEMENT,
+    4: MANAGEMENT,
+    17: "ads_management",
+    613: "ads_management",
+}
 """Which entry of the business header says that a throttle's limit is used up."""
 
 AD_ACCOUNT_CODES = frozenset({17, 613})
@@ -39,21 +49,30 @@ def limits(*, enabled: bool, traffic: int) -> Limits:
         defaults={
             BATCH: (batch_calls_per_minute(traffic), BATCH_WINDOW_MS),
             MANAGEMENT: (management_calls_per_hour(traffic), MANAGEMENT_WINDOW_MS),
+            CUSTOM_AUDIENCE: (CUSTOM_AUDIENCE_CALLS_PER_HOUR, MANAGEMENT_WINDOW_MS),
         },
     )
 
 
 def usage_headers(
-    windows: Limits, *, business_id: str | None, catalog_id: str | None, now_ms: int
+    windows: Limits,
+    *,
+    business_id: str | None,
+    catalog_id: str | None,
+    now_ms: int,
+    ad_account_id: str = "",
 ) -> dict[str, str]:
-    """``X-App-Usage`` and, for a known business, ``X-Business-Use-Case-Usage`` (percent; time in minutes)."""
+    """``X-App-Usage`` and, for a known business, ``X-Business-Use-Case-Usage`` (percent; time in minutes): those of
+    catalogs, or of audiences for a call about one of an ad account."""
     app = {"call_count": 0, "total_time": 0, "total_cputime": 0}
     found = {"X-App-Usage": _json(app), "facebook-api-version": "v26.0"}
     if business_id is None:
         return found
+    categories = (CUSTOM_AUDIENCE,) if ad_account_id else (BATCH, MANAGEMENT)
+    owner = ad_account_id or catalog_id or ""
     usage = [
-        _usage(windows, category, business_id=business_id, catalog_id=catalog_id or "", now_ms=now_ms)
-        for category in (BATCH, MANAGEMENT)
+        _usage(windows, category, business_id=business_id, catalog_id=owner, now_ms=now_ms)
+        for category in categories
     ]
     found["X-Business-Use-Case-Usage"] = _json({business_id: usage})
     return found

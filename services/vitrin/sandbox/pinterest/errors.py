@@ -39,6 +39,7 @@ NAMED: dict[str, ApiError] = {
     "catalog_missing": ApiError(
         404, 678, "Sorry! We couldn't find that catalog. Please ensure you have access to a valid catalog id."
     ),
+    "audience_missing": ApiError(404, 50, "Sorry! We could not find that audience."),
     "batch_missing": ApiError(404, 4331, "Sorry! We could not find your batch ID."),
     "not_found": ApiError(404, 0, "Not Found"),
     "method": ApiError(

@@ -117,7 +117,7 @@ def ad_accounts(account: Account) -> dict[str, Any]:
 def conversion_tags(account: Account) -> dict[str, Any]:
     """``GET /v5/ad_accounts/{id}/conversion_tags``."""
     one = {
-        "id": str(2_617_000_000_000 + account.number),
+        "id": account.external_ids["tag_id"],
         "ad_account_id": account.external_ids["ad_account_id"],
         "name": f"{account.name} tag",
         "status": "ACTIVE",

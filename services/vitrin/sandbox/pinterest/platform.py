@@ -8,10 +8,12 @@ from typing import Any
 import orjson
 
 from vitrin.sandbox.accounts import Account, AccountBook, TokenState
+from vitrin.sandbox.ads.desk import build_desk
 from vitrin.sandbox.changes import Changes
-from vitrin.sandbox.fault_kinds import OTHER, POLL, READ, SEND
+from vitrin.sandbox.fault_kinds import AUDIENCE, EVENTS, OTHER, POLL, READ, SEND
 from vitrin.sandbox.grants import GrantBook
 from vitrin.sandbox.pinterest import login
+from vitrin.sandbox.pinterest.ads import AdsPaths
 from vitrin.sandbox.pinterest.batches import KEY_SEPARATOR, BatchDesk, stamp, storage_key
 from vitrin.sandbox.pinterest.errors import NAMED, ApiError, invalid_request
 from vitrin.sandbox.pinterest.requests import parse_batch, parse_items_request
@@ -24,6 +26,9 @@ from vitrin.sandbox.wire import Call, Reply
 BATCH_PATH = re.compile(r"/v5/catalogs/items/batch/([^/]+)")
 BATCH_ID = re.compile(r"[a-zA-Z0-9]+")
 TAGS_PATH = re.compile(r"/v5/ad_accounts/(\d{1,18})/conversion_tags")
+RECORDS_PATH = re.compile(r"/v5/ad_accounts/[^/]+/(customer_lists|audiences|events)(/[^/]+)?")
+DEDUPE_MS = 24 * 3_600_000
+"""How long a repeat of an event is recognised (unverified)."""
 AD_ACCOUNT_ID = re.compile(r"\d{1,18}")
 WINDOW_MS, SECOND_MS = 60_000, 1_000
 ALL_CALLS = "all"
@@ -33,6 +38,8 @@ PAGE_DEFAULT, PAGE_MAX = 25, 250
 SCOPES_OF = {
     "org_read": "user_accounts:read",
     "ads_read": "ads:read",
+    "ads_write": "ads:write",
+    "ads_conversions": "ads:write",
     "catalogs_read": "catalogs:read",
     "catalogs_write": "catalogs:write",
 }
@@ -69,6 +76,15 @@ class PinterestPlatform:
             changes=changes,
             started_ms=now_ms(),
         )
+        self.ads = build_desk(
+            settings,
+            changes=changes,
+            now_ms=now_ms,
+            dedupe_ms=DEDUPE_MS,
+            by_order=frozenset({"checkout"}),
+            undeduped_sources=frozenset({"offline"}),
+        )
+        self._ads_paths = AdsPaths(self, _json)
         self.limits = Limits(
             enabled=settings.quota,
             defaults={
@@ -76,6 +92,8 @@ class PinterestPlatform:
                 "catalogs_read": (settings.pinterest_catalogs_read_per_minute, WINDOW_MS),
                 "org_read": (settings.pinterest_catalogs_read_per_minute, WINDOW_MS),
                 "ads_read": (settings.pinterest_catalogs_read_per_minute, WINDOW_MS),
+                "ads_write": (settings.pinterest_catalogs_write_per_minute, WINDOW_MS),
+                "ads_conversions": (settings.pinterest_conversions_per_minute, WINDOW_MS),
                 ALL_CALLS: (settings.pinterest_calls_per_second, SECOND_MS),
             },
         )
@@ -128,6 +146,7 @@ class PinterestPlatform:
         for catalog in self.catalogs.values():
             catalog.clear()
         self.batches.clear()
+        self.ads.clear()
         self.limits.clear()
 
     def error_names(self) -> Sequence[str]:
@@ -149,7 +168,8 @@ class PinterestPlatform:
 
     def throttled(self, call: Call, *, code: int | None, regain_s: int) -> Reply:
         """See ``Platform``."""
-        category = "catalogs_write" if self.endpoint_of(call) == SEND else "catalogs_read"
+        words = {SEND: "catalogs_write", AUDIENCE: "ads_write", EVENTS: "ads_conversions"}
+        category = words.get(self.endpoint_of(call), "catalogs_read")
         reply = NAMED["throttle"].reply()
         reply.headers |= _limit_headers(
             limit=self.limits.defaults[category][0], remaining=0, reset_s=regain_s
@@ -163,6 +183,11 @@ class PinterestPlatform:
     def endpoint_of(self, call: Call) -> str:
         """See ``Platform``."""
         path = call.path.rstrip("/")
+        found = RECORDS_PATH.fullmatch(path)
+        if found and found[1] == "events":
+            return EVENTS if call.method == "POST" else OTHER
+        if found and (found[2] or (found[1], call.method) == ("customer_lists", "POST")):
+            return AUDIENCE
         if call.method == "POST":
             return {"/v5/catalogs/items/batch": SEND, "/v5/catalogs/items": READ}.get(path, OTHER)
         return POLL if call.method == "GET" and BATCH_PATH.fullmatch(path) else OTHER
@@ -175,6 +200,10 @@ class PinterestPlatform:
             return []
         if not isinstance(body, dict):
             return []
+        if isinstance(body.get("records"), str):
+            return [one.strip() for one in body["records"].split(",") if one.strip()]
+        if isinstance(body.get("data"), list):
+            return [str(one.get("event_id", "")) for one in body["data"] if isinstance(one, dict)]
         filters = body.get("filters")
         named = filters.get("item_ids") if isinstance(filters, dict) else body.get("items")
         if not isinstance(named, list):
@@ -229,6 +258,8 @@ class PinterestPlatform:
                     400, 1, rf"'batch_id' value '{found[1]}' must match the pattern: ^[a-zA-Z0-9]+$"
                 )
             methods = {"GET": ("catalogs_read", self._read_batch)}
+        if methods is None:
+            methods = self._ads_paths.find(call)
         if methods is None and TAGS_PATH.fullmatch(path):
             methods = {"GET": ("ads_read", self._list_tags)}
         if methods is None:

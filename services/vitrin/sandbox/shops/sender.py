@@ -57,7 +57,8 @@ class HookSender:
         due_ms = self._book.outbox.next_due_ms()
         wait_s = None if due_ms is None else max(0.001, (due_ms - self._now_ms()) / 1000)
         try:
-            await asyncio.wait_for(self._wake.wait(), wait_s if wait_s is None else min(wait_s, 3600))
+            async with asyncio.timeout(wait_s if wait_s is None else min(wait_s, 3600)):
+                await self._wake.wait()
         except TimeoutError:
             return
 

@@ -25,19 +25,23 @@ _sym_db = _symbol_database.Default()
 from vitrin.protos.catalog.v1 import events_pb2 as vitrin_dot_protos_dot_catalog_dot_v1_dot_events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&vitrin/protos/catalog/v1/catalog.proto\x12\x18vitrin.protos.catalog.v1\x1a%vitrin/protos/catalog/v1/events.proto\"J\n\x12StreamItemsRequest\x12\x10\n\x08\x62rand_id\x18\x01 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x12\n\npage_items\x18\x03 \x01(\x05\"\\\n\x13StreamItemsResponse\x12\x35\n\x05items\x18\x01 \x03(\x0b\x32&.vitrin.protos.catalog.v1.ItemSnapshot\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"\xe2\x01\n\x0cItemSnapshot\x12\x10\n\x08\x62rand_id\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x65leted\x18\x03 \x01(\x08\x12\x17\n\x0f\x63ontent_version\x18\x04 \x01(\x03\x12\x15\n\roffer_version\x18\x05 \x01(\x03\x12\x36\n\x07\x63ontent\x18\x06 \x01(\x0b\x32%.vitrin.protos.catalog.v1.ItemContent\x12\x36\n\x06offers\x18\x07 \x03(\x0b\x32&.vitrin.protos.catalog.v1.OfferChanged2~\n\x0e\x43\x61talogService\x12l\n\x0bStreamItems\x12,.vitrin.protos.catalog.v1.StreamItemsRequest\x1a-.vitrin.protos.catalog.v1.StreamItemsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&vitrin/protos/catalog/v1/catalog.proto\x12\x18vitrin.protos.catalog.v1\x1a%vitrin/protos/catalog/v1/events.proto\":\n\x14\x42\x61tchGetItemsRequest\x12\x10\n\x08\x62rand_id\x18\x01 \x01(\t\x12\x10\n\x08item_ids\x18\x02 \x03(\t\"_\n\x15\x42\x61tchGetItemsResponse\x12\x35\n\x05items\x18\x01 \x03(\x0b\x32&.vitrin.protos.catalog.v1.ItemSnapshot\x12\x0f\n\x07missing\x18\x02 \x03(\t\"J\n\x12StreamItemsRequest\x12\x10\n\x08\x62rand_id\x18\x01 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x12\n\npage_items\x18\x03 \x01(\x05\"\\\n\x13StreamItemsResponse\x12\x35\n\x05items\x18\x01 \x03(\x0b\x32&.vitrin.protos.catalog.v1.ItemSnapshot\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"\xe2\x01\n\x0cItemSnapshot\x12\x10\n\x08\x62rand_id\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x0f\n\x07\x64\x65leted\x18\x03 \x01(\x08\x12\x17\n\x0f\x63ontent_version\x18\x04 \x01(\x03\x12\x15\n\roffer_version\x18\x05 \x01(\x03\x12\x36\n\x07\x63ontent\x18\x06 \x01(\x0b\x32%.vitrin.protos.catalog.v1.ItemContent\x12\x36\n\x06offers\x18\x07 \x03(\x0b\x32&.vitrin.protos.catalog.v1.OfferChanged2\xf0\x01\n\x0e\x43\x61talogService\x12l\n\x0bStreamItems\x12,.vitrin.protos.catalog.v1.StreamItemsRequest\x1a-.vitrin.protos.catalog.v1.StreamItemsResponse0\x01\x12p\n\rBatchGetItems\x12..vitrin.protos.catalog.v1.BatchGetItemsRequest\x1a/.vitrin.protos.catalog.v1.BatchGetItemsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vitrin.protos.catalog.v1.catalog_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STREAMITEMSREQUEST']._serialized_start=107
-  _globals['_STREAMITEMSREQUEST']._serialized_end=181
-  _globals['_STREAMITEMSRESPONSE']._serialized_start=183
-  _globals['_STREAMITEMSRESPONSE']._serialized_end=275
-  _globals['_ITEMSNAPSHOT']._serialized_start=278
-  _globals['_ITEMSNAPSHOT']._serialized_end=504
-  _globals['_CATALOGSERVICE']._serialized_start=506
-  _globals['_CATALOGSERVICE']._serialized_end=632
+  _globals['_BATCHGETITEMSREQUEST']._serialized_start=107
+  _globals['_BATCHGETITEMSREQUEST']._serialized_end=165
+  _globals['_BATCHGETITEMSRESPONSE']._serialized_start=167
+  _globals['_BATCHGETITEMSRESPONSE']._serialized_end=262
+  _globals['_STREAMITEMSREQUEST']._serialized_start=264
+  _globals['_STREAMITEMSREQUEST']._serialized_end=338
+  _globals['_STREAMITEMSRESPONSE']._serialized_start=340
+  _globals['_STREAMITEMSRESPONSE']._serialized_end=432
+  _globals['_ITEMSNAPSHOT']._serialized_start=435
+  _globals['_ITEMSNAPSHOT']._serialized_end=661
+  _globals['_CATALOGSERVICE']._serialized_start=664
+  _globals['_CATALOGSERVICE']._serialized_end=904
 # @@protoc_insertion_point(module_scope)

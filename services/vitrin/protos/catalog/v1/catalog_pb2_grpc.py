@@ -39,6 +39,11 @@ class CatalogServiceStub:
                 request_serializer=vitrin_dot_protos_dot_catalog_dot_v1_dot_catalog__pb2.StreamItemsRequest.SerializeToString,
                 response_deserializer=vitrin_dot_protos_dot_catalog_dot_v1_dot_catalog__pb2.StreamItemsResponse.FromString,
                 _registered_method=True)
+        self.BatchGetItems = channel.unary_unary(
+                '/vitrin.protos.catalog.v1.CatalogService/BatchGetItems',
+                request_serializer=vitrin_dot_protos_dot_catalog_dot_v1_dot_catalog__pb2.BatchGetItemsRequest.SerializeToString,
+                response_deserializer=vitrin_dot_protos_dot_catalog_dot_v1_dot_catalog__pb2.BatchGetItemsResponse.FromString,
+                _registered_method=True)
 
 
 class CatalogServiceServicer:
@@ -51,6 +56,13 @@ class CatalogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetItems(self, request, context):
+        """Items of one brand as they are now, tombstones included, for what needs them fresh. INVALID_ARGUMENT beyond 500 ids.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CatalogServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -58,6 +70,11 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.StreamItems,
                     request_deserializer=vitrin_dot_protos_dot_catalog_dot_v1_dot_catalog__pb2.StreamItemsRequest.FromString,
                     response_serializer=vitrin_dot_protos_dot_catalog_dot_v1_dot_catalog__pb2.StreamItemsResponse.SerializeToString,
+            ),
+            'BatchGetItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetItems,
+                    request_deserializer=vitrin_dot_protos_dot_catalog_dot_v1_dot_catalog__pb2.BatchGetItemsRequest.FromString,
+                    response_serializer=vitrin_dot_protos_dot_catalog_dot_v1_dot_catalog__pb2.BatchGetItemsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -87,6 +104,33 @@ class CatalogService:
             '/vitrin.protos.catalog.v1.CatalogService/StreamItems',
             vitrin_dot_protos_dot_catalog_dot_v1_dot_catalog__pb2.StreamItemsRequest.SerializeToString,
             vitrin_dot_protos_dot_catalog_dot_v1_dot_catalog__pb2.StreamItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrin.protos.catalog.v1.CatalogService/BatchGetItems',
+            vitrin_dot_protos_dot_catalog_dot_v1_dot_catalog__pb2.BatchGetItemsRequest.SerializeToString,
+            vitrin_dot_protos_dot_catalog_dot_v1_dot_catalog__pb2.BatchGetItemsResponse.FromString,
             options,
             channel_credentials,
             insecure,

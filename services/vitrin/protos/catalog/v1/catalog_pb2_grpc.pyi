@@ -33,12 +33,16 @@ class CatalogServiceStub:
     def __new__(cls, channel: _aio.Channel) -> CatalogServiceAsyncStub: ...
     StreamItems: _grpc.UnaryStreamMultiCallable[_catalog_pb2.StreamItemsRequest, _catalog_pb2.StreamItemsResponse]
     """Every item of a brand (all brands when empty), in key order, tombstones included. Resume with the last cursor."""
+    BatchGetItems: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.BatchGetItemsRequest, _catalog_pb2.BatchGetItemsResponse]
+    """Items of one brand as they are now, tombstones included, for what needs them fresh. INVALID_ARGUMENT beyond 500 ids."""
 
 @_typing.type_check_only
 class CatalogServiceAsyncStub(CatalogServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     StreamItems: _aio.UnaryStreamMultiCallable[_catalog_pb2.StreamItemsRequest, _catalog_pb2.StreamItemsResponse]  # type: ignore[assignment]
     """Every item of a brand (all brands when empty), in key order, tombstones included. Resume with the last cursor."""
+    BatchGetItems: _aio.UnaryUnaryMultiCallable[_catalog_pb2.BatchGetItemsRequest, _catalog_pb2.BatchGetItemsResponse]  # type: ignore[assignment]
+    """Items of one brand as they are now, tombstones included, for what needs them fresh. INVALID_ARGUMENT beyond 500 ids."""
 
 class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -48,5 +52,13 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_catalog_pb2.StreamItemsResponse], _abc.AsyncIterator[_catalog_pb2.StreamItemsResponse]]:
         """Every item of a brand (all brands when empty), in key order, tombstones included. Resume with the last cursor."""
+
+    @_abc_1.abstractmethod
+    def BatchGetItems(
+        self,
+        request: _catalog_pb2.BatchGetItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.BatchGetItemsResponse, _abc.Awaitable[_catalog_pb2.BatchGetItemsResponse]]:
+        """Items of one brand as they are now, tombstones included, for what needs them fresh. INVALID_ARGUMENT beyond 500 ids."""
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -100,6 +100,7 @@ class ItemContent(_message.Message):
     SHOP_PRODUCT_ID_FIELD_NUMBER: _builtins.int
     SHOP_VARIANT_ID_FIELD_NUMBER: _builtins.int
     SHOP_HANDLE_FIELD_NUMBER: _builtins.int
+    SHOP_SOURCE_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
     item_group_id: _builtins.str
     title: _builtins.str
@@ -133,6 +134,8 @@ class ItemContent(_message.Message):
     """the shop's own ids and handle, "" where no shop told them"""
     shop_variant_id: _builtins.str
     shop_handle: _builtins.str
+    shop_source: _builtins.str
+    """which shop, such as shopify:acme.myshopify.com; only the kind for a file of it"""
     @_builtins.property
     def additional_image_links(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -173,10 +176,11 @@ class ItemContent(_message.Message):
         shop_product_id: _builtins.str = ...,
         shop_variant_id: _builtins.str = ...,
         shop_handle: _builtins.str = ...,
+        shop_source: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["additional_image_links", b"additional_image_links", "age_group", b"age_group", "attributes", b"attributes", "brand", b"brand", "checkout_url", b"checkout_url", "color", b"color", "condition", b"condition", "custom_label_0", b"custom_label_0", "custom_label_1", b"custom_label_1", "custom_label_2", b"custom_label_2", "custom_label_3", b"custom_label_3", "custom_label_4", b"custom_label_4", "description", b"description", "gender", b"gender", "google_product_category", b"google_product_category", "gtin", b"gtin", "image_link", b"image_link", "item_group_id", b"item_group_id", "item_id", b"item_id", "link", b"link", "material", b"material", "mpn", b"mpn", "pattern", b"pattern", "product_type", b"product_type", "shipping", b"shipping", "shop_handle", b"shop_handle", "shop_product_id", b"shop_product_id", "shop_variant_id", b"shop_variant_id", "size", b"size", "sku", b"sku", "status", b"status", "title", b"title", "video_link", b"video_link"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["additional_image_links", b"additional_image_links", "age_group", b"age_group", "attributes", b"attributes", "brand", b"brand", "checkout_url", b"checkout_url", "color", b"color", "condition", b"condition", "custom_label_0", b"custom_label_0", "custom_label_1", b"custom_label_1", "custom_label_2", b"custom_label_2", "custom_label_3", b"custom_label_3", "custom_label_4", b"custom_label_4", "description", b"description", "gender", b"gender", "google_product_category", b"google_product_category", "gtin", b"gtin", "image_link", b"image_link", "item_group_id", b"item_group_id", "item_id", b"item_id", "link", b"link", "material", b"material", "mpn", b"mpn", "pattern", b"pattern", "product_type", b"product_type", "shipping", b"shipping", "shop_handle", b"shop_handle", "shop_product_id", b"shop_product_id", "shop_source", b"shop_source", "shop_variant_id", b"shop_variant_id", "size", b"size", "sku", b"sku", "status", b"status", "title", b"title", "video_link", b"video_link"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

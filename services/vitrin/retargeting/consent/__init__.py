@@ -1,0 +1,1 @@
+"""What a person allowed, for what, since when, and how we know."""

@@ -1,0 +1,1 @@
+"""Conversions at the networks: what is told to whom, once, and what became of it."""

@@ -1,0 +1,1 @@
+"""Rules of retargeting: no I/O, no clock of their own."""

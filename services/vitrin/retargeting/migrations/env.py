@@ -1,0 +1,3 @@
+from vitrin.kit.db.alembic_env import run
+
+run()
