@@ -31,6 +31,7 @@ def run() -> Result:
     by_rules = {count: _engine(DAYS[0], count) for count in RULES}
     times = _interleaved({("days", days): engine for days, engine in by_days.items()})
     times |= _interleaved({("rules", count): engine for count, engine in by_rules.items()})
+    turned = {count: engine.advance(engine.clock + STEP_MS).rows for count, engine in by_rules.items()}
     days_ms = [spread(times["days", days])[0] for days in DAYS]
     rules_ms = [spread(times["rules", count])[0] for count in RULES]
     value, rules_slope = round(slope(DAYS, days_ms), 3), round(slope(RULES, rules_ms), 3)
@@ -48,6 +49,7 @@ def run() -> Result:
             "slope_over_rules": rules_slope,
             "ms_by_days": dict(zip(DAYS, days_ms, strict=True)),
             "ms_by_rules": dict(zip(RULES, rules_ms, strict=True)),
+            "expiries_of_six_hours_by_rules": turned,
             "events_kept_by_days": {days: engine.events_kept() for days, engine in by_days.items()},
         },
     )

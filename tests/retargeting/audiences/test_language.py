@@ -20,6 +20,7 @@ from vitrin.retargeting.audiences.language import (
 )
 from vitrin.retargeting.audiences.language.ready import ready_made
 from vitrin.retargeting.audiences.language.schema import rule_schema
+from vitrin.retargeting.domain.vocabulary import BUSINESS_KEYS, Choice, EventName, Purpose
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 BOUGHT = {"event": "purchase", "within": "30d"}
@@ -183,3 +184,10 @@ def test_the_documents_are_those_of_the_code() -> None:
         assert made in [json.loads(example) for example in examples], name
     for event in words.EVENTS:
         assert f"`{event}`" in text
+
+
+def test_rules_speak_the_words_of_the_collector() -> None:
+    assert tuple(EventName) == words.SHOPPER_EVENTS
+    assert tuple(BUSINESS_KEYS) == words.KEPT_FOR_EVER
+    assert tuple(Purpose) == words.PURPOSES
+    assert {*Choice, "unknown"} == set(words.CHOICES)
