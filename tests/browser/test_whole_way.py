@@ -27,8 +27,10 @@ def brand(system: System) -> Brand:
     assert system.http["sandbox"].post("/_sandbox/shops", json=body).status_code == 201
     asked = {"platform": "shopify", "mode": "sandbox", "external_ids": {"shop": HOST}}
     started = made.ok("accounts", "POST", "/v1/connections:authorize", json=asked)
-    back = system.http["sandbox"].post(started["authorize_url"], data={"decision": "approve"})
-    assert system.http["accounts"].get(back.headers["location"]).is_success
+    accounts = system.http["accounts"]
+    screen = accounts.get(started["authorize_url"])  # the browser is marked here
+    back = system.http["sandbox"].post(screen.headers["location"], data={"decision": "approve"})
+    assert accounts.get(back.headers["location"]).is_success
     until(lambda: len(made.catalog()), equal(3))
     return made
 
