@@ -31,9 +31,6 @@ def read_head(headers: Mapping[str, str], body: bytes) -> DeliveryHead:
     shop = headers.get("x-shopify-shop-domain", "").lower()
     if external_id_problem(SHOP_ID, shop) is not None:
         raise HeadInvalid("x-shopify-shop-domain is no domain of a shop")
-    named = _NAMES_SHOP.get(headers[TOPIC].lower())
-    if named is not None and _named(body, named) not in (None, shop):
-        raise HeadInvalid(f"{named} of the body is another shop's than x-shopify-shop-domain")
     return DeliveryHead(
         delivery_id=headers[DELIVERY],
         topic=headers[TOPIC].lower(),
@@ -41,17 +38,6 @@ def read_head(headers: Mapping[str, str], body: bytes) -> DeliveryHead:
         triggered_at=_triggered(headers.get("x-shopify-triggered-at", "")),
         api_version=headers.get("x-shopify-api-version", "")[:HEADER_CHARS_MAX],
     )
-
-
-def _named(body: bytes, field: str) -> str | None:
-    """The shop that a body names; None: none, or a body that is none, which is told when it is read. The header is not
-    signed and the body is: where both name a shop, they must be one."""
-    try:
-        read = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    value = read.get(field) if isinstance(read, dict) else None
-    return value.lower() if isinstance(value, str) else None
 
 
 def _triggered(text: str) -> datetime | None:
@@ -71,7 +57,14 @@ def body_shop(head: DeliveryHead, body: bytes) -> str:
     """Privacy topics have `shop_domain`; app/uninstalled is the shop itself. No other body names its shop: orders,
     products and levels hold ids only."""
     field = _NAMES_SHOP.get(head.topic)
-    return (_named(body, field) or "") if field is not None else ""
+    if field is None:
+        return ""
+    try:
+        read = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return ""
+    value = read.get(field) if isinstance(read, dict) else None
+    return value.lower() if isinstance(value, str) else ""
 
 
 def read_news(head: DeliveryHead, body: bytes, *, currency: str, received_at: datetime) -> News:
